@@ -1,0 +1,157 @@
+// Package gateway holds the semantics of the Gateway API: Build turns admitted objects into a graph of what is asked for
+// and what is wrong with it, and Statuses projects that graph, together with what was really bound, into the status of each object.
+//
+// Both are pure: no clock, no network, no files, no mutable state. Every node of the graph carries its own conditions, and says apart whether
+// it can carry traffic (Usable) and whether routes may attach to it (Attachable). Nothing changes a graph after Build returned it: the
+// data plane's outcomes are arguments of Statuses, never written into nodes.
+package gateway
+
+import (
+	"crypto/tls"
+	"net/netip"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
+
+	"github.com/wicketgate/wicketgate/object"
+)
+
+// Graph is what a set of objects means.
+type Graph struct {
+	Objects  *object.Set
+	Classes  []*Class
+	Gateways []*Gateway // by precedence: dated first, then by date, then by namespace/name
+	Routes   []*Route   // by precedence
+	Sockets  []*Socket  // by address and port: everything that the data plane should listen on
+	// Problems are what a person should be told beyond the conditions: kinds that are not served yet, likely mistakes.
+	// Conditions that are not as one wants them are in here, too, with the position of the field that causes them.
+	Problems []object.Problem
+}
+
+// Condition is a status condition without the parts that only Statuses knows (time, observedGeneration).
+type Condition struct {
+	Type    string
+	Status  metav1.ConditionStatus
+	Reason  string
+	Message string
+}
+
+// Class is a GatewayClass, or the one that a Gateway implies by naming a class that no file holds (Object nil).
+type Class struct {
+	Object         *object.Object
+	Name           string
+	ControllerName gatewayv1.GatewayController
+	Served         bool // false: another controller's; its Gateways are not ours
+	Conditions     []Condition
+}
+
+// Gateway is one Gateway of a class that is served.
+type Gateway struct {
+	Object     *object.Object
+	Spec       *gatewayv1.Gateway
+	Class      *Class
+	Listeners  []*Listener // in the order of the spec
+	Conditions []Condition // without Programmed, which Statuses adds
+	Usable     bool
+}
+
+// Listener is one listener of a Gateway.
+type Listener struct {
+	Gateway  *Gateway
+	Spec     *gatewayv1.Listener
+	Index    int    // in the Gateway's spec.listeners
+	Name     string
+	Port     int32  // the Gateway API's port: what redirects and X-Forwarded-Port say
+	Protocol gatewayv1.ProtocolType
+	Hostname string // "" matches every host; lower case
+	// Sockets are where the listener is to be reached; empty if it is not Usable.
+	Sockets        []*Socket
+	Certificates   []*Certificate // for HTTPS and TLS, in the order of certificateRefs; only those that resolved
+	SupportedKinds []gatewayv1.RouteGroupKind
+	// Usable: it can carry traffic. Attachable: routes may attach (and are counted) even if it carries none for now.
+	Usable, Attachable bool
+	Attachments        []*Attachment // by precedence of the routes
+	Conditions         []Condition   // without Programmed
+}
+
+// Certificate is a usable certificate with its key.
+type Certificate struct {
+	Secret *object.Object
+	TLS    *tls.Certificate // Leaf is set
+}
+
+// Socket is one address and port to listen on, shared by all listeners with that address, port and kind of protocol.
+type Socket struct {
+	Bind netip.AddrPort // where to bind; an unspecified address means all interfaces, IPv4 and IPv6
+	// TLS: the connection begins with a handshake that the listeners' certificates answer.
+	TLS       bool
+	Listeners []*Listener // with distinct hostnames
+}
+
+// Route is an HTTPRoute (other kinds follow).
+type Route struct {
+	Object *object.Object
+	Spec   *gatewayv1.HTTPRoute
+	Rules  []*Rule
+	// Parents has one entry for each parentRef that names a Gateway of ours, in the order of the spec.
+	Parents []*Parent
+}
+
+// Parent is the fate of one parentRef.
+type Parent struct {
+	Ref         gatewayv1.ParentReference // as in the spec, group and kind defaulted
+	Gateway     *Gateway
+	Attachments []*Attachment // empty if not accepted
+	Conditions  []Condition   // Accepted, ResolvedRefs, PartiallyInvalid
+}
+
+// Attachment joins a route to a listener.
+type Attachment struct {
+	Route     *Route
+	Listener  *Listener
+	Hostnames []Hostname // at least one
+}
+
+// Hostname is one hostname under which a route is served on a listener.
+type Hostname struct {
+	// Effective is the intersection of the route's and the listener's hostname: "" (any), "*.example.com" or "shop.example.com", lower case.
+	Effective string
+	// Declared is the route's own hostname behind it ("" if the route names none): the more specific one wins where effective ones are equal.
+	Declared string
+}
+
+// Rule is one rule of a route.
+type Rule struct {
+	Route *Route
+	Spec  *gatewayv1.HTTPRouteRule // matches and filters are defaulted and validated
+	Index int
+	// Unusable says why every request that the rule matches is answered with 500: a filter that is not implemented or not
+	// resolvable. Empty if the rule can be served.
+	Unusable string
+	// Backends are the backendRefs, in order, weight 0 included.
+	Backends []*Backend
+}
+
+// Backend is one backendRef of a rule.
+type Backend struct {
+	Ref    *gatewayv1.HTTPBackendRef
+	Weight int32 // defaulted
+	// Unusable says why the share of requests that falls to this backendRef is answered with 500; empty if it is fine.
+	Unusable string
+	Target   *Target // nil if Unusable
+}
+
+// Target is where a backendRef leads: the same pointer for all backendRefs that name the same Service port.
+type Target struct {
+	// Key identifies the target across graphs: "Service default/cart:8080".
+	Key string
+	// Endpoints are the addresses of EndpointSlices, the ready ones, or, if none is ready, those that serve while they terminate. Ordered, without duplicates.
+	Endpoints []netip.AddrPort
+	// Names, where there is no EndpointSlice, are the absolute DNS names to try in order ("cart.default", "cart"), and Port goes with them.
+	Names []string
+	Port  uint16
+	// AppProtocol is the Service port's: "", kubernetes.io/h2c, kubernetes.io/ws, kubernetes.io/wss, https, ...
+	AppProtocol string
+	Service     *corev1.Service // nil for a reference without a Service object
+}

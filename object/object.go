@@ -1,0 +1,177 @@
+// Package object holds admitted Kubernetes objects: what config produces and every later stage reads.
+//
+// It is a leaf: it imports nothing else of this project. An Object and everything reachable from it is immutable once it
+// is in a Set; stages share the pointers freely and compare them to see what changed between two Sets.
+package object
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// GroupKind names a kind without a version: "gateway.networking.k8s.io", "HTTPRoute". The core group is "".
+type GroupKind struct{ Group, Kind string }
+
+// Key identifies one object. Namespace is empty for cluster-scoped kinds.
+type Key struct {
+	GroupKind
+	Namespace, Name string
+}
+
+// String is how messages name an object: "HTTPRoute default/shop", "GatewayClass public".
+func (k Key) String() string {
+	if k.Namespace == "" {
+		return k.Kind + " " + k.Name
+	}
+	return k.Kind + " " + k.Namespace + "/" + k.Name
+}
+
+// Compare orders keys by group, kind, namespace and name.
+func (k Key) Compare(o Key) int {
+	for _, p := range [4][2]string{{k.Group, o.Group}, {k.Kind, o.Kind}, {k.Namespace, o.Namespace}, {k.Name, o.Name}} {
+		if c := strings.Compare(p[0], p[1]); c != 0 {
+			return c
+		}
+	}
+	return 0
+}
+
+// Position is a place in a file; lines and columns count from 1, and 0 means unknown.
+type Position struct {
+	File         string
+	Line, Column int
+}
+
+// String is "file:line:column", shortened by what is unknown.
+func (p Position) String() string {
+	switch {
+	case p.Line == 0:
+		return p.File
+	case p.Column == 0:
+		return fmt.Sprintf("%s:%d", p.File, p.Line)
+	}
+	return fmt.Sprintf("%s:%d:%d", p.File, p.Line, p.Column)
+}
+
+// Locator finds the position of a field, given as "spec.rules[0].backendRefs[1].name". A field that the text does not
+// have gives the position of its nearest enclosing field that it does have.
+type Locator interface {
+	Locate(field string) Position
+}
+
+// Object is one admitted object. It is immutable.
+type Object struct {
+	Key
+	// Version is the API version that the file used ("v1beta1"). Value always has the type of the version that
+	// Wicketgate works with, so that later stages know one type a kind.
+	Version string
+	// Meta is the object's metadata. Generation is the one that is served and that observedGeneration repeats. A zero
+	// CreationTimestamp means that the file gives none ("undated").
+	Meta metav1.ObjectMeta
+	// Value is the typed object, defaulted and validated: *gatewayv1.HTTPRoute, *corev1.Service, ... All kinds of
+	// gateway.networking.k8s.io have their sigs.k8s.io/gateway-api/apis/v1 type.
+	Value any
+	// Content is the same object as a JSON tree (int64 and float64 numbers), defaulted, with the status that the file had.
+	// The API serves it. Nobody may write to it.
+	Content map[string]any
+	// Position is where the document begins, and Locator finds its fields.
+	Position Position
+	Locator  Locator
+	// Digest is a hash of the admitted content (metadata and status excluded from nothing but positions): equal digests
+	// mean equal objects.
+	Digest [32]byte
+	// Stale marks an object whose file no longer holds an admissible version of it: the last admitted one is in force.
+	Stale bool
+}
+
+// At gives the position of a field of the object.
+func (o *Object) At(field string) Position {
+	if o.Locator == nil {
+		return o.Position
+	}
+	return o.Locator.Locate(field)
+}
+
+// Severity says what a Problem means for what is served.
+type Severity uint8
+
+const (
+	// Error: something the files ask for is not in force.
+	Error Severity = iota
+	// Warning: everything is in force, but probably not as meant.
+	Warning
+	// Ignored: a kind that Wicketgate has no use for; said once a kind.
+	Ignored
+)
+
+// String is the word that logs and JSON output use.
+func (s Severity) String() string { return [...]string{"error", "warning", "ignored"}[s] }
+
+// Problem is something to tell the author of a file.
+type Problem struct {
+	Severity Severity
+	Position Position
+	// Object is zero where no object could be read.
+	Object Key
+	// Field is the field's path, or empty.
+	Field string
+	// Message says what is wrong and what to do.
+	Message string
+}
+
+// String is the line that `wicketgate check` prints:
+//
+//	shop.yaml:19:7: HTTPRoute default/shop: spec.rules[0].backends: unknown field (did you mean "backendRefs"?)
+func (p Problem) String() string {
+	var b strings.Builder
+	b.WriteString(p.Position.String())
+	if p.Severity != Error {
+		b.WriteString(": " + p.Severity.String())
+	}
+	if p.Object.Kind != "" {
+		b.WriteString(": " + p.Object.String())
+	}
+	if p.Field != "" {
+		b.WriteString(": " + p.Field)
+	}
+	b.WriteString(": " + p.Message)
+	return b.String()
+}
+
+// Set is an immutable collection of objects with one object a key.
+type Set struct {
+	byKey  map[Key]*Object
+	byKind map[GroupKind][]*Object
+	keys   []Key
+}
+
+// NewSet makes a Set. Of several objects with one key the last given is kept; callers decide about duplicates before.
+func NewSet(objects ...*Object) *Set {
+	s := &Set{byKey: make(map[Key]*Object, len(objects)), byKind: map[GroupKind][]*Object{}}
+	for _, o := range objects {
+		s.byKey[o.Key] = o
+	}
+	for k := range s.byKey {
+		s.keys = append(s.keys, k)
+	}
+	slices.SortFunc(s.keys, Key.Compare)
+	for _, k := range s.keys {
+		s.byKind[k.GroupKind] = append(s.byKind[k.GroupKind], s.byKey[k])
+	}
+	return s
+}
+
+// Get returns the object with this key, or nil.
+func (s *Set) Get(k Key) *Object { return s.byKey[k] }
+
+// Kind returns all objects of a kind, ordered by namespace and name. The slice is shared: do not write to it.
+func (s *Set) Kind(k GroupKind) []*Object { return s.byKind[k] }
+
+// Keys returns every key in order. The slice is shared: do not write to it.
+func (s *Set) Keys() []Key { return s.keys }
+
+// Len is the number of objects.
+func (s *Set) Len() int { return len(s.keys) }
