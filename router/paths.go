@@ -1,0 +1,246 @@
+// The second level of a table: the paths under one hostname. Exact paths are a hash. Prefixes are a radix tree over path
+// elements: with the prefixes
+//
+//	/    /api/v1/users    /api/v1/carts
+//
+// the root (prefix /) has one child with the label /api/v1, which stands for no prefix itself and has the children /users and /carts.
+// A request for /api/v1/users/7 walks down to /users, and if none of the routes there accepts it, the link up leads to the root.
+//
+// Regular expressions hang in the same tree, at the elements that every path they match begins with (/item/[0-9]+ at /item),
+// so that a request tries only those that it has a chance with, in the order of their precedence.
+
+package router
+
+import (
+	"bytes"
+	"cmp"
+	"slices"
+	"sort"
+	"strings"
+)
+
+// paths is what is known about one hostname.
+type paths struct {
+	exact    map[string]*choice
+	root     *pathNode // nil: only exact paths
+	patterns bool      // there are regular expressions in the tree
+}
+
+// pathNode is one sequence of path elements.
+type pathNode struct {
+	label    string               // what leads here from the parent: "/api/v1"
+	children map[string]*pathNode // by the first element of their labels
+	prefix   *choice              // nil if no PathPrefix ends here
+	patterns []patternChoice      // by rank
+	// up is the nearest ancestor with a prefix, upPatterns the nearest one with patterns.
+	up, upPatterns *pathNode
+}
+
+// patternChoice is a regular expression and the routes that have it as their path.
+type patternChoice struct {
+	*pattern
+	choice *choice
+}
+
+// stop collects what ends at one place of the tree while it is built.
+type stop struct {
+	path     string
+	prefix   []entry
+	patterns map[*pattern][]entry
+}
+
+// buildPaths makes the paths of routes, which share a hostname and are sorted by precedence; first is the rank of the first one.
+func buildPaths(routes []route, first int) *paths {
+	p := new(paths)
+	exact := make(map[string][]entry)
+	stops := make(map[string]*stop)
+	at := func(path string) *stop {
+		s := stops[path]
+		if s == nil {
+			s = &stop{path: path}
+			stops[path] = s
+		}
+		return s
+	}
+	for i := range routes {
+		r := &routes[i]
+		e := entry{rank: first + i, tests: r.tests}
+		switch r.kind {
+		case Exact:
+			exact[r.path] = append(exact[r.path], e)
+		case PathPrefix:
+			s := at(r.path)
+			s.prefix = append(s.prefix, e)
+		case RegularExpression:
+			s := at(wholeElements(r.pattern.literal))
+			if s.patterns == nil {
+				s.patterns = make(map[*pattern][]entry)
+			}
+			s.patterns[r.pattern] = append(s.patterns[r.pattern], e)
+			p.patterns = true
+		}
+	}
+	if len(exact) > 0 {
+		p.exact = make(map[string]*choice, len(exact))
+		for path, entries := range exact {
+			p.exact[path] = buildChoice(entries)
+		}
+	}
+	if len(stops) > 0 {
+		list := make([]*stop, 0, len(stops))
+		for _, s := range stops {
+			list = append(list, s)
+		}
+		p.root = growTree(list, 0, 0)
+		p.root.link(nil, nil)
+	}
+	return p
+}
+
+// wholeElements cuts a literal beginning of paths to the elements that are surely complete: "/item/4" to "/item".
+func wholeElements(literal string) string {
+	if !strings.HasPrefix(literal, "/") {
+		return ""
+	}
+	return literal[:strings.LastIndexByte(literal, '/')]
+}
+
+// growTree makes the node of stops, whose paths share their first to bytes, of which those after from are the node's label.
+func growTree(stops []*stop, from, to int) *pathNode {
+	n := &pathNode{label: stops[0].path[from:to]}
+	below := make(map[string][]*stop)
+	for _, s := range stops {
+		if len(s.path) == to {
+			n.fill(s)
+			continue
+		}
+		first := firstElement(s.path[to:])
+		below[first] = append(below[first], s)
+	}
+	if len(below) == 0 {
+		return n
+	}
+	n.children = make(map[string]*pathNode, len(below))
+	for first, group := range below {
+		n.children[first] = growTree(group, to, commonElements(group, to+1+len(first)))
+	}
+	return n
+}
+
+func (n *pathNode) fill(s *stop) {
+	n.prefix = buildChoice(s.prefix)
+	for pattern, entries := range s.patterns {
+		n.patterns = append(n.patterns, patternChoice{pattern, buildChoice(entries)})
+	}
+	slices.SortFunc(n.patterns, func(a, b patternChoice) int { return cmp.Compare(a.choice.least, b.choice.least) })
+}
+
+// firstElement returns the first element of a path that begins with a slash.
+func firstElement(path string) string {
+	element, _, _ := strings.Cut(path[1:], "/")
+	return element
+}
+
+// commonElements returns how many bytes the paths share, in whole elements; they share known at least.
+func commonElements(stops []*stop, known int) int {
+	shared := stops[0].path
+	for _, s := range stops[1:] {
+		n := known
+		for n < min(len(shared), len(s.path)) && shared[n] == s.path[n] {
+			n++
+		}
+		// Cut where an element ends in both.
+		for n > known && !(endsElement(shared, n) && endsElement(s.path, n)) {
+			n--
+		}
+		shared = shared[:n]
+	}
+	return len(shared)
+}
+
+func endsElement(path string, n int) bool { return n == len(path) || path[n] == '/' }
+
+func (n *pathNode) link(up, upPatterns *pathNode) {
+	n.up, n.upPatterns = up, upPatterns
+	if n.prefix != nil {
+		up = n
+	}
+	if n.patterns != nil {
+		upPatterns = n
+	}
+	for _, child := range n.children {
+		child.link(up, upPatterns)
+	}
+}
+
+// match returns the rank of the route that answers in, or none.
+func (p *paths) match(in *Input) int {
+	if p.exact != nil {
+		if rank := p.exact[string(in.Path)].find(in, none); rank != none {
+			return rank
+		}
+	}
+	if p.root == nil {
+		return none
+	}
+	n := p.root.walk(in.Path)
+	if p.patterns {
+		if rank := n.matchPatterns(in); rank != none {
+			return rank
+		}
+	}
+	for ; n != nil; n = n.up {
+		if rank := n.prefix.find(in, none); rank != none {
+			return rank
+		}
+	}
+	return none
+}
+
+// walk goes down as far as path leads.
+func (n *pathNode) walk(path []byte) *pathNode {
+	for len(path) > 0 && path[0] == '/' {
+		element := path[1:]
+		if end := bytes.IndexByte(element, '/'); end >= 0 {
+			element = element[:end]
+		}
+		child := n.children[string(element)]
+		if child == nil {
+			return n
+		}
+		size := len(child.label)
+		if len(path) < size || string(path[:size]) != child.label || len(path) > size && path[size] != '/' {
+			return n
+		}
+		n, path = child, path[size:]
+	}
+	return n
+}
+
+// matchPatterns tries the regular expressions of a node and its ancestors by rank. Those with one text share a choice, and two texts of the same
+// length may have routes whose ranks interleave, so it goes on until what is left cannot do better.
+func (n *pathNode) matchPatterns(in *Input) int {
+	best := none
+	for after := -1; ; {
+		p := n.nextPattern(after)
+		if p == nil || p.choice.least >= best {
+			return best
+		}
+		after = p.choice.least
+		if bytes.HasPrefix(in.Path, []byte(p.literal)) && p.re.Match(in.Path) {
+			best = min(best, p.choice.find(in, best))
+		}
+	}
+}
+
+// nextPattern returns the pattern with the smallest rank above after, or nil.
+func (n *pathNode) nextPattern(after int) *patternChoice {
+	var next *patternChoice
+	for ; n != nil; n = n.upPatterns {
+		i := sort.Search(len(n.patterns), func(i int) bool { return n.patterns[i].choice.least > after })
+		if i < len(n.patterns) && (next == nil || n.patterns[i].choice.least < next.choice.least) {
+			next = &n.patterns[i]
+		}
+	}
+	return next
+}
