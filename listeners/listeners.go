@@ -1,0 +1,152 @@
+// Package listeners holds the listening sockets across configurations: a socket that is still wanted is never touched, a new one is
+// opened before the configuration that needs it is served, and one that is no longer wanted is closed after.
+//
+//	set := listeners.New(listeners.Options{Handle: serve, Log: log})
+//	failed := set.Open(ctx, want) // before the new configuration is served: what could not be bound, and why
+//	gone := set.Retire(want)      // after: these accept no more; their connections are the caller's to drain
+//
+// The package knows addresses and connections. It imports nothing else of this project.
+package listeners
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/netip"
+	"slices"
+	"sync"
+	"syscall"
+)
+
+// Listen opens a listening TCP socket. An unspecified address means every interface, IPv4 and IPv6.
+type Listen func(ctx context.Context, addr netip.AddrPort) (net.Listener, error)
+
+// Options say what a Set does with the connections that it accepts.
+type Options struct {
+	// Handle gets each accepted connection, in a goroutine of its own, with the address that the socket was asked for. It owns
+	// the connection from then on and must close it.
+	Handle func(c net.Conn, socket netip.AddrPort)
+	Log    *slog.Logger
+	// Listen replaces ListenTCP, for sockets that come from somewhere else (a service manager, a predecessor, a test).
+	Listen Listen
+}
+
+// Set is the process's listening sockets. Its methods may be called concurrently; they take turns.
+type Set struct {
+	handle func(net.Conn, netip.AddrPort)
+	log    *slog.Logger
+	listen Listen
+
+	mu      sync.Mutex
+	open    map[netip.AddrPort]*socket
+	retired []netip.AddrPort // closed by Open to make room, not yet reported by Retire
+	loops   sync.WaitGroup
+}
+
+// New makes an empty Set.
+func New(o Options) *Set {
+	s := &Set{handle: o.Handle, log: o.Log, listen: o.Listen, open: map[netip.AddrPort]*socket{}}
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	if s.listen == nil {
+		s.listen = ListenTCP
+	}
+	return s
+}
+
+// Open opens the sockets of want that are not open yet and keeps the others as they are. A socket that cannot be bound is no
+// reason to fail: it is reported in the result, with an error that says what to do, and the next Open tries again.
+// Sockets that are open and not in want stay open until Retire, with one exception: where one of them is
+// what keeps a wanted address from being bound (a wildcard and a specific address on one port exclude each other),
+// it is closed first.
+func (s *Set) Open(ctx context.Context, want []netip.AddrPort) (failed map[netip.AddrPort]error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, addr := range want {
+		if s.open[addr] != nil || failed[addr] != nil {
+			continue
+		}
+		l, err := s.bind(ctx, addr, want)
+		if err != nil {
+			if failed == nil {
+				failed = map[netip.AddrPort]error{}
+			}
+			failed[addr] = explain(addr, err)
+			continue
+		}
+		s.start(addr, l)
+	}
+	return failed
+}
+
+// bind opens one socket, and closes sockets of ours that are in its way and no longer wanted.
+func (s *Set) bind(ctx context.Context, addr netip.AddrPort, want []netip.AddrPort) (net.Listener, error) {
+	l, err := s.listen(ctx, addr)
+	if !errors.Is(err, syscall.EADDRINUSE) {
+		return l, err
+	}
+	made := false
+	for other, sock := range s.open {
+		if excludes(other, addr) && !slices.Contains(want, other) {
+			sock.close()
+			delete(s.open, other)
+			s.retired = append(s.retired, other)
+			made = true
+		}
+	}
+	if !made {
+		return nil, err
+	}
+	return s.listen(ctx, addr)
+}
+
+// excludes says whether two different addresses cannot be bound at once.
+func excludes(a, b netip.AddrPort) bool {
+	return a.Port() == b.Port() && (a.Addr().IsUnspecified() || b.Addr().IsUnspecified())
+}
+
+func (s *Set) start(addr netip.AddrPort, l net.Listener) {
+	sock := &socket{addr: addr, listener: l, handle: s.handle, log: s.log, done: make(chan struct{})}
+	s.open[addr] = sock
+	s.loops.Go(sock.accept)
+	s.log.Debug("listening", "address", addr)
+}
+
+// Retire closes the sockets that are not in want and returns their addresses in order. Connections that they accepted live on.
+func (s *Set) Retire(want []netip.AddrPort) []netip.AddrPort {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	gone := s.retired
+	s.retired = nil
+	for addr, sock := range s.open {
+		if slices.Contains(want, addr) {
+			continue
+		}
+		sock.close()
+		delete(s.open, addr)
+		gone = append(gone, addr)
+		s.log.Debug("no longer listening", "address", addr)
+	}
+	slices.SortFunc(gone, netip.AddrPort.Compare)
+	return gone
+}
+
+// Bound returns the addresses that are open, in order.
+func (s *Set) Bound() []netip.AddrPort {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	bound := make([]netip.AddrPort, 0, len(s.open))
+	for addr := range s.open {
+		bound = append(bound, addr)
+	}
+	slices.SortFunc(bound, netip.AddrPort.Compare)
+	return bound
+}
+
+// Close closes every socket and returns when nothing accepts any more. Connections live on.
+func (s *Set) Close() {
+	s.Retire(nil)
+	s.loops.Wait()
+}
