@@ -1,0 +1,73 @@
+# Wicketgate's chores: `make help` lists them. Only Go, git and make are needed for `build`, `run` and `test`.
+
+export GOTOOLCHAIN := auto
+
+VERSION   ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+TOOLCHAIN := $(shell sed -n 's/^toolchain //p' go.mod)
+FUZZTIME  ?= 30s
+TESTFLAGS ?=
+ROW       ?=
+
+# Tools are pinned here and run with `go run`, so that go.mod holds only what the gateway itself needs. They are built with the
+# project's own Go, since a linter built with an older one refuses newer code.
+TOOL          := GOTOOLCHAIN=$(TOOLCHAIN) go run
+GOLANGCI_LINT := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+GOVULNCHECK   := golang.org/x/vuln/cmd/govulncheck@v1.8.0
+
+# What the tests behind `make test-all` run besides Go.
+TOOLS := curl openssl wrk nginx haproxy gcc
+
+.PHONY: help build run test test-all race fuzz fuzz-short lint fmt vuln bench bench-smoke cover size tools clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: ## build bin/wicketgate, a static binary
+	@mkdir -p bin
+	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/wicketgate .
+
+run: build ## serve examples/quickstart on :8080 with two echo backends, until ^C
+	@exec sh examples/serve.sh examples/quickstart
+
+test: ## run every test that needs only Go
+	go test $(TESTFLAGS) ./...
+
+race: ## run the same tests with the race detector (needs a C compiler)
+	go test -race $(TESTFLAGS) ./...
+
+test-all: tools test race lint vuln fuzz-short size ## run everything: also what needs real tools, and fail if one is missing
+	WICKETGATE_TEST_TOOLS=1 go test -count=1 -run 'Tools' $(TESTFLAGS) ./bench/... ./examples/...
+
+tools:
+	@missing=; for t in $(TOOLS); do command -v $$t >/dev/null || missing="$$missing $$t"; done; \
+	if [ -n "$$missing" ]; then echo "make test-all needs these tools, which are not installed:$$missing" >&2; exit 1; fi
+
+fuzz: ## run every fuzz target for FUZZTIME (30s)
+	@sh .ci/fuzz $(FUZZTIME)
+
+fuzz-short:
+	@sh .ci/fuzz 3s
+
+lint: ## go vet, and golangci-lint with .golangci.yml (staticcheck and gofumpt are in it)
+	go vet ./...
+	$(TOOL) $(GOLANGCI_LINT) fmt --diff
+	$(TOOL) $(GOLANGCI_LINT) run
+
+fmt: ## format every file the way lint wants it
+	$(TOOL) $(GOLANGCI_LINT) fmt
+
+vuln: ## look for known vulnerabilities in what the binary calls (needs the Go vulnerability database)
+	@GOTOOLCHAIN=$(TOOLCHAIN) GOVULNCHECK=$(GOVULNCHECK) sh .ci/vuln
+
+bench: build ## measure against nginx and haproxy; ROW=h1-small for one row, ROUNDS and SECONDS change the time it takes
+	go run ./bench -row "$(ROW)" -gateway bin/wicketgate
+
+cover: ## test coverage of every package
+	go test -coverprofile=coverage.out ./...
+	go tool cover -func=coverage.out | tail -1
+
+size: build ## fail if the binary has grown beyond its bound (45 MB)
+	@bytes=$$(wc -c < bin/wicketgate); echo "bin/wicketgate: $$bytes bytes"; test $$bytes -lt 45000000
+
+clean: ## remove what was built
+	rm -rf bin coverage.out
