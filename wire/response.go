@@ -1,0 +1,100 @@
+// Reading response heads (RFC 9112 sections 4 and 6.3).
+
+package wire
+
+import "github.com/wicketgate/wicketgate/message"
+
+// ParseResponseHead reads the response head that buf begins with into h and returns the head's length, or 0 without an error if
+// it is not complete yet. toHEAD says that the request's method was HEAD. h points into buf afterwards. An interim response (status
+// 1xx) is followed by another head, except 101. lim is what Limits.WithDefaults returned.
+func ParseResponseHead(buf []byte, h *message.Head, toHEAD bool, lim *Limits) (int, Framing, error) {
+	h.Reset()
+	const prefix = "HTTP/1."
+	if n := min(len(buf), len(prefix)); string(buf[:n]) != prefix[:n] {
+		return 0, Framing{}, malformed("response does not begin with HTTP/1")
+	}
+	line, next, err := nextLine(buf, 0, lim)
+	if next == 0 || err != nil {
+		return 0, Framing{}, err
+	}
+	if err := parseStatusLine(line, h); err != nil {
+		return 0, Framing{}, err
+	}
+	var p hop
+	end, err := parseFields(buf, next, &h.Fields, &p, lim)
+	if end == 0 || err != nil {
+		return 0, Framing{}, err
+	}
+	f, err := p.response(h, toHEAD)
+	if err != nil {
+		return 0, Framing{}, err
+	}
+	return end, f, nil
+}
+
+// parseStatusLine splits version SP status [SP reason]: servers leave out the space in front of an empty reason.
+func parseStatusLine(line []byte, h *message.Head) (err error) {
+	const version, code = len("HTTP/1.1"), len("HTTP/1.1 200")
+	if len(line) < code || line[version] != ' ' || len(line) > code && line[code] != ' ' {
+		return malformed("status line is malformed")
+	}
+	if h.Minor, err = parseVersion(line[:version]); err != nil {
+		return err
+	}
+	for _, c := range line[version+1 : code] {
+		if !isDigit(c) {
+			return malformed("status is malformed")
+		}
+		h.Status = h.Status*10 + int(c-'0')
+	}
+	if h.Status < 100 {
+		return malformed("status is malformed")
+	}
+	if len(line) > code {
+		h.Reason = line[code+1:]
+	}
+	if !message.ValidFieldValue(h.Reason) {
+		return malformed("reason phrase has a control byte")
+	}
+	return nil
+}
+
+// bodiless reports whether a response never has a body, whatever its fields say (RFC 9112 section 6.3, rule 1).
+func bodiless(status int, toHEAD bool) bool {
+	return toHEAD || status < 200 || status == 204 || status == 304
+}
+
+// response decides how a response's body is framed.
+func (p *hop) response(h *message.Head, toHEAD bool) (Framing, error) {
+	f := Framing{KeepAlive: p.persistent(h.Minor)}
+	switch {
+	case p.chunked && p.hasLength:
+		return f, malformed("Content-Length beside Transfer-Encoding")
+	case p.chunked && h.Minor == 0:
+		return f, malformed("Transfer-Encoding in HTTP/1.0")
+	case p.chunked:
+		f.Body, h.Length = BodyChunked, message.LengthUnknown
+	case p.hasLength:
+		f.Body, f.Length, h.Length = BodyLength, p.length, p.length
+	case !bodiless(h.Status, toHEAD):
+		f.Body, h.Length = BodyUntilClose, message.LengthUnknown
+		f.KeepAlive = false
+	}
+	if h.Status == 101 {
+		f.KeepAlive = false
+		if p.upgrading {
+			h.Upgrade = p.upgrade
+		}
+	}
+	if h.Status < 200 || h.Status == 204 {
+		// These may not announce a body. Whoever does may also send one: nothing else is read from that connection.
+		if p.chunked || p.length > 0 {
+			f.KeepAlive = false
+		}
+		h.Length = message.LengthNone
+	}
+	if bodiless(h.Status, toHEAD) {
+		f.Body, f.Length = BodyNone, 0
+	}
+	return f, nil
+}
