@@ -1,0 +1,86 @@
+// Which package may import which: the arrows of ARCHITECTURE.md as a test. Imports point one way, so that every stage between files
+// and traffic can be read, tested and replaced without the stages after it.
+
+package policy
+
+import (
+	"slices"
+	"strings"
+	"testing"
+)
+
+// module is the prefix of our own import paths.
+const module = "github.com/wicketgate/wicketgate"
+
+// allowed lists, for each package, which of our own packages its code may import. "*" is any. Tests may import more.
+var allowed = map[string]string{
+	"object":        "",
+	"message":       "",
+	"dial":          "",
+	"router":        "",
+	"listeners":     "",
+	"config":        "object",
+	"gateway":       "object",
+	"wire":          "message",
+	"tls":           "object dial gateway",
+	"proxy/backend": "message wire dial",
+	"proxy":         "object gateway router message wire dial tls proxy/backend",
+	"reconcile":     "*",
+	"admin":         "*",
+	"cli":           "*",
+	".":             "*",
+	"bench":         "",
+	"bench/backend": "",
+}
+
+// dataPath are the packages that carry requests.
+var dataPath = []string{"message", "wire", "router", "proxy", "proxy/backend", "listeners"}
+
+func TestImportsPointOneWay(t *testing.T) {
+	for _, f := range sources(t) {
+		if f.test {
+			continue
+		}
+		rule, known := allowed[f.dir]
+		if !known {
+			if !slices.Contains(strings.Split(f.dir, "/"), "internal") {
+				t.Errorf("%s: package %q has no entry in the import policy", f.path, f.dir)
+			}
+			continue
+		}
+		for _, path := range f.imports() {
+			ours, found := strings.CutPrefix(path, module+"/")
+			if found && rule != "*" && !slices.Contains(strings.Fields(rule), ours) {
+				t.Errorf("%s: %s must not import %s", f.path, f.dir, ours)
+			}
+		}
+	}
+}
+
+func TestDataPathDoesWithoutNetHTTP(t *testing.T) {
+	for _, f := range sources(t) {
+		if f.test || !slices.Contains(dataPath, f.dir) {
+			continue
+		}
+		for _, path := range f.imports() {
+			if path == "net/http" || strings.HasPrefix(path, "net/http/") {
+				t.Errorf("%s: the data path must not import %s", f.path, path)
+			}
+		}
+	}
+}
+
+// Only few files may know both our tls package and crypto/tls: a file that needs both says which is which by an import name.
+func TestTLSPackagesAreToldApart(t *testing.T) {
+	for _, f := range sources(t) {
+		paths := f.imports()
+		if !slices.Contains(paths, module+"/tls") || !slices.Contains(paths, "crypto/tls") {
+			continue
+		}
+		for _, spec := range f.tree.Imports {
+			if spec.Path.Value == `"crypto/tls"` && spec.Name == nil {
+				t.Errorf("%s: imports both tls packages; name the standard one", f.path)
+			}
+		}
+	}
+}
