@@ -16,12 +16,12 @@ type compiler struct {
 }
 
 // route compiles one route.
-func (c *compiler) route(hostname, declared string, m *Match, order int) (route, error) {
-	r := route{hostname: hostname, declared: declared, kind: m.PathType, path: m.Path, order: order}
+func (c *compiler) route(hostname, declared string, m *Match, order int) (*route, error) {
+	r := &route{hostname: hostname, declared: declared, kind: m.PathType, path: m.Path, order: order}
 	if err := checkHostname(hostname); err != nil {
 		return r, err
 	}
-	if err := c.path(&r); err != nil {
+	if err := c.path(r); err != nil {
 		return r, err
 	}
 	if m.Method != "" {
@@ -29,10 +29,10 @@ func (c *compiler) route(hostname, declared string, m *Match, order int) (route,
 		r.methods = 1
 	}
 	var err error
-	if r.headers, err = c.predicates(&r, ofHeader, m.Headers); err != nil {
+	if r.headers, err = c.predicates(r, ofHeader, m.Headers); err != nil {
 		return r, err
 	}
-	r.query, err = c.predicates(&r, ofQuery, m.Query)
+	r.query, err = c.predicates(r, ofQuery, m.Query)
 	return r, err
 }
 
@@ -89,7 +89,8 @@ var errHostname = errors.New(`want "" for every host, a host name in lower case 
 
 func checkHostname(hostname string) error {
 	rest := strings.TrimPrefix(hostname, "*.")
-	bad := strings.ContainsAny(rest, "*: ") || strings.ToLower(rest) != rest || slices.Contains(strings.Split(rest, "."), "")
+	bad := strings.ContainsAny(rest, "*: ") || strings.ToLower(rest) != rest || rest == "" ||
+		rest[0] == '.' || rest[len(rest)-1] == '.' || strings.Contains(rest, "..")
 	if hostname != "" && bad {
 		return fmt.Errorf("hostname %q: %w", hostname, errHostname)
 	}

@@ -30,11 +30,11 @@ type hostNode struct {
 }
 
 // buildHosts makes the tree of routes, which are sorted by precedence.
-func buildHosts(routes []route) hosts {
+func buildHosts(routes []*route) hosts {
 	var h hosts
 	for from := 0; from < len(routes); {
 		to := from + 1
-		for to < len(routes) && sameHost(&routes[from], &routes[to]) {
+		for to < len(routes) && sameHost(routes[from], routes[to]) {
 			to++
 		}
 		h.add(routes[from].hostname, buildPaths(routes[from:to], from))
@@ -54,18 +54,19 @@ func (h *hosts) add(hostname string, p *paths) {
 		return
 	}
 	suffix, wild := strings.CutPrefix(hostname, "*.")
-	labels := strings.Split(suffix, ".")
 	n := &h.root
-	for i := len(labels) - 1; i >= 0; i-- {
-		child := n.children[labels[i]]
+	for end := len(suffix); end >= 0; {
+		dot := strings.LastIndexByte(suffix[:end], '.')
+		label := suffix[dot+1 : end]
+		child := n.children[label]
 		if child == nil {
 			child = new(hostNode)
 			if n.children == nil {
 				n.children = make(map[string]*hostNode)
 			}
-			n.children[labels[i]] = child
+			n.children[label] = child
 		}
-		n = child
+		n, end = child, dot
 	}
 	if wild {
 		n.wild = append(n.wild, p)

@@ -14,6 +14,7 @@ package router
 import (
 	"bytes"
 	"cmp"
+	"maps"
 	"slices"
 	"sort"
 	"strings"
@@ -50,51 +51,58 @@ type stop struct {
 }
 
 // buildPaths makes the paths of routes, which share a hostname and are sorted by precedence; first is the rank of the first one.
-func buildPaths(routes []route, first int) *paths {
+// Routes with the same Exact path follow each other in that order, and so do those with the same PathPrefix.
+func buildPaths(routes []*route, first int) *paths {
 	p := new(paths)
-	exact := make(map[string][]entry)
-	stops := make(map[string]*stop)
-	at := func(path string) *stop {
-		s := stops[path]
-		if s == nil {
-			s = &stop{path: path}
-			stops[path] = s
+	tree := make(map[string]*stop)
+	for from := 0; from < len(routes); {
+		to := from + 1
+		for to < len(routes) && samePath(routes[from], routes[to]) {
+			to++
 		}
-		return s
+		entries := make([]entry, 0, to-from)
+		for i := from; i < to; i++ {
+			entries = append(entries, entry{rank: first + i, tests: routes[i].tests})
+		}
+		p.add(routes[from], entries, tree)
+		from = to
 	}
-	for i := range routes {
-		r := &routes[i]
-		e := entry{rank: first + i, tests: r.tests}
-		switch r.kind {
-		case Exact:
-			exact[r.path] = append(exact[r.path], e)
-		case PathPrefix:
-			s := at(r.path)
-			s.prefix = append(s.prefix, e)
-		case RegularExpression:
-			s := at(wholeElements(r.pattern.literal))
-			if s.patterns == nil {
-				s.patterns = make(map[*pattern][]entry)
-			}
-			s.patterns[r.pattern] = append(s.patterns[r.pattern], e)
-			p.patterns = true
-		}
-	}
-	if len(exact) > 0 {
-		p.exact = make(map[string]*choice, len(exact))
-		for path, entries := range exact {
-			p.exact[path] = buildChoice(entries)
-		}
-	}
-	if len(stops) > 0 {
-		list := make([]*stop, 0, len(stops))
-		for _, s := range stops {
-			list = append(list, s)
-		}
-		p.root = growTree(list, 0, 0)
+	if len(tree) > 0 {
+		p.root = growTree(slices.Collect(maps.Values(tree)), 0, 0)
 		p.root.link(nil, nil)
 	}
 	return p
+}
+
+func samePath(a, b *route) bool { return a.kind == b.kind && a.path == b.path }
+
+// add places the routes with the path of r.
+func (p *paths) add(r *route, entries []entry, tree map[string]*stop) {
+	place := r.path
+	switch r.kind {
+	case Exact:
+		if p.exact == nil {
+			p.exact = make(map[string]*choice)
+		}
+		p.exact[r.path] = buildChoice(entries)
+		return
+	case RegularExpression:
+		place = wholeElements(r.pattern.literal)
+		p.patterns = true
+	}
+	s := tree[place]
+	if s == nil {
+		s = &stop{path: place}
+		tree[place] = s
+	}
+	if r.kind == PathPrefix {
+		s.prefix = entries
+		return
+	}
+	if s.patterns == nil {
+		s.patterns = make(map[*pattern][]entry)
+	}
+	s.patterns[r.pattern] = append(s.patterns[r.pattern], entries...)
 }
 
 // wholeElements cuts a literal beginning of paths to the elements that are surely complete: "/item/4" to "/item".
@@ -108,6 +116,10 @@ func wholeElements(literal string) string {
 // growTree makes the node of stops, whose paths share their first to bytes, of which those after from are the node's label.
 func growTree(stops []*stop, from, to int) *pathNode {
 	n := &pathNode{label: stops[0].path[from:to]}
+	if len(stops) == 1 && len(stops[0].path) == to {
+		n.fill(stops[0])
+		return n
+	}
 	below := make(map[string][]*stop)
 	for _, s := range stops {
 		if len(s.path) == to {
@@ -116,9 +128,6 @@ func growTree(stops []*stop, from, to int) *pathNode {
 		}
 		first := firstElement(s.path[to:])
 		below[first] = append(below[first], s)
-	}
-	if len(below) == 0 {
-		return n
 	}
 	n.children = make(map[string]*pathNode, len(below))
 	for first, group := range below {

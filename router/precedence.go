@@ -38,9 +38,9 @@ var criteria = [...]struct {
 
 // compare orders routes by precedence. Routes that can never match the same request are kept together by hostname and path, so that the sorted
 // list reads well; this changes no outcome.
-func compare(a, b route) int {
+func compare(a, b *route) int {
 	for i := range criteria {
-		if c := criteria[i].compare(&a, &b); c != 0 {
+		if c := criteria[i].compare(a, b); c != 0 {
 			return c
 		}
 		if i == 0 {

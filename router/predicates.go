@@ -95,7 +95,10 @@ func buildChoice(entries []entry) *choice {
 		return nil
 	}
 	c := &choice{least: entries[0].rank}
-	by, ok := bestDimension(entries)
+	by, ok := dimension{}, false
+	if len(entries) > worthwhile {
+		by, ok = bestDimension(entries)
+	}
 	if !ok {
 		c.list = entries
 		return c

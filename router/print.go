@@ -15,8 +15,8 @@ import (
 func (t *Table[T]) Print(w io.Writer, describe func(T) string) error {
 	out := bufio.NewWriter(w)
 	for rank := range t.routes {
-		r := &t.routes[rank]
-		if rank == 0 || !sameHost(&t.routes[rank-1], r) {
+		r := t.routes[rank]
+		if rank == 0 || !sameHost(t.routes[rank-1], r) {
 			fmt.Fprintln(out, r.hostText())
 		}
 		fmt.Fprintf(out, "  %-17s %s -> %s\n", r.kind, r.matchText(), describe(t.values[rank]))

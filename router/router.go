@@ -102,8 +102,8 @@ type Header interface {
 
 // Table is a compiled list of routes. It is immutable and safe for concurrent use.
 type Table[T any] struct {
-	routes []route // by rank
-	values []T     // by rank
+	routes []*route // by rank
+	values []T      // by rank
 	hosts  hosts
 }
 
@@ -122,17 +122,16 @@ func (e *RouteError) Unwrap() error { return e.Err }
 // for each of them, joined; Check tells beforehand.
 func New[T any](routes []Route[T]) (*Table[T], error) {
 	c := compiler{patterns: make(map[string]*pattern)}
-	compiled := make([]route, 0, len(routes))
+	compiled := make([]*route, len(routes))
 	var errs []error
 	for i := range routes {
 		r := &routes[i]
 		one, err := c.route(r.Hostname, r.Declared, &r.Match, r.Order)
 		if err != nil {
 			errs = append(errs, &RouteError{Index: i, Err: err})
-			continue
 		}
 		one.source = i
-		compiled = append(compiled, one)
+		compiled[i] = one
 	}
 	if len(errs) > 0 {
 		return nil, errors.Join(errs...)

@@ -44,11 +44,11 @@ func (c Cause) String() string {
 }
 
 // run goes through routes, which are sorted by precedence, and returns the rank of the first that matches, or none.
-func (tr *Trace) run(routes []route, in *Input) int {
+func (tr *Trace) run(routes []*route, in *Input) int {
 	*tr = Trace{Steps: tr.Steps[:0]}
 	winner := none
 	for rank := range routes {
-		r := &routes[rank]
+		r := routes[rank]
 		step := Step{Order: r.order, Hostname: r.hostname}
 		misses := r.misses(in, &step)
 		switch {
@@ -60,7 +60,7 @@ func (tr *Trace) run(routes []route, in *Input) int {
 			winner = rank
 		default:
 			step.Cause = ByPrecedence
-			step.Detail = "the other one has " + decisive(&routes[winner], r)
+			step.Detail = "the other one has " + decisive(routes[winner], r)
 		}
 		tr.Steps = append(tr.Steps, step)
 	}
