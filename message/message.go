@@ -69,7 +69,8 @@ const (
 	Shutdown
 )
 
-// Body is a message's content, read by one goroutine, pulled by whoever consumes it: nothing is read from the peer before it is asked
+// Body is a message's content, read by one goroutine (not always the one that has its Exchange: an upload goes on while the response is
+// written), pulled by whoever consumes it: nothing is read from the peer before it is asked
 // for, so back-pressure is kept end to end. A nil Body is an empty one.
 type Body interface {
 	// InHand returns what has already been received and not yet consumed, without blocking, and whether that is all there will be
@@ -81,6 +82,7 @@ type Body interface {
 	Next() ([]byte, error)
 	// Trailers returns the trailer fields after io.EOF, or nil if there were none.
 	Trailers() *Fields
-	// Stop says that nothing more will be read.
+	// Stop says that nothing more will be read. It is the one method that may be called while another goroutine is in Next: that then
+	// returns, with an error unless it had bytes already.
 	Stop(Reason)
 }
