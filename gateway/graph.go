@@ -4,11 +4,16 @@
 // Both are pure: no clock, no network, no files, no mutable state. Every node of the graph carries its own conditions, and says apart whether
 // it can carry traffic (Usable) and whether routes may attach to it (Attachable). Nothing changes a graph after Build returned it: the
 // data plane's outcomes are arguments of Statuses, never written into nodes.
+//
+// The order of work in Build is the order of dependence, one file a concept:
+//
+//	classes -> gateways -> listeners -> conflicts -> sockets -> routes (rules, backends, attachments) -> conditions -> problems
 package gateway
 
 import (
 	"crypto/tls"
 	"net/netip"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -17,15 +22,16 @@ import (
 	"github.com/wicketgate/wicketgate/object"
 )
 
-// Graph is what a set of objects means.
+// Graph is what a set of objects means. It is immutable and may be read from many goroutines.
 type Graph struct {
 	Objects  *object.Set
-	Classes  []*Class
+	Classes  []*Class   // by name
 	Gateways []*Gateway // by precedence: dated first, then by date, then by namespace/name
-	Routes   []*Route   // by precedence
-	Sockets  []*Socket  // by address and port: everything that the data plane should listen on
+	Routes   []*Route   // by precedence; every HTTPRoute, also those that no Gateway of ours accepts
+	Sockets  []*Socket  // by Bind and Local: everything that the data plane should listen on
 	// Problems are what a person should be told beyond the conditions: kinds that are not served yet, likely mistakes.
 	// Conditions that are not as one wants them are in here, too, with the position of the field that causes them.
+	// They are sorted by position. What depends on the time of day is left to CertificateProblems.
 	Problems []object.Problem
 }
 
@@ -43,6 +49,7 @@ type Class struct {
 	Name           string
 	ControllerName gatewayv1.GatewayController
 	Served         bool // false: another controller's; its Gateways are not ours
+	Accepted       bool // false: its Gateways carry no traffic
 	Conditions     []Condition
 }
 
@@ -51,18 +58,21 @@ type Gateway struct {
 	Object     *object.Object
 	Spec       *gatewayv1.Gateway
 	Class      *Class
-	Listeners  []*Listener // in the order of the spec
-	Conditions []Condition // without Programmed, which Statuses adds
-	Usable     bool
+	Listeners  []*Listener  // in the order of the spec
+	Addresses  []netip.Addr // where it listens: spec.addresses or one of the pool; empty: on all interfaces
+	Conditions []Condition  // without Programmed, which Statuses adds
+	Usable     bool         // false: none of its listeners carries traffic
+
+	faults faults
 }
 
 // Listener is one listener of a Gateway.
 type Listener struct {
 	Gateway  *Gateway
 	Spec     *gatewayv1.Listener
-	Index    int    // in the Gateway's spec.listeners
+	Index    int // in the Gateway's spec.listeners
 	Name     string
-	Port     int32  // the Gateway API's port: what redirects and X-Forwarded-Port say
+	Port     int32 // the Gateway API's port: what redirects and X-Forwarded-Port say
 	Protocol gatewayv1.ProtocolType
 	Hostname string // "" matches every host; lower case
 	// Sockets are where the listener is to be reached; empty if it is not Usable.
@@ -72,7 +82,12 @@ type Listener struct {
 	// Usable: it can carry traffic. Attachable: routes may attach (and are counted) even if it carries none for now.
 	Usable, Attachable bool
 	Attachments        []*Attachment // by precedence of the routes
-	Conditions         []Condition   // without Programmed
+	// AttachedRoutes counts the routes in Attachments that are Accepted.
+	AttachedRoutes int32
+	Conditions     []Condition // without Programmed
+
+	faults   faults
+	overlaps []string // other TLS listeners on the same port whose hostnames overlap
 }
 
 // Certificate is a usable certificate with its key.
@@ -82,28 +97,39 @@ type Certificate struct {
 }
 
 // Socket is one address and port to listen on, shared by all listeners with that address, port and kind of protocol.
+//
+// Several Sockets may have one Bind: where one Gateway listens on all interfaces and another on a specific address of the same port,
+// the wildcard is bound once, and Local says which connections belong to which.
 type Socket struct {
 	Bind netip.AddrPort // where to bind; an unspecified address means all interfaces, IPv4 and IPv6
+	// Local, if valid, confines the Socket to connections that arrived at this address of the machine; the Socket with the same Bind
+	// and no Local gets the rest.
+	Local netip.Addr
 	// TLS: the connection begins with a handshake that the listeners' certificates answer.
 	TLS       bool
-	Listeners []*Listener // with distinct hostnames
+	Listeners []*Listener // with distinct hostnames, by precedence of their Gateways and order in them
 }
 
 // Route is an HTTPRoute (other kinds follow).
 type Route struct {
 	Object *object.Object
 	Spec   *gatewayv1.HTTPRoute
-	Rules  []*Rule
+	// Rules are those that requests can match; a rule whose matches are all invalid is left out (Index keeps the place in the spec).
+	Rules []*Rule
 	// Parents has one entry for each parentRef that names a Gateway of ours, in the order of the spec.
 	Parents []*Parent
 }
 
 // Parent is the fate of one parentRef.
 type Parent struct {
-	Ref         gatewayv1.ParentReference // as in the spec, group and kind defaulted
-	Gateway     *Gateway
-	Attachments []*Attachment // empty if not accepted
-	Conditions  []Condition   // Accepted, ResolvedRefs, PartiallyInvalid
+	Ref      gatewayv1.ParentReference // as in the spec, group and kind defaulted
+	Index    int                       // in spec.parentRefs
+	Gateway  *Gateway
+	Accepted bool
+	// Attachments are the listeners on which the route is in force. A route that is not Accepted because none of its rules can be
+	// served as written is attached all the same (though not counted): its requests are answered with 500, and do not fall to others.
+	Attachments []*Attachment
+	Conditions  []Condition // Accepted, ResolvedRefs, PartiallyInvalid
 }
 
 // Attachment joins a route to a listener.
@@ -124,13 +150,22 @@ type Hostname struct {
 // Rule is one rule of a route.
 type Rule struct {
 	Route *Route
-	Spec  *gatewayv1.HTTPRouteRule // matches and filters are defaulted and validated
+	// Spec is the rule with its matches defaulted: at least one match, each with a path, and only matches that compile. It may be a
+	// copy of the object's.
+	Spec  *gatewayv1.HTTPRouteRule
 	Index int
 	// Unusable says why every request that the rule matches is answered with 500: a filter that is not implemented or not
 	// resolvable. Empty if the rule can be served.
 	Unusable string
 	// Backends are the backendRefs, in order, weight 0 included.
 	Backends []*Backend
+	Timeouts Timeouts
+}
+
+// Timeouts bound a rule's requests; zero means no limit.
+type Timeouts struct {
+	Request        time.Duration // from the request's head to the end of the response
+	BackendRequest time.Duration // one attempt at a backend
 }
 
 // Backend is one backendRef of a rule.

@@ -1,0 +1,122 @@
+// Addresses: where a Gateway listens, from spec.addresses, from the address pool, or on all interfaces.
+
+package gateway
+
+import (
+	"encoding/binary"
+	"hash/fnv"
+	"net/netip"
+	"slices"
+	"strconv"
+
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
+)
+
+// allInterfaces is how a Socket says that it listens everywhere, IPv4 and IPv6.
+func allInterfaces() netip.Addr { return netip.IPv6Unspecified() }
+
+// assignAddresses fills Gateway.Addresses. Addresses that specs name are taken out of the pool first, so that no Gateway gets one
+// that another asks for.
+func (b *builder) assignAddresses() {
+	taken := map[netip.Addr]bool{}
+	wanted := make([]int, len(b.graph.Gateways)) // how many addresses of the pool
+	for i, gw := range b.graph.Gateways {
+		wanted[i] = b.readAddresses(gw)
+		for _, a := range gw.Addresses {
+			taken[a] = true
+		}
+	}
+	for i, gw := range b.graph.Gateways {
+		for n := range wanted[i] {
+			b.assignFromPool(gw, n, taken)
+		}
+	}
+	for _, gw := range b.graph.Gateways {
+		if gw.faults.has(typeAccepted) || gw.faults.has(typeProgrammed) {
+			for _, l := range gw.Listeners {
+				l.Usable = false
+			}
+		}
+	}
+}
+
+// readAddresses takes the addresses that a spec names, and returns how many more it wants to be given.
+func (b *builder) readAddresses(gw *Gateway) int {
+	spec := gw.Spec.Spec.Addresses
+	if len(spec) == 0 {
+		if b.opts.AddressPool.IsValid() {
+			return 1
+		}
+		return 0
+	}
+	given := 0
+	for i, a := range spec {
+		field := "spec.addresses[" + strconv.Itoa(i) + "]"
+		kind := deref(a.Type, gatewayv1.IPAddressType)
+		parsed, err := netip.ParseAddr(a.Value)
+		switch {
+		case kind != gatewayv1.IPAddressType:
+			gw.faults.add(typeAccepted, reasonUnsupportedAddress, field, "addresses of type "+string(kind)+" are not supported: use type IPAddress with an address of this machine")
+		case a.Routability != "":
+			gw.faults.add(typeAccepted, reasonUnsupportedAddress, field, "routability "+string(a.Routability)+" has no meaning without a cluster: leave it out")
+		case a.Value == "" && b.opts.AddressPool.IsValid():
+			given++
+		case a.Value == "":
+			gw.faults.add(typeProgrammed, string(gatewayv1.GatewayReasonAddressNotAssigned), field,
+				"there is no pool to assign an address from: name one, leave addresses out to listen on all interfaces, or start with --address-pool")
+		case err != nil:
+			gw.faults.add(typeAccepted, reasonUnsupportedAddress, field, strconv.Quote(a.Value)+" is not an IP address")
+		default:
+			if parsed = parsed.Unmap(); parsed.IsUnspecified() {
+				parsed = allInterfaces()
+			}
+			if !slices.Contains(gw.Addresses, parsed) {
+				gw.Addresses = append(gw.Addresses, parsed)
+			}
+		}
+	}
+	return given
+}
+
+// assignFromPool gives a Gateway an address of the pool. Where it starts to look is a hash of the Gateway's name, so that Gateways
+// that come and go leave the others where they are; only a collision is decided by precedence.
+func (b *builder) assignFromPool(gw *Gateway, nth int, taken map[netip.Addr]bool) {
+	size := poolSize(b.opts.AddressPool)
+	hash := fnv.New32a()
+	hash.Write([]byte(gw.Object.Namespace + "/" + gw.Object.Name + "/" + strconv.Itoa(nth)))
+	start := uint64(hash.Sum32()) % size
+	for i := range size {
+		if a := poolAddress(b.opts.AddressPool, (start+i)%size); !taken[a] {
+			taken[a] = true
+			gw.Addresses = append(gw.Addresses, a)
+			return
+		}
+	}
+	gw.faults.add(typeProgrammed, string(gatewayv1.GatewayReasonAddressNotAssigned), "spec.addresses",
+		"no address of "+b.opts.AddressPool.String()+" is left: use a larger --address-pool")
+}
+
+// poolSize is how many addresses of a prefix can be given: a network's first and last address are left out, and no more than 2^16 are used.
+func poolSize(pool netip.Prefix) uint64 {
+	switch bits := pool.Addr().BitLen() - pool.Bits(); {
+	case bits <= 1:
+		return 1 << bits
+	case bits > 16:
+		return 1<<16 - 2
+	default:
+		return 1<<bits - 2
+	}
+}
+
+// poolAddress is the nth address of a prefix that can be given.
+func poolAddress(pool netip.Prefix, nth uint64) netip.Addr {
+	pool = pool.Masked()
+	if pool.Addr().BitLen()-pool.Bits() > 1 {
+		nth++
+	}
+	raw := pool.Addr().AsSlice()
+	low := raw[len(raw)-4:]
+	binary.BigEndian.PutUint32(low, binary.BigEndian.Uint32(low)+uint32(nth))
+	a, _ := netip.AddrFromSlice(raw)
+	return a
+}

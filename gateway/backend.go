@@ -1,0 +1,236 @@
+// BackendRefs: from a reference to the target that it leads to, or to the reason why it leads nowhere.
+
+package gateway
+
+import (
+	"strconv"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
+
+	"github.com/wicketgate/wicketgate/object"
+)
+
+// backendIndex finds what belongs to a Service.
+type backendIndex struct {
+	slices   map[name][]*discoveryv1.EndpointSlice // by the namespace and name of their Service, ordered by their own names
+	policies map[name]*object.Object               // the first BackendTLSPolicy that targets the Service
+	targets  map[targetKey]*resolution
+}
+
+// targetKey is a Service port.
+type targetKey struct {
+	name
+	port int32
+}
+
+// resolution is what a Service port led to. All references to it share one.
+type resolution struct {
+	target          *Target
+	reason, message string // why there is no target
+	source          string // where the target comes from
+	note            string // what its author should know though nothing is wrong with it
+}
+
+// indexBackends reads the objects that add to Services.
+func indexBackends(set *object.Set) *backendIndex {
+	index := &backendIndex{slices: map[name][]*discoveryv1.EndpointSlice{}, policies: map[name]*object.Object{}, targets: map[targetKey]*resolution{}}
+	for _, o := range typed[*discoveryv1.EndpointSlice](set, kind(discoveryGroup, "EndpointSlice")) {
+		if service := o.object.Meta.Labels[discoveryv1.LabelServiceName]; service != "" {
+			key := name{o.object.Namespace, service}
+			index.slices[key] = append(index.slices[key], o.value)
+		}
+	}
+	for _, o := range typed[*gatewayv1.BackendTLSPolicy](set, gatewayKind("BackendTLSPolicy")) {
+		for _, ref := range o.value.Spec.TargetRefs {
+			key := name{o.object.Namespace, string(ref.Name)}
+			if ref.Group == "" && ref.Kind == "Service" && index.policies[key] == nil {
+				index.policies[key] = o.object
+			}
+		}
+	}
+	return index
+}
+
+// newBackends resolves the backendRefs of a rule.
+func (b *builder) newBackends(rule *Rule, set *ruleSet) {
+	refs := rule.Spec.BackendRefs
+	rule.Backends = make([]*Backend, 0, len(refs))
+	for i := range refs {
+		backend := &Backend{Ref: &refs[i], Weight: deref(refs[i].Weight, 1)}
+		rule.Backends = append(rule.Backends, backend)
+		found := b.resolve(rule, &refs[i].BackendObjectReference)
+		if found.reason != "" {
+			backend.Unusable = found.message
+			set.refs.add(typeResolvedRefs, found.reason, rule.field("backendRefs["+strconv.Itoa(i)+"]"), found.message)
+			continue
+		}
+		backend.Target = found.target
+		if !contains(set.sources, found.source) {
+			set.sources = append(set.sources, found.source)
+		}
+		if found.note != "" {
+			b.warn(rule.Route.Object, rule.field("backendRefs["+strconv.Itoa(i)+"]"), found.note)
+		}
+	}
+	b.warnNoTraffic(rule)
+}
+
+// warnNoTraffic tells of a rule that forwards nothing and does not mean to.
+func (b *builder) warnNoTraffic(rule *Rule) {
+	for _, f := range rule.Spec.Filters {
+		if f.Type == gatewayv1.HTTPRouteFilterRequestRedirect {
+			return
+		}
+	}
+	if len(rule.Backends) == 0 {
+		b.warn(rule.Route.Object, rule.field(""), "the rule has no backendRefs: its requests are answered with 500")
+		return
+	}
+	for _, backend := range rule.Backends {
+		if backend.Weight > 0 {
+			return
+		}
+	}
+	b.warn(rule.Route.Object, rule.field("backendRefs"), "every backendRef has weight 0: requests are answered with 500")
+}
+
+// resolve follows a reference. The grant comes before existence, so that nobody learns what another namespace has.
+func (b *builder) resolve(rule *Rule, ref *gatewayv1.BackendObjectReference) *resolution {
+	from := rule.Route.Object
+	group, k := string(deref(ref.Group, "")), string(deref(ref.Kind, "Service"))
+	target := keyOf(kind(group, k), string(deref(ref.Namespace, gatewayv1.Namespace(from.Namespace))), string(ref.Name))
+	if target.GroupKind != coreKind("Service") {
+		return &resolution{reason: reasonInvalidKind, message: target.String() + kindGroup(group) + " cannot be a backend: " + backendKindHint(target.GroupKind)}
+	}
+	if !b.grants.permits(gatewayKind("HTTPRoute"), from.Namespace, target) {
+		return &resolution{reason: reasonNotPermitted, message: notPermitted(gatewayKind("HTTPRoute"), from.Namespace, target)}
+	}
+	if ref.Port == nil {
+		return &resolution{reason: reasonBackendNotFound, message: target.String() + ": port is required; it is the port of the Service"}
+	}
+	key := targetKey{name{target.Namespace, target.Name}, *ref.Port}
+	found := b.backends.targets[key]
+	if found == nil {
+		found = b.resolveService(target, key)
+		b.backends.targets[key] = found
+	}
+	return found
+}
+
+// backendKindHint says what to do instead of a kind of backend.
+func backendKindHint(k object.GroupKind) string {
+	switch k {
+	case kind(envoyGroup, "Backend"), kind(experimentGroup, "XBackend"):
+		return "the kind is not served yet; refer to a Service"
+	}
+	return "refer to a Service"
+}
+
+// resolveService finds the endpoints of a Service port.
+func (b *builder) resolveService(key object.Key, port targetKey) *resolution {
+	if policy := b.backends.policies[port.name]; policy != nil {
+		return &resolution{reason: reasonUnsupportedProto, message: policy.Key.String() + " asks for TLS to " + key.String() +
+			", which is not served yet, and requests are not sent without it"}
+	}
+	o := b.set.Get(key)
+	service, _ := valueOf(o).(*corev1.Service)
+	if service == nil {
+		return b.withoutService(key, port)
+	}
+	if service.Spec.Type == corev1.ServiceTypeExternalName {
+		return &resolution{reason: reasonInvalidKind, message: key.String() + " is of type ExternalName, which is not supported: use a Service with EndpointSlices"}
+	}
+	servicePort, message := findPort(service, port.port)
+	if message != "" {
+		return &resolution{reason: reasonBackendNotFound, message: key.String() + " " + message}
+	}
+	appProtocol := deref(servicePort.AppProtocol, "")
+	if message := unsupportedAppProtocol(appProtocol); message != "" {
+		return &resolution{reason: reasonUnsupportedProto, message: key.String() + ": " + message}
+	}
+	target := &Target{Key: key.String() + ":" + strconv.Itoa(int(port.port)), AppProtocol: appProtocol, Service: service}
+	if all := b.backends.slices[port.name]; len(all) > 0 || !b.opts.DNSBackends {
+		target.Endpoints = endpoints(all, servicePort)
+		return &resolution{target: target, source: target.Key + " by EndpointSlices", note: noEndpoints(key, all, servicePort, target)}
+	}
+	return b.byName(key, target, servicePort)
+}
+
+// withoutService dials the name of a Service that no file defines, at the reference's port.
+func (b *builder) withoutService(key object.Key, port targetKey) *resolution {
+	if !b.opts.DNSBackends {
+		return &resolution{reason: reasonBackendNotFound, message: key.String() + " is not defined" + b.hint(key)}
+	}
+	target := &Target{Key: key.String() + ":" + strconv.Itoa(int(port.port)), Port: uint16(port.port), Names: dnsNames(key)}
+	return &resolution{target: target, source: target.Key + " by DNS name " + strings.Join(target.Names, " or ") + " (no Service is defined)", note: b.likelyMistake(key)}
+}
+
+// likelyMistake warns of a Service that is not defined where one with nearly the same name is.
+func (b *builder) likelyMistake(key object.Key) string {
+	if hint := b.hint(key); hint != "" {
+		return key.String() + " is not defined and is looked up by DNS name" + hint
+	}
+	return ""
+}
+
+// byName dials the name of a Service that has no EndpointSlice, at the port where its containers listen.
+func (b *builder) byName(key object.Key, target *Target, port *corev1.ServicePort) *resolution {
+	if text := port.TargetPort.StrVal; text != "" {
+		return &resolution{reason: reasonBackendNotFound, message: key.String() + ": targetPort " + strconv.Quote(text) +
+			" is a name that only EndpointSlices can explain, and there is none: write the port's number, or add an EndpointSlice"}
+	}
+	target.Names, target.Port = dnsNames(key), uint16(port.Port)
+	if n := port.TargetPort.IntVal; n != 0 {
+		target.Port = uint16(n)
+	}
+	return &resolution{target: target, source: target.Key + " by DNS name " + strings.Join(target.Names, " or ") + " at port " +
+		strconv.Itoa(int(target.Port)) + " (it has no EndpointSlice)"}
+}
+
+// dnsNames are the names under which a Service may be known: "cart.shop" first, then "cart", as containers of one project call each other.
+func dnsNames(key object.Key) []string { return []string{key.Name + "." + key.Namespace, key.Name} }
+
+// valueOf is the value of an object that may be nil.
+func valueOf(o *object.Object) any {
+	if o == nil {
+		return nil
+	}
+	return o.Value
+}
+
+// findPort finds a Service's TCP port by number, or says which it has.
+func findPort(service *corev1.Service, number int32) (port *corev1.ServicePort, message string) {
+	var have []string
+	for i := range service.Spec.Ports {
+		p := &service.Spec.Ports[i]
+		tcp := p.Protocol == "" || p.Protocol == corev1.ProtocolTCP
+		if p.Port == number && tcp {
+			return p, ""
+		}
+		text := strconv.Itoa(int(p.Port))
+		if !tcp {
+			text += "/" + string(p.Protocol)
+		}
+		have = append(have, text)
+	}
+	if len(have) == 0 {
+		return nil, "has no ports: add port " + strconv.Itoa(int(number)) + " to spec.ports"
+	}
+	return nil, "has no TCP port " + strconv.Itoa(int(number)) + "; it has " + join(have)
+}
+
+// unsupportedAppProtocol says why HTTP cannot be spoken to a port with this appProtocol. WebSocket begins as HTTP/1.1.
+func unsupportedAppProtocol(protocol string) string {
+	switch protocol {
+	case "", "http", "kubernetes.io/ws":
+		return ""
+	case "kubernetes.io/h2c":
+		return "appProtocol kubernetes.io/h2c (HTTP/2) is not served yet: remove appProtocol if the backend also speaks HTTP/1.1"
+	case "https", "kubernetes.io/wss":
+		return "appProtocol " + protocol + " asks for TLS to the backend, which is not served yet"
+	}
+	return "appProtocol " + protocol + " is not one that an HTTPRoute can use: use http or kubernetes.io/ws, or remove it"
+}

@@ -1,0 +1,117 @@
+// Build and its stages. The builder lives as long as one Build; nothing of it but the graph survives.
+
+package gateway
+
+import (
+	"cmp"
+	"net/netip"
+	"slices"
+
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
+
+	"github.com/wicketgate/wicketgate/object"
+)
+
+// Options are the parts of the meaning of objects that flags decide.
+type Options struct {
+	// ControllerName narrows what is served to GatewayClasses with this controllerName; "" serves any.
+	ControllerName string
+	// Strict refuses what would otherwise be let pass with a message, such as a GatewayClass's foreign parametersRef.
+	Strict bool
+	// DNSBackends lets a Service without EndpointSlices, or a reference without a Service, be found by its DNS name.
+	DNSBackends bool
+	// PortMap says which port to bind for a listener's port, where it is not the same. It changes nothing else.
+	PortMap map[int32]uint16
+	// AddressPool, if valid, gives every Gateway that asks for no address one of its own.
+	AddressPool netip.Prefix
+	// MergeAcrossNamespaces lets a Gateway serve a hostname inside the wildcard of an earlier Gateway of another namespace on
+	// the same address and port.
+	MergeAcrossNamespaces bool
+}
+
+// Build makes the graph of a set of objects. It never fails: what cannot be served has conditions and problems that say so.
+// The result depends on nothing but the arguments, and not on the order of the objects in files.
+func Build(set *object.Set, opts Options) *Graph {
+	b := &builder{
+		opts:     opts,
+		set:      set,
+		graph:    &Graph{Objects: set},
+		grants:   indexGrants(set),
+		labels:   indexNamespaces(set),
+		backends: indexBackends(set),
+		classes:  map[string]*Class{},
+		gateways: map[name]*Gateway{},
+		certs:    map[object.Key]certificateResult{},
+		filters:  map[*Listener]*namespaceFilter{},
+	}
+	b.buildClasses()
+	b.buildGateways()
+	b.buildSockets()
+	b.buildRoutes()
+	b.concludeGateways()
+	b.reportKinds()
+	b.reportUnattached()
+	slices.SortStableFunc(b.graph.Problems, compareProblems)
+	return b.graph
+}
+
+// builder holds the indexes and the half-made graph of one Build.
+type builder struct {
+	opts     Options
+	set      *object.Set
+	graph    *Graph
+	grants   grants
+	labels   namespaceLabels
+	backends *backendIndex
+	classes  map[string]*Class
+	gateways map[name]*Gateway
+	certs    map[object.Key]certificateResult
+	filters  map[*Listener]*namespaceFilter
+	hints    int // how many were asked for
+}
+
+// typed gives the objects of a kind whose value has the type T; config guarantees it for every object it admits.
+func typed[T any](set *object.Set, k object.GroupKind) []typedObject[T] {
+	var all []typedObject[T]
+	for _, o := range set.Kind(k) {
+		if v, ok := o.Value.(T); ok {
+			all = append(all, typedObject[T]{o, v})
+		}
+	}
+	return all
+}
+
+type typedObject[T any] struct {
+	object *object.Object
+	value  T
+}
+
+// buildGateways makes the Gateways of served classes, by precedence, with their listeners.
+func (b *builder) buildGateways() {
+	all := typed[*gatewayv1.Gateway](b.set, gatewayKind("Gateway"))
+	slices.SortFunc(all, func(x, y typedObject[*gatewayv1.Gateway]) int { return older(x.object, y.object) })
+	for _, o := range all {
+		class := b.class(string(o.value.Spec.GatewayClassName))
+		if !class.Served {
+			b.warn(o.object, "spec.gatewayClassName", "GatewayClass "+class.Name+" belongs to "+string(class.ControllerName)+
+				": the Gateway is left to it")
+			continue
+		}
+		gw := b.newGateway(o.object, o.value, class)
+		b.graph.Gateways = append(b.graph.Gateways, gw)
+		b.gateways[name{o.object.Namespace, o.object.Name}] = gw
+	}
+	b.assignAddresses()
+}
+
+// compareProblems orders problems by position, so that output reads from the top of each file to its end.
+func compareProblems(a, b object.Problem) int {
+	return cmp.Or(
+		cmp.Compare(a.Position.File, b.Position.File),
+		cmp.Compare(a.Position.Line, b.Position.Line),
+		cmp.Compare(a.Position.Column, b.Position.Column),
+		a.Object.Compare(b.Object),
+		cmp.Compare(a.Field, b.Field),
+		cmp.Compare(a.Message, b.Message),
+	)
+}

@@ -1,0 +1,194 @@
+// Conditions: every one that a status can carry has its constructor here, and the rule by which faults become conditions.
+//
+// Build records what is wrong with a node as faults, each with the field that causes it. At the end faults become the node's
+// conditions (one a type, the first fault's reason, all messages) and problems (one a fault, with a position).
+
+package gateway
+
+import (
+	"strings"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
+)
+
+// The condition types that Wicketgate writes. Others in a file's status belong to somebody else and are returned untouched.
+const (
+	typeAccepted         = string(gatewayv1.GatewayConditionAccepted)
+	typeProgrammed       = string(gatewayv1.GatewayConditionProgrammed)
+	typeResolvedRefs     = string(gatewayv1.GatewayConditionResolvedRefs)
+	typeConflicted       = string(gatewayv1.ListenerConditionConflicted)
+	typeOverlapping      = string(gatewayv1.ListenerConditionOverlappingTLSConfig)
+	typePartiallyInvalid = string(gatewayv1.RouteConditionPartiallyInvalid)
+	typeSupportedVersion = string(gatewayv1.GatewayClassConditionStatusSupportedVersion)
+)
+
+// The reasons that are not constants of the condition's own type in the API, or that several types share.
+const (
+	reasonAccepted           = string(gatewayv1.GatewayReasonAccepted)
+	reasonResolvedRefs       = string(gatewayv1.GatewayReasonResolvedRefs)
+	reasonProgrammed         = string(gatewayv1.GatewayReasonProgrammed)
+	reasonInvalid            = string(gatewayv1.GatewayReasonInvalid)
+	reasonPending            = string(gatewayv1.GatewayReasonPending)
+	reasonUnsupportedValue   = string(gatewayv1.RouteReasonUnsupportedValue)
+	reasonIncompatible       = string(gatewayv1.RouteReasonIncompatibleFilters)
+	reasonInvalidParameters  = string(gatewayv1.GatewayReasonInvalidParameters)
+	reasonUnsupportedAddress = string(gatewayv1.GatewayReasonUnsupportedAddress)
+	reasonListenersNotValid  = string(gatewayv1.GatewayReasonListenersNotValid)
+	reasonNotPermitted       = string(gatewayv1.RouteReasonRefNotPermitted)
+	reasonInvalidKind        = string(gatewayv1.RouteReasonInvalidKind)
+	reasonBackendNotFound    = string(gatewayv1.RouteReasonBackendNotFound)
+	reasonUnsupportedProto   = string(gatewayv1.RouteReasonUnsupportedProtocol)
+	reasonPortUnavailable    = string(gatewayv1.ListenerReasonPortUnavailable)
+	reasonInvalidCertificate = string(gatewayv1.ListenerReasonInvalidCertificateRef)
+	reasonInvalidRouteKinds  = string(gatewayv1.ListenerReasonInvalidRouteKinds)
+	reasonHostnameConflict   = string(gatewayv1.ListenerReasonHostnameConflict)
+	reasonProtocolConflict   = string(gatewayv1.ListenerReasonProtocolConflict)
+	reasonAddressNotUsable   = string(gatewayv1.GatewayReasonAddressNotUsable)
+)
+
+// fault is one reason why a condition of a node is not as its author wants it.
+type fault struct {
+	condition string // the type of the condition that it spoils
+	reason    string
+	field     string // of the node's object, for the position
+	message   string // what is wrong and what to do; no full stop at the end
+}
+
+// faults are collected in the order of the spec, which is the order of messages.
+type faults []fault
+
+// add records a fault.
+func (f *faults) add(condition, reason, field, message string) {
+	*f = append(*f, fault{condition, reason, field, message})
+}
+
+// has says whether any fault spoils this condition.
+func (f faults) has(condition string) bool {
+	for _, x := range f {
+		if x.condition == condition {
+			return true
+		}
+	}
+	return false
+}
+
+// summary gives the reason of the first fault of a condition, and the messages of all.
+func (f faults) summary(condition string) (reason, message string) {
+	var messages []string
+	for _, x := range f {
+		if x.condition != condition {
+			continue
+		}
+		if reason == "" {
+			reason = x.reason
+		}
+		messages = append(messages, x.message)
+	}
+	return reason, join(messages)
+}
+
+// maxMessages bounds how many single messages one condition repeats: statuses are read by people.
+const maxMessages = 8
+
+// join puts messages into one, with a count instead of those beyond maxMessages.
+func join(messages []string) string {
+	if len(messages) > maxMessages {
+		messages = append(messages[:maxMessages:maxMessages], counted(len(messages)-maxMessages, "more"))
+	}
+	return strings.Join(messages, "; ")
+}
+
+// positive makes a condition that is True with the given reason and message unless faults say otherwise.
+func (f faults) positive(condition, reason, message string) Condition {
+	if why, what := f.summary(condition); why != "" {
+		return Condition{condition, metav1.ConditionFalse, why, what}
+	}
+	return Condition{condition, metav1.ConditionTrue, reason, message}
+}
+
+func classAccepted(message string) Condition {
+	return Condition{typeAccepted, metav1.ConditionTrue, reasonAccepted, message}
+}
+
+func classInvalidParameters(message string) Condition {
+	return Condition{typeAccepted, metav1.ConditionFalse, reasonInvalidParameters, message}
+}
+
+func classSupportedVersion() Condition {
+	return Condition{
+		typeSupportedVersion, metav1.ConditionTrue, string(gatewayv1.GatewayClassReasonSupportedVersion),
+		"The experimental channel of Gateway API " + apiVersion + " is built in",
+	}
+}
+
+func gatewayAccepted(f faults, invalid []string) Condition {
+	c := f.positive(typeAccepted, reasonAccepted, "The Gateway is accepted")
+	if c.Status == metav1.ConditionTrue && len(invalid) > 0 {
+		c.Reason, c.Message = reasonListenersNotValid, "Some listeners are not valid: "+join(invalid)
+	}
+	return c
+}
+
+func gatewayListenersNotValid(invalid []string) Condition {
+	return Condition{typeAccepted, metav1.ConditionFalse, reasonListenersNotValid, "No listener is valid: " + join(invalid)}
+}
+
+func gatewayResolvedRefs(f faults, unresolved []string) Condition {
+	c := f.positive(typeResolvedRefs, reasonResolvedRefs, "All references are resolved")
+	if c.Status == metav1.ConditionTrue && len(unresolved) > 0 {
+		return Condition{
+			typeResolvedRefs, metav1.ConditionFalse, string(gatewayv1.GatewayReasonListenersNotResolved),
+			"Listeners with references that are not resolved: " + strings.Join(unresolved, ", "),
+		}
+	}
+	return c
+}
+
+func listenerAccepted(f faults) Condition {
+	return f.positive(typeAccepted, reasonAccepted, "The listener is accepted")
+}
+
+func listenerResolvedRefs(f faults) Condition {
+	return f.positive(typeResolvedRefs, reasonResolvedRefs, "All references are resolved")
+}
+
+// listenerConflicted has negative polarity: a fault makes it True.
+func listenerConflicted(f faults) Condition {
+	if why, what := f.summary(typeConflicted); why != "" {
+		return Condition{typeConflicted, metav1.ConditionTrue, why, what}
+	}
+	return Condition{typeConflicted, metav1.ConditionFalse, string(gatewayv1.ListenerReasonNoConflicts), "No conflicts"}
+}
+
+func listenerOverlapping(others []string) Condition {
+	return Condition{
+		typeOverlapping, metav1.ConditionTrue, string(gatewayv1.ListenerReasonOverlappingHostnames),
+		"Hostnames overlap with " + join(others) + "; a client that reuses a connection for another listener's hostname may be answered with 421",
+	}
+}
+
+func routeAccepted(message string) Condition {
+	return Condition{typeAccepted, metav1.ConditionTrue, reasonAccepted, message}
+}
+
+func routeNotAccepted(reason, message string) Condition {
+	return Condition{typeAccepted, metav1.ConditionFalse, reason, message}
+}
+
+func routeResolvedRefs(f faults, message string) Condition {
+	return f.positive(typeResolvedRefs, reasonResolvedRefs, message)
+}
+
+// routePartiallyInvalid follows the specification's approach "Drop Rule(s)", whose message begins with "Dropped Rule".
+func routePartiallyInvalid(message string) Condition {
+	return Condition{typePartiallyInvalid, metav1.ConditionTrue, reasonUnsupportedValue, "Dropped Rule: " + message}
+}
+
+func programmed(message string) Condition {
+	return Condition{typeProgrammed, metav1.ConditionTrue, reasonProgrammed, message}
+}
+
+func notProgrammed(reason, message string) Condition {
+	return Condition{typeProgrammed, metav1.ConditionFalse, reason, message}
+}

@@ -1,0 +1,169 @@
+// Listeners of a Gateway: protocol, route kinds, namespaces, and what of their fields is not served yet.
+
+package gateway
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
+
+	"github.com/wicketgate/wicketgate/object"
+)
+
+// newGateway makes a Gateway with its listeners validated and their conflicts among each other known.
+func (b *builder) newGateway(o *object.Object, spec *gatewayv1.Gateway, class *Class) *Gateway {
+	gw := &Gateway{Object: o, Spec: spec, Class: class}
+	if !class.Accepted {
+		gw.faults.add(typeAccepted, reasonInvalidParameters, "spec.gatewayClassName", "GatewayClass "+class.Name+" is not accepted")
+	}
+	if infra := spec.Spec.Infrastructure; infra != nil && infra.ParametersRef != nil {
+		ref := infra.ParametersRef
+		gw.faults.add(typeAccepted, reasonInvalidParameters, "spec.infrastructure.parametersRef",
+			string(ref.Kind)+" "+ref.Name+" of group "+string(ref.Group)+" is not a kind of parameters that is supported: remove parametersRef")
+	}
+	b.checkBackendTLS(gw)
+	for i := range spec.Spec.Listeners {
+		gw.Listeners = append(gw.Listeners, b.newListener(gw, i))
+	}
+	findConflicts(gw)
+	accepted := !gw.faults.has(typeAccepted)
+	for _, l := range gw.Listeners {
+		l.Usable = accepted && l.valid()
+	}
+	return gw
+}
+
+// newListener makes the listener at an index of the spec, and runs its protocol's validators.
+func (b *builder) newListener(gw *Gateway, index int) *Listener {
+	spec := &gw.Spec.Spec.Listeners[index]
+	l := &Listener{
+		Gateway: gw, Spec: spec, Index: index,
+		Name: string(spec.Name), Port: spec.Port, Protocol: spec.Protocol,
+	}
+	p, served := protocolOf(spec.Protocol)
+	if !served {
+		l.faults.add(typeAccepted, string(gatewayv1.ListenerReasonUnsupportedProtocol), l.field("protocol"), unsupportedProtocol(spec.Protocol))
+		return l
+	}
+	l.Attachable = true
+	l.Hostname = strings.ToLower(string(deref(spec.Hostname, "")))
+	for _, validate := range p.validate {
+		validate(b, l)
+	}
+	return l
+}
+
+// valid says whether the listener's own specification lets it carry traffic.
+func (l *Listener) valid() bool {
+	p, served := protocolOf(l.Protocol)
+	return served && !l.faults.has(typeAccepted) && !l.faults.has(typeConflicted) &&
+		len(l.SupportedKinds) > 0 && (!p.tls || len(l.Certificates) > 0)
+}
+
+// field is the path of one of the listener's fields in its Gateway.
+func (l *Listener) field(path string) string {
+	field := "spec.listeners[" + strconv.Itoa(l.Index) + "]"
+	if path == "" {
+		return field
+	}
+	return field + "." + path
+}
+
+// String is how messages name a listener: "http of Gateway default/public".
+func (l *Listener) String() string { return l.Name + " of " + l.Gateway.Object.Key.String() }
+
+// checkRouteKinds computes SupportedKinds: the protocol's kinds, narrowed by allowedRoutes.kinds.
+func (b *builder) checkRouteKinds(l *Listener) {
+	p, _ := protocolOf(l.Protocol)
+	var wanted []gatewayv1.RouteGroupKind
+	if l.Spec.AllowedRoutes != nil {
+		wanted = l.Spec.AllowedRoutes.Kinds
+	}
+	if len(wanted) == 0 {
+		for _, k := range p.kinds {
+			l.SupportedKinds = append(l.SupportedKinds, routeKind(k))
+		}
+		return
+	}
+	for i, k := range wanted {
+		field := l.field("allowedRoutes.kinds[" + strconv.Itoa(i) + "]")
+		switch group := deref(k.Group, gatewayGroup); {
+		case group != gatewayGroup || !slices.Contains(p.kinds, k.Kind):
+			l.faults.add(typeResolvedRefs, reasonInvalidRouteKinds, field, string(k.Kind)+kindGroup(string(group))+
+				" cannot attach to a listener of protocol "+string(l.Protocol)+unservedHint(string(group), string(k.Kind)))
+		case !slices.ContainsFunc(l.SupportedKinds, func(have gatewayv1.RouteGroupKind) bool { return have.Kind == k.Kind }):
+			l.SupportedKinds = append(l.SupportedKinds, routeKind(k.Kind))
+		}
+	}
+}
+
+// routeKind is a kind of route as statuses list it.
+func routeKind(k gatewayv1.Kind) gatewayv1.RouteGroupKind {
+	group := gatewayv1.Group(gatewayGroup)
+	return gatewayv1.RouteGroupKind{Group: &group, Kind: k}
+}
+
+// kindGroup qualifies a kind in a message where the group is not the Gateway API's.
+func kindGroup(group string) string {
+	if group == gatewayGroup {
+		return ""
+	}
+	if group == "" {
+		group = "core"
+	}
+	return " of group " + group
+}
+
+// unservedHint tells a kind that will be served one day from a typing error.
+func unservedHint(group, k string) string {
+	if _, known := unservedKinds()[kind(group, k)]; known {
+		return " (" + k + " is not served yet)"
+	}
+	return ""
+}
+
+// supports says whether routes of a kind may attach.
+func (l *Listener) supports(k gatewayv1.Kind) bool {
+	return slices.ContainsFunc(l.SupportedKinds, func(have gatewayv1.RouteGroupKind) bool { return have.Kind == k })
+}
+
+// checkNamespaces reads allowedRoutes.namespaces; a selector that cannot be read admits nobody.
+func (b *builder) checkNamespaces(l *Listener) {
+	var spec *gatewayv1.RouteNamespaces
+	if l.Spec.AllowedRoutes != nil {
+		spec = l.Spec.AllowedRoutes.Namespaces
+	}
+	filter, err := newNamespaceFilter(spec, l.Gateway.Object.Namespace, b.labels)
+	if err != nil {
+		l.faults.add(typeAccepted, reasonUnsupportedValue, l.field("allowedRoutes.namespaces"), "allowedRoutes.namespaces: "+err.Error())
+	}
+	b.filters[l] = filter
+}
+
+// checkListenerFilters refuses filters that run before routing: they are authentication, or extensions nobody defines.
+func (b *builder) checkListenerFilters(l *Listener) {
+	if l.Spec.Filters != nil && len(l.Spec.Filters.Requests) > 0 {
+		l.faults.add(typeAccepted, reasonUnsupportedValue, l.field("filters"),
+			"filters of listeners are not served yet, and requests are not let past them: remove them")
+	}
+}
+
+// checkClientValidation refuses a listener whose clients must show certificates: without that check nobody may pass.
+func (b *builder) checkClientValidation(l *Listener) {
+	config := l.Gateway.Spec.Spec.TLS
+	if config == nil || config.Frontend == nil {
+		return
+	}
+	validation, field := config.Frontend.Default.Validation, "spec.tls.frontend.default.validation"
+	for i := range config.Frontend.PerPort {
+		if per := &config.Frontend.PerPort[i]; per.Port == l.Port {
+			validation, field = per.TLS.Validation, "spec.tls.frontend.perPort["+strconv.Itoa(i)+"].tls.validation"
+		}
+	}
+	if validation != nil {
+		l.faults.add(typeAccepted, reasonUnsupportedValue, field,
+			"validation of client certificates is not served yet, and the listener carries no traffic without it: remove "+field)
+	}
+}

@@ -1,0 +1,94 @@
+// Problems: what the author of a file is told, with the position of the field that causes it.
+
+package gateway
+
+import (
+	"strconv"
+	"strings"
+
+	"github.com/wicketgate/wicketgate/object"
+)
+
+// fail reports that something which an object asks for is not in force.
+func (b *builder) fail(o *object.Object, field, message string) {
+	b.report(object.Error, o, field, message)
+}
+
+// warn reports what is in force, but probably not as meant.
+func (b *builder) warn(o *object.Object, field, message string) {
+	b.report(object.Warning, o, field, message)
+}
+
+func (b *builder) report(severity object.Severity, o *object.Object, field, message string) {
+	b.graph.Problems = append(b.graph.Problems, object.Problem{
+		Severity: severity, Position: o.At(field), Object: o.Key, Field: field, Message: message,
+	})
+}
+
+// reportFaults reports faults of an object, each message and field once even if it spoils two conditions.
+func (b *builder) reportFaults(o *object.Object, all faults) {
+	type place struct{ field, message string }
+	seen := map[place]bool{}
+	for _, f := range all {
+		if at := (place{f.field, f.message}); !seen[at] {
+			seen[at] = true
+			b.fail(o, f.field, f.message)
+		}
+	}
+}
+
+// counted is "3 more".
+func counted(n int, what string) string { return strconv.Itoa(n) + " " + what }
+
+func contains(list []string, s string) bool {
+	for _, have := range list {
+		if have == s {
+			return true
+		}
+	}
+	return false
+}
+
+// unservedKinds are the kinds of Gateway API that are admitted but not served yet, each with what that means.
+func unservedKinds() map[object.GroupKind]string {
+	const routes, nothing = "they carry no traffic", "they have no effect"
+	return map[object.GroupKind]string{
+		gatewayKind("GRPCRoute"):                       routes,
+		gatewayKind("TLSRoute"):                        routes,
+		gatewayKind("TCPRoute"):                        routes,
+		gatewayKind("UDPRoute"):                        routes,
+		gatewayKind("ListenerSet"):                     "their listeners are not opened",
+		gatewayKind("BackendTLSPolicy"):                "requests to the backends that they name are answered with 500",
+		kind(experimentGroup, "XBackend"):              nothing,
+		kind(experimentGroup, "XBackendTrafficPolicy"): nothing,
+		kind(experimentGroup, "XListenerSet"):          "their listeners are not opened",
+		kind(experimentGroup, "XMesh"):                 nothing,
+		kind(experimentGroup, "XTelemetryPolicy"):      nothing,
+	}
+}
+
+// reportKinds says once a kind that it is not served yet, at its first object.
+func (b *builder) reportKinds() {
+	for k, effect := range unservedKinds() {
+		all := b.set.Kind(k)
+		if len(all) == 0 {
+			continue
+		}
+		var names []string
+		for _, o := range all {
+			names = append(names, strings.TrimPrefix(o.Key.String(), k.Kind+" "))
+		}
+		b.fail(all[0], "kind", k.Kind+" is not served yet: "+effect+" ("+join(names)+")")
+	}
+}
+
+// reportUnattached warns of listeners that no route wants: often the parentRef or a label has a typing error.
+func (b *builder) reportUnattached() {
+	for _, gw := range b.graph.Gateways {
+		for _, l := range gw.Listeners {
+			if l.Usable && len(l.Attachments) == 0 {
+				b.warn(gw.Object, l.field(""), "no route is attached to listener "+l.Name+": its requests are answered with 404")
+			}
+		}
+	}
+}

@@ -1,0 +1,44 @@
+// Protocols: what each listener protocol carries and how a listener of it is validated, as data.
+
+package gateway
+
+import (
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
+)
+
+// protocol is what Build knows of a listener protocol that is served.
+type protocol struct {
+	tls      bool // connections begin with a handshake
+	kinds    []gatewayv1.Kind
+	validate []func(*builder, *Listener)
+}
+
+// protocolOf gives the protocol of a name, or false for one that is not served.
+func protocolOf(named gatewayv1.ProtocolType) (protocol, bool) {
+	switch named {
+	case gatewayv1.HTTPProtocolType:
+		return protocol{
+			kinds:    []gatewayv1.Kind{"HTTPRoute"},
+			validate: []func(*builder, *Listener){(*builder).checkRouteKinds, (*builder).checkNamespaces, (*builder).checkListenerFilters},
+		}, true
+	case gatewayv1.HTTPSProtocolType:
+		return protocol{
+			tls:   true,
+			kinds: []gatewayv1.Kind{"HTTPRoute"},
+			validate: []func(*builder, *Listener){
+				(*builder).checkRouteKinds, (*builder).checkNamespaces, (*builder).checkListenerFilters,
+				(*builder).checkTLS, (*builder).checkClientValidation,
+			},
+		}, true
+	}
+	return protocol{}, false
+}
+
+// unsupportedProtocol is the message for a protocol that is not served.
+func unsupportedProtocol(named gatewayv1.ProtocolType) string {
+	switch named {
+	case gatewayv1.TLSProtocolType, gatewayv1.TCPProtocolType, gatewayv1.UDPProtocolType:
+		return "protocol " + string(named) + " is not served yet: use HTTP or HTTPS"
+	}
+	return "protocol " + string(named) + " is not known: use HTTP or HTTPS"
+}

@@ -1,0 +1,210 @@
+// HTTPRoutes: their parents, and the listeners that they attach to.
+
+package gateway
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
+
+	"github.com/wicketgate/wicketgate/object"
+)
+
+// buildRoutes makes every HTTPRoute, by precedence, so that each listener's Attachments come out in precedence order.
+func (b *builder) buildRoutes() {
+	all := typed[*gatewayv1.HTTPRoute](b.set, gatewayKind("HTTPRoute"))
+	slices.SortFunc(all, func(x, y typedObject[*gatewayv1.HTTPRoute]) int { return older(x.object, y.object) })
+	b.graph.Routes = make([]*Route, 0, len(all))
+	for _, o := range all {
+		b.graph.Routes = append(b.graph.Routes, b.newRoute(o.object, o.value))
+	}
+}
+
+// newRoute makes one route: its rules once, and the fate of each parentRef.
+func (b *builder) newRoute(o *object.Object, spec *gatewayv1.HTTPRoute) *Route {
+	r := &Route{Object: o, Spec: spec}
+	rules := b.newRules(r)
+	b.reportFaults(o, rules.refs)
+	b.reportFaults(o, rules.dropped)
+	for i := range spec.Spec.ParentRefs {
+		b.attach(r, i, rules)
+	}
+	if len(spec.Spec.ParentRefs) == 0 {
+		b.warn(o, "spec.parentRefs", "the route names no Gateway, so nothing serves it: add spec.parentRefs")
+	}
+	if spec.Spec.UseDefaultGateways == gatewayv1.GatewayDefaultScopeAll {
+		b.fail(o, "spec.useDefaultGateways", "default Gateways are not served yet: name the Gateway in spec.parentRefs")
+	}
+	return r
+}
+
+// attach judges the parentRef at an index of the spec. One that names no Gateway of ours gets no Parent: its status is not ours to write.
+func (b *builder) attach(r *Route, index int, rules *ruleSet) {
+	ref := r.Spec.Spec.ParentRefs[index]
+	group, k := gatewayv1.Group(gatewayGroup), gatewayv1.Kind("Gateway")
+	group, k = deref(ref.Group, group), deref(ref.Kind, k)
+	ref.Group, ref.Kind = &group, &k
+	target := keyOf(kind(string(group), string(k)), string(deref(ref.Namespace, gatewayv1.Namespace(r.Object.Namespace))), string(ref.Name))
+	field := "spec.parentRefs[" + strconv.Itoa(index) + "]"
+	if target.GroupKind != gatewayKind("Gateway") {
+		b.fail(r.Object, field, target.String()+kindGroup(string(group))+" cannot be a parent: refer to a Gateway"+unservedHint(string(group), string(k)))
+		return
+	}
+	gw := b.gateways[name{target.Namespace, target.Name}]
+	if gw == nil {
+		b.reportMissingGateway(r.Object, field, target)
+		return
+	}
+	p := &Parent{Ref: ref, Index: index, Gateway: gw}
+	r.Parents = append(r.Parents, p)
+	if reason, message := b.attachListeners(r, p); reason != "" {
+		b.fail(r.Object, field, message)
+		p.Conditions = []Condition{routeNotAccepted(reason, message), routeResolvedRefs(rules.refs, rules.resolved())}
+		return
+	}
+	b.concludeParent(p, rules)
+}
+
+// concludeParent gives an attached route its conditions and counts it where it is accepted.
+func (b *builder) concludeParent(p *Parent, rules *ruleSet) {
+	resolved := routeResolvedRefs(rules.refs, rules.resolved())
+	reason, message := rules.dropped.summary(typeAccepted)
+	if reason != "" && rules.served == 0 {
+		p.Conditions = []Condition{routeNotAccepted(reason, message), resolved}
+		return
+	}
+	p.Accepted = true
+	for _, a := range p.Attachments {
+		// Two parentRefs to one listener are one route on it.
+		if counted := slices.ContainsFunc(a.Route.Parents, func(other *Parent) bool { return other != p && other.Accepted && other.on(a.Listener) }); !counted {
+			a.Listener.AttachedRoutes++
+		}
+	}
+	p.Conditions = []Condition{routeAccepted(acceptedMessage(p)), resolved}
+	if reason != "" {
+		p.Conditions = append(p.Conditions, routePartiallyInvalid(message))
+	}
+}
+
+// on says whether the parentRef attached the route to a listener.
+func (p *Parent) on(l *Listener) bool {
+	return slices.ContainsFunc(p.Attachments, func(a *Attachment) bool { return a.Listener == l })
+}
+
+// acceptedMessage names the listeners that the route is attached to but that carry no traffic: the route itself is not to blame.
+func acceptedMessage(p *Parent) string {
+	var idle []string
+	for _, a := range p.Attachments {
+		if !a.Listener.Usable {
+			idle = append(idle, a.Listener.Name)
+		}
+	}
+	if len(idle) == 0 {
+		return "The route is accepted"
+	}
+	return "The route is accepted, but not all of its listeners carry traffic; see the conditions of the Gateway's listeners: " + strings.Join(idle, ", ")
+}
+
+// attachListeners attaches a route to all listeners that a parentRef selects and that admit it. The reason is empty if there is one; otherwise
+// it is that of the step at which the last of the listeners fell out.
+func (b *builder) attachListeners(r *Route, p *Parent) (reason, message string) {
+	selected := selectListeners(p)
+	if len(selected) == 0 {
+		return string(gatewayv1.RouteReasonNoMatchingParent), noMatchingParent(p)
+	}
+	var admitting []*Listener
+	for _, l := range selected {
+		if l.supports("HTTPRoute") && b.filters[l].admits(r.Object.Namespace) {
+			admitting = append(admitting, l)
+		}
+	}
+	if len(admitting) == 0 {
+		return string(gatewayv1.RouteReasonNotAllowedByListeners), b.notAllowed(r, selected)
+	}
+	for _, l := range admitting {
+		if hostnames := intersect(r.Spec.Spec.Hostnames, l.Hostname); len(hostnames) > 0 {
+			b.attachTo(r, p, l, hostnames)
+		}
+	}
+	if len(p.Attachments) == 0 {
+		return string(gatewayv1.RouteReasonNoMatchingListenerHostname), noMatchingHostname(r, admitting)
+	}
+	return "", ""
+}
+
+// attachTo joins route and listener; a listener that an earlier parentRef already joined shares the Attachment.
+func (b *builder) attachTo(r *Route, p *Parent, l *Listener, hostnames []Hostname) {
+	if n := len(l.Attachments); n > 0 && l.Attachments[n-1].Route == r {
+		p.Attachments = append(p.Attachments, l.Attachments[n-1])
+		return
+	}
+	a := &Attachment{Route: r, Listener: l, Hostnames: hostnames}
+	p.Attachments = append(p.Attachments, a)
+	l.Attachments = append(l.Attachments, a)
+}
+
+// selectListeners gives the listeners that sectionName and port leave.
+func selectListeners(p *Parent) []*Listener {
+	section := string(deref(p.Ref.SectionName, ""))
+	port := deref(p.Ref.Port, 0)
+	var selected []*Listener
+	for _, l := range p.Gateway.Listeners {
+		if (section == "" || l.Name == section) && (port == 0 || l.Port == port) {
+			selected = append(selected, l)
+		}
+	}
+	return selected
+}
+
+func noMatchingParent(p *Parent) string {
+	var have []string
+	for _, l := range p.Gateway.Listeners {
+		have = append(have, l.Name+" (port "+strconv.Itoa(int(l.Port))+")")
+	}
+	var want []string
+	if s := deref(p.Ref.SectionName, ""); s != "" {
+		want = append(want, "named "+string(s))
+	}
+	if port := deref(p.Ref.Port, 0); port != 0 {
+		want = append(want, "on port "+strconv.Itoa(int(port)))
+	}
+	return p.Gateway.Object.Key.String() + " has no listener " + strings.Join(want, " ") + "; it has " + join(have)
+}
+
+// notAllowed says of each selected listener why it does not admit the route.
+func (b *builder) notAllowed(r *Route, selected []*Listener) string {
+	var why []string
+	for _, l := range selected {
+		switch {
+		case !l.Attachable:
+			why = append(why, "listener "+l.Name+": "+unsupportedProtocol(l.Protocol))
+		case !l.supports("HTTPRoute"):
+			why = append(why, "listener "+l.Name+" does not allow HTTPRoutes: see its allowedRoutes.kinds")
+		default:
+			why = append(why, "listener "+l.Name+" does not admit the route: "+b.filters[l].refusal(r.Object.Namespace, r.Object.Meta.Labels))
+		}
+	}
+	return join(why)
+}
+
+func noMatchingHostname(r *Route, admitting []*Listener) string {
+	var want, have []string
+	for _, h := range r.Spec.Spec.Hostnames {
+		want = append(want, string(h))
+	}
+	for _, l := range admitting {
+		have = append(have, l.Name+" ("+l.Hostname+")")
+	}
+	return "no hostname of the route (" + strings.Join(want, ", ") + ") matches that of a listener: " + join(have)
+}
+
+// reportMissingGateway tells of a parentRef to a Gateway that is not there: the route has no status that could say so.
+func (b *builder) reportMissingGateway(o *object.Object, field string, target object.Key) {
+	if b.set.Get(target) != nil {
+		b.warn(o, field, target.String()+" belongs to another controller: the route is left to it")
+		return
+	}
+	b.fail(o, field, target.String()+" is not defined, so nothing serves the route"+b.hint(target))
+}

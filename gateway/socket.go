@@ -1,0 +1,145 @@
+// Sockets: which listeners share an address and port, and which have to give way.
+//
+// Gateways are placed by precedence, each listener on all of its Gateway's addresses or on none. A listener joins a socket if it is
+// of the same kind (TLS or not), of the same port of the Gateway API (a port map may bring two together), if no other has its
+// hostname, and if it does not take a hostname out of the wildcard of an earlier Gateway in another namespace, which would be a way to
+// steal traffic. Whoever comes later and does not fit gets PortUnavailable; the earlier one is untouched.
+//
+// Example: Gateway a (namespace infra) has *:443 for "*.example.com". Gateway b (infra) may add "shop.example.com" and c (infra)
+// "example.org", but Gateway d (namespace shop) may only add "example.net", and nobody "*.example.com".
+
+package gateway
+
+import (
+	"cmp"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// place is a socket that is being filled.
+type place struct {
+	*Socket
+	port      int32
+	hostnames map[string]*Listener
+}
+
+// buildSockets places every usable listener.
+func (b *builder) buildSockets() {
+	places := map[netip.AddrPort]*place{}
+	for _, gw := range b.graph.Gateways {
+		addresses := gw.Addresses
+		if len(addresses) == 0 {
+			addresses = []netip.Addr{allInterfaces()}
+		}
+		for _, l := range gw.Listeners {
+			if l.Usable {
+				b.placeListener(l, addresses, places)
+			}
+		}
+	}
+	for _, p := range places {
+		b.graph.Sockets = append(b.graph.Sockets, p.Socket)
+		// A port that one Gateway has on all interfaces cannot be bound on a single one as well: connections are told apart by the
+		// address at which they arrive.
+		wildcard := netip.AddrPortFrom(allInterfaces(), p.Bind.Port())
+		if shared := places[wildcard]; shared != nil && shared != p {
+			p.Local, p.Bind = p.Bind.Addr(), wildcard
+		}
+	}
+	slices.SortFunc(b.graph.Sockets, func(x, y *Socket) int {
+		return cmp.Or(x.Bind.Compare(y.Bind), x.Local.Compare(y.Local))
+	})
+	b.findOverlaps()
+}
+
+// placeListener puts a listener on its sockets, or makes it unusable.
+func (b *builder) placeListener(l *Listener, addresses []netip.Addr, places map[netip.AddrPort]*place) {
+	p, _ := protocolOf(l.Protocol)
+	port := uint16(l.Port)
+	if mapped, ok := b.opts.PortMap[l.Port]; ok {
+		port = mapped
+	}
+	for _, a := range addresses {
+		if shared := places[netip.AddrPortFrom(a, port)]; shared != nil {
+			if clash := b.clash(l, p.tls, shared); clash != "" {
+				l.Usable = false
+				l.faults.add(typeAccepted, reasonPortUnavailable, l.field("port"), clash)
+				return
+			}
+		}
+	}
+	for _, a := range addresses {
+		bind := netip.AddrPortFrom(a, port)
+		shared := places[bind]
+		if shared == nil {
+			shared = &place{Socket: &Socket{Bind: bind, TLS: p.tls}, port: l.Port, hostnames: map[string]*Listener{}}
+			places[bind] = shared
+		}
+		shared.hostnames[l.Hostname] = l
+		shared.Listeners = append(shared.Listeners, l)
+		l.Sockets = append(l.Sockets, shared.Socket)
+	}
+}
+
+// clash says why a listener cannot join a socket, or "".
+func (b *builder) clash(l *Listener, tls bool, shared *place) string {
+	port := "port " + strconv.Itoa(int(l.Port))
+	first := shared.Listeners[0]
+	switch other := shared.hostnames[l.Hostname]; {
+	case shared.TLS != tls:
+		return port + " is already used with protocol " + string(first.Protocol) + " by " + first.String() + ": use another port or address"
+	case shared.port != l.Port:
+		return port + " is mapped to port " + strconv.Itoa(int(shared.Bind.Port())) + ", which port " + strconv.Itoa(int(shared.port)) +
+			" of " + first.String() + " already uses: change --port-map"
+	case other != nil && l.Hostname == "":
+		return port + " already serves every hostname for " + other.String() + ": use a hostname, or another port or address"
+	case other != nil:
+		return port + " already serves hostname " + l.Hostname + " for " + other.String() + ": use another hostname, port or address"
+	}
+	if b.opts.MergeAcrossNamespaces || l.Hostname == "" {
+		return ""
+	}
+	for wildcard := range wildcardsOver(l.Hostname) {
+		if owner := shared.hostnames[wildcard]; owner != nil && owner.Gateway.Object.Namespace != l.Gateway.Object.Namespace {
+			return "hostname " + l.Hostname + " on " + port + " belongs to " + owner.String() +
+				", which is in another namespace: use another hostname, port or address, or start with --merge-gateways=all"
+		}
+	}
+	return ""
+}
+
+// findOverlaps collects, for each TLS listener, the others of its sockets whose hostnames overlap with its own.
+func (b *builder) findOverlaps() {
+	overlaps := map[*Listener][]string{}
+	for _, s := range b.graph.Sockets {
+		if !s.TLS {
+			continue
+		}
+		owners := make(map[string]*Listener, len(s.Listeners))
+		for _, l := range s.Listeners {
+			owners[l.Hostname] = l
+		}
+		for _, l := range s.Listeners {
+			for wildcard := range wildcardsOver(l.Hostname) {
+				if other := owners[wildcard]; other != nil {
+					overlaps[l] = append(overlaps[l], other.String())
+					overlaps[other] = append(overlaps[other], l.String())
+				}
+			}
+		}
+	}
+	for l, others := range overlaps {
+		slices.Sort(others)
+		l.overlaps = slices.Compact(others)
+	}
+}
+
+// bindString is an address and port as messages write it: "all interfaces, port 80" or "127.0.0.1:80".
+func bindString(bind netip.AddrPort) string {
+	if bind.Addr().IsUnspecified() {
+		return "all interfaces, port " + strconv.Itoa(int(bind.Port()))
+	}
+	return strings.TrimSpace(bind.String())
+}
