@@ -1,5 +1,9 @@
 // Package backend is the side of the proxy that faces backends: endpoints, their health, balancing between them, and pools of connections to
 // them. It outlives snapshots: backends are found again by key, so a reload keeps connections and what is known of health.
+//
+// One request goes: pick an endpoint (balance.go), take an idle connection of it (pool.go) or dial (roundtrip.go), exchange (wire.BackendConn),
+// and give the connection back when the response is finished. An endpoint that cannot be reached is left out for a while (health.go). A
+// backend that is given by name finds its endpoints in the background (resolve.go).
 package backend
 
 import (
@@ -21,21 +25,43 @@ type Config struct {
 	Loopback bool
 }
 
-// Timeouts bound one forwarded request; zero means none.
+// Timeouts bound one forwarded request; zero means none. Both hold until the last byte of the response's body was read.
 type Timeouts struct {
 	Request time.Time     // the whole request ends here
-	Backend time.Duration // one attempt
+	Backend time.Duration // one attempt, from its dial on
 }
 
 // Response is a backend's answer. It is reusable: the caller keeps one for each exchange (sync.Pool) and passes it to RoundTrip.
+// What it points to is valid until Finish. It belongs to the goroutine that called RoundTrip.
 type Response struct {
 	Head message.Head
 	Body message.Body // nil: none
-	// Duplex is set with status 101.
+	// Duplex is set with status 101. Finish closes it.
 	Duplex wire.Duplex
 	// Endpoint answered; Attempts counts the endpoints that were tried.
 	Endpoint netip.AddrPort
 	Attempts int
+
+	conn     *wire.BackendConn
+	endpoint *endpoint
+}
+
+// Finish ends the exchange: the connection goes back to the pool if the response was received to its end and the backend keeps the
+// connection, and is closed otherwise. An upload that is still going on (the backend answered early) is stopped. Head, Body and Duplex
+// must not be used afterwards. Calling it again, or after RoundTrip failed, does nothing.
+func (r *Response) Finish() {
+	c, e := r.conn, r.endpoint
+	if c == nil {
+		return
+	}
+	r.conn, r.endpoint, r.Body, r.Duplex = nil, nil, nil, nil
+	if !c.Finish() {
+		if c.Excess() {
+			e.stats.Excess.Add(1)
+		}
+		return
+	}
+	e.put(c)
 }
 
 // Result classifies why there is no response. See Error.

@@ -1,0 +1,192 @@
+// The registry: backends by key, shared by the snapshots that use them.
+
+package backend
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"net/netip"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Defaults of Options.
+const (
+	DefaultConnectTimeout  = 5 * time.Second
+	DefaultIdleTimeout     = 4 * time.Second
+	DefaultIdlePerEndpoint = 1024
+	DefaultLookupTimeout   = 5 * time.Second
+)
+
+// Options are a registry's settings. Zero durations and counts mean the defaults above.
+type Options struct {
+	// Dial opens a connection; it decides what may be dialled. loopback says that an address of this machine was named on purpose.
+	// ctx ends after ConnectTimeout, or with the request.
+	Dial func(ctx context.Context, to netip.AddrPort, loopback bool) (net.Conn, error)
+	// Resolver finds the addresses of named backends. Without one, they have none.
+	Resolver Resolver
+	// Log is told of endpoints that come and go. Nil: nobody is.
+	Log *slog.Logger
+	// Portable uses net.Conn's reads and writes where the raw transport would be available.
+	Portable bool
+	// ConnectTimeout bounds one dial.
+	ConnectTimeout time.Duration
+	// IdleTimeout is how long an unused connection is kept (servers usually close theirs after 5 s), and IdlePerEndpoint how many.
+	IdleTimeout     time.Duration
+	IdlePerEndpoint int
+	// LookupTimeout bounds a name lookup, and how long a request waits for the first one.
+	LookupTimeout time.Duration
+}
+
+func (o *Options) setDefaults() {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.ConnectTimeout == 0 {
+		o.ConnectTimeout = DefaultConnectTimeout
+	}
+	if o.IdleTimeout == 0 {
+		o.IdleTimeout = DefaultIdleTimeout
+	}
+	if o.IdlePerEndpoint == 0 {
+		o.IdlePerEndpoint = DefaultIdlePerEndpoint
+	}
+	if o.LookupTimeout == 0 {
+		o.LookupTimeout = DefaultLookupTimeout
+	}
+}
+
+// Registry owns the backends. It may be used concurrently.
+type Registry struct {
+	opt   Options
+	start time.Time // of the clock that health is kept by
+	sweep sweeper
+
+	mu       sync.Mutex
+	backends map[string]*Backend
+}
+
+// NewRegistry returns an empty registry. It starts no goroutine before there is something to do, and has none left when every backend
+// was released and every response finished.
+func NewRegistry(o Options) *Registry {
+	o.setDefaults()
+	r := &Registry{opt: o, start: time.Now(), backends: make(map[string]*Backend)}
+	r.sweep.idle = o.IdleTimeout
+	return r
+}
+
+func (r *Registry) now() int64 { return int64(time.Since(r.start)) }
+
+// Acquire returns the backend of c.Key and holds it until Release. A backend that exists already is brought up to date in place, for all its
+// holders: connections to endpoints that stay are kept, idle ones to endpoints that went are closed, requests in flight finish.
+func (r *Registry) Acquire(c Config) *Backend {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	b := r.backends[c.Key]
+	if b == nil {
+		b = &Backend{registry: r, key: c.Key, endpoints: make(map[netip.AddrPort]*endpoint)}
+		b.view.Store(&view{})
+		r.backends[c.Key] = b
+	}
+	b.refs++
+	b.update(c)
+	return b
+}
+
+// Backend is one destination of requests: a set of endpoints that are equals. All methods may be called concurrently.
+type Backend struct {
+	registry *Registry
+	key      string
+	stats    Stats
+	turn     atomic.Uint32 // round robin
+	view     atomic.Pointer[view]
+	loopback atomic.Bool
+	names    atomic.Pointer[names] // nil: the endpoints are given
+
+	refs int // guarded by registry.mu
+
+	mu        sync.Mutex // guards what follows and the making of views
+	endpoints map[netip.AddrPort]*endpoint
+	order     []*endpoint // as configured or resolved
+	released  bool
+}
+
+// Key is the key that the backend was acquired with.
+func (b *Backend) Key() string { return b.key }
+
+// Ready reports whether there is an endpoint to try.
+func (b *Backend) Ready() bool { return len(b.view.Load().all) > 0 }
+
+// Release gives up what Acquire got. With the last holder gone, idle connections are closed and lookups stop; requests still in flight
+// finish.
+func (b *Backend) Release() {
+	r := b.registry
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if b.refs--; b.refs > 0 {
+		return
+	}
+	delete(r.backends, b.key)
+	if n := b.names.Swap(nil); n != nil {
+		n.stop()
+	}
+	b.mu.Lock()
+	b.released = true
+	b.mu.Unlock()
+	b.setEndpoints(nil)
+}
+
+// update applies a configuration. registry.mu is held.
+func (b *Backend) update(c Config) {
+	b.loopback.Store(c.Loopback)
+	old := b.names.Load()
+	if len(c.Endpoints) > 0 || len(c.Names) == 0 {
+		b.names.Store(nil)
+		if old != nil {
+			old.stop()
+		}
+		b.setEndpoints(c.Endpoints)
+		return
+	}
+	if old != nil && old.port == c.Port && slices.Equal(old.list, c.Names) {
+		return
+	}
+	if old != nil {
+		old.stop()
+	}
+	b.setEndpoints(nil)
+	n := newNames(b, c.Names, c.Port)
+	b.names.Store(n)
+	n.run()
+}
+
+// setEndpoints replaces the set of endpoints, keeping those that are in both.
+func (b *Backend) setEndpoints(addrs []netip.AddrPort) {
+	b.mu.Lock()
+	gone := b.endpoints
+	if b.released {
+		addrs = nil
+	}
+	b.endpoints = make(map[netip.AddrPort]*endpoint, len(addrs))
+	b.order = make([]*endpoint, 0, len(addrs))
+	for _, a := range addrs {
+		if b.endpoints[a] != nil {
+			continue // named twice
+		}
+		e := gone[a]
+		if e == nil {
+			e = newEndpoint(b, a)
+		}
+		delete(gone, a)
+		b.endpoints[a] = e
+		b.order = append(b.order, e)
+	}
+	b.rebuild()
+	b.mu.Unlock()
+	for _, e := range gone {
+		e.retire()
+	}
+}

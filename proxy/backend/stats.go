@@ -1,0 +1,25 @@
+// Counters: what a backend's connections went through, for the metrics endpoint to read.
+
+package backend
+
+import "sync/atomic"
+
+// Stats counts events of one backend since it was acquired. Reading and counting may be concurrent.
+type Stats struct {
+	Opened    atomic.Uint64 // connections dialled
+	Reused    atomic.Uint64 // requests that left on a kept connection
+	Failed    atomic.Uint64 // dials that failed
+	Discarded atomic.Uint64 // kept connections found closed, or with bytes nobody asked for, when they were wanted
+	Excess    atomic.Uint64 // connections closed because bytes followed the end of a response
+	Retried   atomic.Uint64 // requests sent again because a kept connection turned out to be dead
+	Ejected   atomic.Uint64 // times an endpoint was left out after a failed dial
+}
+
+// Visit calls f for each backend that is in use, in no particular order. f must not call the registry.
+func (r *Registry) Visit(f func(key string, s *Stats)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for key, b := range r.backends {
+		f(key, &b.stats)
+	}
+}
