@@ -1,0 +1,45 @@
+// The features of the Gateway API that are claimed in the status of GatewayClasses: one table, and nothing in it that is not true.
+
+package gateway
+
+import (
+	"slices"
+
+	"sigs.k8s.io/gateway-api/pkg/features"
+)
+
+// supportedFeatures lists what is served, in alphabetical order, as GatewayClassStatus.SupportedFeatures demands.
+func supportedFeatures() []features.FeatureName {
+	list := []features.FeatureName{
+		features.SupportGateway,
+		features.SupportGatewayHTTPListenerIsolation,
+		features.SupportGatewayPort8080,
+		features.SupportGatewayRouteHostnameIntersectionPrecedence,
+		features.SupportGatewayStaticAddresses,
+
+		features.SupportReferenceGrant,
+
+		features.SupportHTTPRoute,
+		features.SupportHTTPRoute303RedirectStatusCode,
+		features.SupportHTTPRoute307RedirectStatusCode,
+		features.SupportHTTPRoute308RedirectStatusCode,
+		features.SupportHTTPRouteBackendProtocolWebSocket,
+		features.SupportHTTPRouteBackendRequestHeaderModification,
+		features.SupportHTTPRouteBackendTimeout,
+		features.SupportHTTPRouteBackendURLRewrite,
+		features.SupportHTTPRouteDestinationPortMatching,
+		features.SupportHTTPRouteHostRewrite,
+		features.SupportHTTPRouteMethodMatching,
+		features.SupportHTTPRouteNamedRouteRule,
+		features.SupportHTTPRouteParentRefPort,
+		features.SupportHTTPRoutePathRedirect,
+		features.SupportHTTPRoutePathRewrite,
+		features.SupportHTTPRoutePortRedirect,
+		features.SupportHTTPRouteQueryParamMatching,
+		features.SupportHTTPRouteRequestTimeout,
+		features.SupportHTTPRouteResponseHeaderModification,
+		features.SupportHTTPRouteSchemeRedirect,
+	}
+	slices.Sort(list)
+	return list
+}

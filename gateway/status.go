@@ -1,0 +1,128 @@
+// Statuses: the graph and what was bound, as the status of each object.
+
+package gateway
+
+import (
+	"net/netip"
+	"slices"
+	"time"
+
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
+
+	"github.com/wicketgate/wicketgate/object"
+)
+
+// Bound is what became of the sockets of a graph.
+type Bound struct {
+	// Failed has the Bind of every socket that could not be opened; one that is not in it is bound.
+	Failed map[netip.AddrPort]error
+	// Interfaces are the addresses of the machine that are reported for a Gateway on all interfaces. If there are none, the unspecified
+	// address itself is reported.
+	Interfaces []netip.Addr
+}
+
+// StatusSet holds the status of every object that has one of ours. It is immutable.
+type StatusSet struct {
+	byKey map[object.Key]*status
+	keys  []object.Key
+}
+
+// status is the status of one object.
+type status struct {
+	tree       map[string]any
+	generation int64
+	// since says, for each condition by its place and type, since when it has its status.
+	since map[conditionKey]transition
+}
+
+// Get gives the status of an object as a JSON tree, or nil if the object has none that is ours to write; then what its file says stands.
+// The tree is shared: do not write to it.
+func (s *StatusSet) Get(k object.Key) map[string]any {
+	if s == nil || s.byKey[k] == nil {
+		return nil
+	}
+	return s.byKey[k].tree
+}
+
+// Generation is the metadata.generation that an object's status speaks of, or 0.
+func (s *StatusSet) Generation(k object.Key) int64 {
+	if s == nil || s.byKey[k] == nil {
+		return 0
+	}
+	return s.byKey[k].generation
+}
+
+// Keys returns the keys of all objects that have a status, in order. The slice is shared: do not write to it.
+func (s *StatusSet) Keys() []object.Key {
+	if s == nil {
+		return nil
+	}
+	return s.keys
+}
+
+// Statuses projects a graph. Of previous, which may be nil, it takes only since when conditions have their status. Entries of other
+// controllers and conditions of types that are not ours are carried over from the objects' files.
+func Statuses(g *Graph, bound Bound, previous *StatusSet, now time.Time) *StatusSet {
+	p := &projection{graph: g, bound: bound, previous: previous, now: now, set: &StatusSet{byKey: map[object.Key]*status{}}}
+	p.controllers = ourControllers(g)
+	for _, c := range g.Classes {
+		if c.Object != nil && c.Served {
+			p.class(c)
+		}
+	}
+	for _, gw := range g.Gateways {
+		p.gateway(gw)
+	}
+	for _, r := range g.Routes {
+		p.route(r)
+	}
+	slices.SortFunc(p.set.keys, object.Key.Compare)
+	return p.set
+}
+
+// projection is one run of Statuses.
+type projection struct {
+	graph       *Graph
+	bound       Bound
+	previous    *StatusSet
+	now         time.Time
+	set         *StatusSet
+	controllers map[gatewayv1.GatewayController]bool
+}
+
+// ourControllers are the names that we go by: a status entry under one of them is ours.
+func ourControllers(g *Graph) map[gatewayv1.GatewayController]bool {
+	ours := map[gatewayv1.GatewayController]bool{}
+	for _, c := range g.Classes {
+		if c.Served {
+			ours[c.ControllerName] = true
+		}
+	}
+	return ours
+}
+
+// add puts an object's status into the set.
+func (p *projection) add(w *writer, tree map[string]any) {
+	key := w.object.Key
+	p.set.byKey[key] = &status{tree: tree, generation: w.object.Meta.Generation, since: w.since}
+	p.set.keys = append(p.set.keys, key)
+}
+
+// class writes the status of a GatewayClass.
+func (p *projection) class(c *Class) {
+	w := p.writer(c.Object)
+	var features []any
+	for _, f := range supportedFeatures() {
+		features = append(features, map[string]any{"name": string(f)})
+	}
+	p.add(w, map[string]any{
+		"conditions":        w.conditions("", c.Conditions, foreignConditions(fileStatus(c.Object))),
+		"supportedFeatures": features,
+	})
+}
+
+// fileStatus is the status that an object's file has, or nil.
+func fileStatus(o *object.Object) map[string]any {
+	s, _ := o.Content["status"].(map[string]any)
+	return s
+}

@@ -1,0 +1,213 @@
+// The status of Gateways and their listeners: Programmed says what was really bound.
+
+package gateway
+
+import (
+	"errors"
+	"net/netip"
+	"strings"
+	"syscall"
+)
+
+// gateway writes the status of a Gateway.
+func (p *projection) gateway(gw *Gateway) {
+	w := p.writer(gw.Object)
+	file := fileStatus(gw.Object)
+	listeners := make([]any, 0, len(gw.Listeners))
+	for _, l := range gw.Listeners {
+		listeners = append(listeners, p.listener(w, l, fileListener(file, l.Name)))
+	}
+	conditions := append(gw.Conditions[:1:1], p.gatewayProgrammed(gw))
+	conditions = append(conditions, gw.Conditions[1:]...)
+	tree := map[string]any{
+		"conditions": w.conditions("", conditions, foreignConditions(file)),
+		"listeners":  listeners,
+	}
+	if addresses := p.addresses(gw); len(addresses) > 0 {
+		tree["addresses"] = addresses
+	}
+	p.add(w, tree)
+}
+
+// fileListener finds a listener's part of the status that the file has.
+func fileListener(file map[string]any, named string) map[string]any {
+	list, _ := file["listeners"].([]any)
+	for _, entry := range list {
+		if tree, ok := entry.(map[string]any); ok && tree["name"] == named {
+			return tree
+		}
+	}
+	return nil
+}
+
+// listener writes the status of one listener.
+func (p *projection) listener(w *writer, l *Listener, file map[string]any) map[string]any {
+	kinds := make([]any, 0, len(l.SupportedKinds))
+	for _, k := range l.SupportedKinds {
+		kinds = append(kinds, map[string]any{"group": string(*k.Group), "kind": string(k.Kind)})
+	}
+	conditions := append(l.Conditions[:1:1], p.listenerProgrammed(l))
+	conditions = append(conditions, l.Conditions[1:]...)
+	// The message about references is where a certificate's dates are told: they depend on the time, which the graph does not know.
+	for i := range conditions {
+		if conditions[i].Type == typeResolvedRefs {
+			conditions[i].Message = p.withValidity(l, conditions[i].Message)
+		}
+	}
+	return map[string]any{
+		"name":           l.Name,
+		"supportedKinds": kinds,
+		"attachedRoutes": int64(l.AttachedRoutes),
+		"conditions":     w.conditions("listener/"+l.Name, conditions, foreignConditions(file)),
+	}
+}
+
+// withValidity adds to a message which certificates are out of date.
+func (p *projection) withValidity(l *Listener, message string) string {
+	for _, c := range l.Certificates {
+		if what := c.validity(p.now); what != "" {
+			message += "; " + what
+		}
+	}
+	return message
+}
+
+// failures gives what went wrong with a listener's sockets, and how many there are of them.
+func (p *projection) failures(l *Listener) (errs []error, sockets int) {
+	for _, s := range l.Sockets {
+		if err := p.bound.Failed[s.Bind]; err != nil {
+			errs = append(errs, err)
+		}
+	}
+	return errs, len(l.Sockets)
+}
+
+// listenerProgrammed says whether a listener can be reached on all of its sockets.
+func (p *projection) listenerProgrammed(l *Listener) Condition {
+	if !l.Usable {
+		if reason, message := l.Gateway.faults.summary(typeAccepted); reason != "" {
+			return notProgrammed(reasonInvalid, "The Gateway is not accepted: "+message)
+		}
+		if _, message := l.Gateway.faults.summary(typeProgrammed); message != "" {
+			return notProgrammed(reasonPending, message)
+		}
+		return notProgrammed(reasonInvalid, "The listener carries no traffic: "+l.faults.first())
+	}
+	if errs, _ := p.failures(l); len(errs) > 0 {
+		return notProgrammed(reasonPending, joinErrors(errs))
+	}
+	return programmed("The listener is ready on " + joinBinds(l))
+}
+
+// gatewayProgrammed sums up the listeners: every one that is valid must be bound.
+func (p *projection) gatewayProgrammed(gw *Gateway) Condition {
+	if reason, message := gw.faults.summary(typeAccepted); reason != "" {
+		return notProgrammed(reasonInvalid, "The Gateway is not accepted: "+message)
+	}
+	if reason, message := gw.faults.summary(typeProgrammed); reason != "" {
+		return notProgrammed(reason, message)
+	}
+	if !gw.Usable {
+		return notProgrammed(reasonInvalid, "No listener carries traffic; see their conditions")
+	}
+	var errs []error
+	for _, l := range gw.Listeners {
+		failed, _ := p.failures(l)
+		errs = append(errs, failed...)
+	}
+	switch {
+	case len(errs) == 0:
+		return programmed("The Gateway is ready")
+	case len(gw.Addresses) > 0 && isAny(errs, syscall.EADDRNOTAVAIL):
+		return notProgrammed(reasonAddressNotUsable, joinErrors(errs)+": use addresses of this machine")
+	}
+	return notProgrammed(reasonPending, joinErrors(errs))
+}
+
+// addresses lists where a Gateway can be reached: addresses of which no socket could be bound are left out.
+func (p *projection) addresses(gw *Gateway) []any {
+	if !gw.Usable {
+		return nil
+	}
+	report := gw.Addresses
+	if len(report) == 0 {
+		report = []netip.Addr{allInterfaces()}
+	}
+	var list []any
+	for _, a := range report {
+		if !p.reachable(gw, a) {
+			continue
+		}
+		shown := []netip.Addr{a}
+		if a.IsUnspecified() {
+			shown = p.bound.Interfaces
+			if len(shown) == 0 {
+				shown = []netip.Addr{netip.IPv4Unspecified()}
+			}
+		}
+		for _, s := range shown {
+			list = append(list, map[string]any{"type": "IPAddress", "value": s.String()})
+		}
+	}
+	return list[:min(len(list), maxAddresses)]
+}
+
+// maxAddresses is how many addresses a Gateway's status may have.
+const maxAddresses = 16
+
+// reachable says whether any socket of a Gateway on an address is bound.
+func (p *projection) reachable(gw *Gateway, a netip.Addr) bool {
+	for _, l := range gw.Listeners {
+		for _, s := range l.Sockets {
+			at := s.Bind.Addr()
+			if s.Local.IsValid() {
+				at = s.Local
+			}
+			if at == a && p.bound.Failed[s.Bind] == nil {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// first is the message of the first fault.
+func (f faults) first() string {
+	if len(f) == 0 {
+		return "none of its route kinds is supported"
+	}
+	return f[0].message
+}
+
+func isAny(errs []error, target error) bool {
+	for _, err := range errs {
+		if errors.Is(err, target) {
+			return true
+		}
+	}
+	return false
+}
+
+// joinErrors joins different errors' texts.
+func joinErrors(errs []error) string {
+	var messages []string
+	for _, err := range errs {
+		if text := err.Error(); !contains(messages, text) {
+			messages = append(messages, text)
+		}
+	}
+	return join(messages)
+}
+
+// joinBinds says where a listener is bound.
+func joinBinds(l *Listener) string {
+	var binds []string
+	for _, s := range l.Sockets {
+		if s.Local.IsValid() {
+			binds = append(binds, netip.AddrPortFrom(s.Local, s.Bind.Port()).String())
+		} else {
+			binds = append(binds, bindString(s.Bind))
+		}
+	}
+	return strings.Join(binds, ", ")
+}

@@ -1,0 +1,63 @@
+// The status of HTTPRoutes: one entry for each parentRef that names a Gateway of ours, then the entries of other controllers.
+
+package gateway
+
+import (
+	"strconv"
+
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
+)
+
+// maxParents is how many entries a route's status may have.
+const maxParents = 32
+
+// route writes the status of an HTTPRoute, also of one without parents: entries that are in force no longer disappear.
+func (p *projection) route(r *Route) {
+	w := p.writer(r.Object)
+	parents := make([]any, 0, len(r.Parents))
+	for _, parent := range r.Parents {
+		ref := parentTree(&parent.Ref)
+		parents = append(parents, map[string]any{
+			"parentRef":      ref,
+			"controllerName": string(parent.Gateway.Class.ControllerName),
+			"conditions":     w.conditions(parentPlace(&parent.Ref), parent.Conditions, nil),
+		})
+	}
+	parents = append(parents, p.foreignParents(fileStatus(r.Object))...)
+	p.add(w, map[string]any{"parents": parents[:min(len(parents), maxParents)]})
+}
+
+// foreignParents gives the entries of other controllers in a file's status, untouched.
+func (p *projection) foreignParents(file map[string]any) []any {
+	list, _ := file["parents"].([]any)
+	var foreign []any
+	for _, entry := range list {
+		if tree, ok := entry.(map[string]any); ok {
+			if controller, ok := tree["controllerName"].(string); ok && !p.controllers[gatewayv1.GatewayController(controller)] {
+				foreign = append(foreign, entry)
+			}
+		}
+	}
+	return foreign
+}
+
+// parentTree writes a parentRef as the spec has it, with group and kind.
+func parentTree(ref *gatewayv1.ParentReference) map[string]any {
+	tree := map[string]any{"group": string(*ref.Group), "kind": string(*ref.Kind), "name": string(ref.Name)}
+	if ref.Namespace != nil {
+		tree["namespace"] = string(*ref.Namespace)
+	}
+	if ref.SectionName != nil {
+		tree["sectionName"] = string(*ref.SectionName)
+	}
+	if ref.Port != nil {
+		tree["port"] = int64(*ref.Port)
+	}
+	return tree
+}
+
+// parentPlace tells the parentRefs of a route apart.
+func parentPlace(ref *gatewayv1.ParentReference) string {
+	return string(deref(ref.Namespace, "")) + "/" + string(ref.Name) + "/" + string(deref(ref.SectionName, "")) + "/" +
+		strconv.Itoa(int(deref(ref.Port, 0)))
+}
