@@ -1,3 +1,5 @@
+// Opening, keeping and closing sockets.
+
 package listeners
 
 import (

@@ -1,3 +1,5 @@
+// What only Linux offers.
+
 package listeners
 
 import (

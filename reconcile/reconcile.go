@@ -1,0 +1,257 @@
+// Package reconcile keeps what is served equal to what the files say.
+//
+// One run goes through the stages in order and ends with one change of everything at once:
+//
+//	Load -> Build -> Compile -> Open -> Swap -> Retire -> Statuses -> View
+//
+// Sockets are opened before the swap and retired after it, so that no request meets a listener without routes or a route without its
+// listener. There is one run at a time and at most one pending: whatever asks for a run while one is going on shares the next.
+package reconcile
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/wicketgate/wicketgate/config"
+	"github.com/wicketgate/wicketgate/gateway"
+	"github.com/wicketgate/wicketgate/object"
+)
+
+// Stages are the parts of the program that a run drives. All are called from one goroutine.
+type Stages struct {
+	// Load reads the files. Bad files are problems of the result, not errors.
+	Load func(ctx context.Context) (*config.Result, error)
+	// Build turns objects into a graph.
+	Build func(set *object.Set) *gateway.Graph
+	// Check, if set, adds what depends on the time of day, such as certificates that have expired.
+	Check func(g *gateway.Graph, now time.Time) []object.Problem
+	// Compile prepares a graph to be served and returns what puts it into force.
+	Compile func(g *gateway.Graph) (swap func())
+	// Open and Retire change the listening sockets: see listeners.Set.
+	Open   func(ctx context.Context, want []netip.AddrPort) map[netip.AddrPort]error
+	Retire func(want []netip.AddrPort) []netip.AddrPort
+	// Own, if set, is told of the addresses that are listened on, before anything is served on them.
+	Own func(bound []netip.AddrPort)
+	// Drain lets the connections of a socket that was retired finish, until ctx ends. It is called in a goroutine of its own.
+	Drain func(ctx context.Context, socket netip.AddrPort)
+}
+
+// Options configure a Loop.
+type Options struct {
+	Stages
+	// Strict makes the first run fail if anything that the files ask for is not in force.
+	Strict bool
+	// DrainTimeout bounds the draining of removed sockets; zero means 30 s.
+	DrainTimeout time.Duration
+	// RetryBinds is the pause before sockets that could not be bound are tried again. It doubles up to 30 s. Zero means 1 s.
+	RetryBinds time.Duration
+	Log        *slog.Logger
+	// Metrics is where the loop registers its metrics. Nil: none.
+	Metrics prometheus.Registerer
+}
+
+// View is what one run put into force. It is immutable, and everything in it belongs together.
+type View struct {
+	// Generation counts views from 1.
+	Generation uint64
+	// Digest is that of the files that were read: see config.Result.
+	Digest   string
+	Files    int
+	Graph    *gateway.Graph
+	Statuses *gateway.StatusSet
+	// Problems are those of reading, of meaning and of binding, in this order.
+	Problems []object.Problem
+	// Failed are the sockets that could not be bound.
+	Failed map[netip.AddrPort]error
+	Served time.Time // when it came into force
+	Took   time.Duration
+}
+
+// Objects are the admitted objects.
+func (v *View) Objects() *object.Set { return v.Graph.Objects }
+
+// Errors counts the problems that mean that something the files ask for is not in force.
+func (v *View) Errors() int { return countErrors(v.Problems) }
+
+func countErrors(list []object.Problem) (n int) {
+	for _, p := range list {
+		if p.Severity == object.Error {
+			n++
+		}
+	}
+	return n
+}
+
+// Loop owns the runs. Run is called once; the other methods may be called concurrently with it.
+type Loop struct {
+	stages  Stages
+	strict  bool
+	drain   time.Duration
+	retry   time.Duration
+	log     *slog.Logger
+	metrics *metrics
+
+	view   atomic.Pointer[View]
+	kick   chan struct{} // capacity 1: a run is wanted
+	drains sync.WaitGroup
+
+	mu      sync.Mutex
+	waiting []chan error  // told the outcome of a run that begins after they were added; capacity 1
+	changed chan struct{} // closed when a new view is published, and then replaced
+
+	reported map[identity]bool // what was logged and is still so; used by Run alone
+}
+
+// New makes a Loop that has not run.
+func New(o Options) *Loop {
+	l := &Loop{
+		stages: o.Stages, strict: o.Strict, drain: o.DrainTimeout, retry: o.RetryBinds, log: o.Log,
+		metrics: newMetrics(o.Metrics),
+		kick:    make(chan struct{}, 1),
+		changed: make(chan struct{}),
+	}
+	if l.log == nil {
+		l.log = slog.New(slog.DiscardHandler)
+	}
+	if l.drain == 0 {
+		l.drain = 30 * time.Second
+	}
+	if l.retry == 0 {
+		l.retry = time.Second
+	}
+	return l
+}
+
+// View returns what is in force, or nil before the first run has ended.
+func (l *Loop) View() *View { return l.view.Load() }
+
+// Trigger asks for a run and returns at once.
+func (l *Loop) Trigger() {
+	select {
+	case l.kick <- struct{}{}:
+	default: // one is pending
+	}
+}
+
+// Reload asks for a run, waits until one that began after the call has ended, and returns what is in force then, beside the error if the run
+// failed or ctx ended first.
+func (l *Loop) Reload(ctx context.Context) (*View, error) {
+	done := make(chan error, 1)
+	l.mu.Lock()
+	l.waiting = append(l.waiting, done)
+	l.mu.Unlock()
+	l.Trigger()
+	select {
+	case err := <-done:
+		return l.View(), err
+	case <-ctx.Done():
+		return l.View(), fmt.Errorf("waiting for the reload: %w", context.Cause(ctx))
+	}
+}
+
+// Await triggers nothing and returns once the files with this digest are served. It fails, with what is in force instead, if ctx ends first.
+func (l *Loop) Await(ctx context.Context, digest string) (*View, error) {
+	for {
+		l.mu.Lock()
+		v, changed := l.View(), l.changed
+		l.mu.Unlock()
+		if v != nil && v.Digest == digest {
+			return v, nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return v, fmt.Errorf("waiting for digest %s: %w", digest, context.Cause(ctx))
+		}
+	}
+}
+
+// publish makes v what View returns.
+func (l *Loop) publish(v *View) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.view.Store(v)
+	close(l.changed)
+	l.changed = make(chan struct{})
+}
+
+// Drained waits until the draining of removed sockets is over.
+func (l *Loop) Drained() { l.drains.Wait() }
+
+// StrictError says that nothing is served because the files have errors and Options.Strict is set.
+type StrictError struct{ Problems []object.Problem }
+
+func (e *StrictError) Error() string {
+	return fmt.Sprintf("%d errors in the configuration, and --strict is set: correct them, or start without --strict to serve the rest",
+		countErrors(e.Problems))
+}
+
+// Run makes the first run, and then one whenever it is asked to, until ctx ends. It returns an error only if the first run fails: files that
+// cannot be read at all, or errors in them with Options.Strict. Later failures leave what is in force as it is.
+func (l *Loop) Run(ctx context.Context) error {
+	if err := l.run(ctx); err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
+		return err
+	}
+	pause := l.retry
+	for {
+		retry, stop := l.retryTimer(pause)
+		select {
+		case <-ctx.Done():
+			stop()
+			return nil
+		case <-l.kick:
+			pause = l.retry
+			if err := l.run(ctx); err != nil && ctx.Err() == nil {
+				l.metrics.failed()
+				l.log.Error("reload failed; what was served before stays in force", "error", err)
+			}
+		case <-retry:
+			pause = min(2*pause, 30*time.Second)
+			l.rebind(ctx)
+		}
+		stop()
+	}
+}
+
+// retryTimer runs only while there is something to bind.
+func (l *Loop) retryTimer(pause time.Duration) (c <-chan time.Time, stop func() bool) {
+	if len(l.View().Failed) == 0 {
+		return nil, func() bool { return true }
+	}
+	t := time.NewTimer(pause)
+	return t.C, t.Stop
+}
+
+// run makes one run and tells its outcome to those who wait for it.
+func (l *Loop) run(ctx context.Context) (err error) {
+	l.mu.Lock()
+	waiting := l.waiting
+	l.waiting = nil
+	l.mu.Unlock()
+	defer func() {
+		for _, done := range waiting {
+			done <- err
+		}
+	}()
+	begun := time.Now()
+	result, err := l.stages.Load(ctx)
+	if err != nil {
+		return fmt.Errorf("reading the configuration: %w", err)
+	}
+	p, err := l.prepare(result)
+	if err != nil {
+		return err
+	}
+	l.serve(ctx, p, begun)
+	return nil
+}

@@ -1,0 +1,189 @@
+// Handshakes: one configuration for the life of the process, so that session tickets outlive reloads.
+
+package tls
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"syscall"
+	"time"
+)
+
+// DefaultHandshakeTimeout is how long a client may take from the accepted connection to the end of its handshake.
+const DefaultHandshakeTimeout = 10 * time.Second
+
+// Options configure a Server.
+type Options struct {
+	// Current gives the table that is in force. It is asked at every handshake, concurrently, and may return nil while nothing is served.
+	Current func() *Certificates
+	// Timeout bounds a handshake; zero means DefaultHandshakeTimeout.
+	Timeout time.Duration
+	Log     *slog.Logger
+	// Done, if set, is told of every handshake: Succeeded or why it failed, as a word for a metric's label.
+	Done func(Outcome)
+}
+
+// Outcome says how a handshake ended.
+type Outcome string
+
+// The outcomes.
+const (
+	Succeeded     Outcome = "ok"
+	NoCertificate Outcome = "no_certificate" // no listener has a certificate for the server name
+	TimedOut      Outcome = "timeout"
+	NotTLS        Outcome = "not_tls" // plain HTTP, or something else
+	ClientLeft    Outcome = "client_left"
+	Failed        Outcome = "failed" // no common version or cipher, an alert from the client, garbage
+)
+
+// HandshakeError says why a handshake failed.
+type HandshakeError struct {
+	Outcome    Outcome
+	ServerName string // what the client asked for, if it came that far
+	Err        error
+}
+
+func (e *HandshakeError) Error() string {
+	if e.Outcome == NoCertificate {
+		return fmt.Sprintf("no listener here has a certificate for the server name %q", e.ServerName)
+	}
+	return e.Err.Error()
+}
+
+// Unwrap returns what crypto/tls said.
+func (e *HandshakeError) Unwrap() error { return e.Err }
+
+// Server does the handshakes of all sockets. It is safe for concurrent use.
+type Server struct {
+	config  *tls.Config
+	current func() *Certificates
+	timeout time.Duration
+	log     *slog.Logger
+	done    func(Outcome)
+}
+
+// NewServer makes a Server.
+func NewServer(o Options) *Server {
+	s := &Server{current: o.Current, timeout: o.Timeout, log: o.Log, done: o.Done}
+	if s.timeout == 0 {
+		s.timeout = DefaultHandshakeTimeout
+	}
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	if s.done == nil {
+		s.done = func(Outcome) {}
+	}
+	s.config = &tls.Config{
+		MinVersion:     tls.VersionTLS12,
+		NextProtos:     []string{"http/1.1"},
+		GetCertificate: certificate,
+		// Full records from the first byte on: small first records serve browsers on slow links, and cost system calls everywhere else.
+		DynamicRecordSizingDisabled: true,
+	}
+	return s
+}
+
+// Terminates says whether connections that the socket bound to bind accepts at the local address begin with a handshake.
+func (s *Server) Terminates(bind netip.AddrPort, local netip.Addr) bool {
+	c := s.current()
+	return c != nil && c.at(bind, local) != nil
+}
+
+// hello travels in a handshake's context to the choice of the certificate and back.
+type hello struct {
+	names  *names // nil: nothing is served there any more
+	name   string
+	missed bool
+}
+
+type helloKey struct{}
+
+// certificate is the GetCertificate of every handshake. Without a certificate it returns neither that nor an error: crypto/tls then sends
+// the alert unrecognized_name (RFC 6066 section 3), which says what is wrong, where an error would make it internal_error.
+func certificate(info *tls.ClientHelloInfo) (*tls.Certificate, error) {
+	h, ok := info.Context().Value(helloKey{}).(*hello)
+	if !ok {
+		return nil, errors.New("handshake outside of a Server")
+	}
+	h.name = info.ServerName
+	var cert *tls.Certificate
+	if h.names != nil {
+		cert = h.names.listener(info.ServerName).choose(info)
+	}
+	h.missed = cert == nil
+	return cert, nil
+}
+
+// Handshake performs the server's side of a handshake on a connection that the socket bound to bind accepted. It blocks until that is
+// done or the timeout has passed. On an error, always a *HandshakeError, it has closed the connection and logged why.
+func (s *Server) Handshake(c net.Conn, bind netip.AddrPort) (*tls.Conn, error) {
+	h := &hello{}
+	if table := s.current(); table != nil {
+		h.names = table.at(bind, localAddr(c))
+	}
+	// The deadline does what a context's would, without a goroutine a handshake.
+	_ = c.SetDeadline(time.Now().Add(s.timeout)) // a dead connection fails in the handshake
+	secure := tls.Server(c, s.config)
+	err := secure.HandshakeContext(context.WithValue(context.Background(), helloKey{}, h))
+	if err == nil {
+		err = c.SetDeadline(time.Time{})
+	}
+	if err == nil {
+		s.done(Succeeded)
+		return secure, nil
+	}
+	failed := &HandshakeError{Outcome: classify(err, h), ServerName: h.name, Err: err}
+	refusePlain(err)
+	_ = c.Close()
+	s.done(failed.Outcome)
+	s.log.Debug("TLS handshake failed", "client", c.RemoteAddr(), "socket", bind, "server_name", h.name, "outcome", failed.Outcome, "error", failed)
+	return nil, failed
+}
+
+func localAddr(c net.Conn) netip.Addr {
+	if tcp, ok := c.LocalAddr().(*net.TCPAddr); ok {
+		return tcp.AddrPort().Addr().Unmap().WithZone("")
+	}
+	return netip.Addr{}
+}
+
+func classify(err error, h *hello) Outcome {
+	switch {
+	case h.missed:
+		return NoCertificate
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return TimedOut
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
+		return ClientLeft
+	}
+	if _, ok := errors.AsType[tls.RecordHeaderError](err); ok {
+		return NotTLS
+	}
+	return Failed
+}
+
+// refusePlain tells a client that speaks plain HTTP to a TLS port what went wrong, in plain HTTP.
+func refusePlain(err error) {
+	record, ok := errors.AsType[tls.RecordHeaderError](err)
+	if !ok || record.Conn == nil {
+		return
+	}
+	for _, method := range [...]string{"GET /", "HEAD ", "POST ", "PUT /", "PATCH", "DELET", "OPTIO", "CONNE"} {
+		if bytes.HasPrefix(record.RecordHeader[:], []byte(method)) {
+			const text = "This port speaks HTTPS: the address begins with https://\n"
+			// Nothing is to be done about a client that does not read it.
+			_, _ = fmt.Fprintf(record.Conn, "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: %d\r\n"+
+				"Connection: close\r\n\r\n%s", len(text), text)
+			return
+		}
+	}
+}
