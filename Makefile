@@ -7,6 +7,8 @@ TOOLCHAIN := $(shell sed -n 's/^toolchain //p' go.mod)
 FUZZTIME  ?= 30s
 TESTFLAGS ?=
 ROW       ?=
+ROUNDS    ?= 7
+WINDOW    ?= 2s
 
 # Tools are pinned here and run with `go run`, so that go.mod holds only what the gateway itself needs. They are built with the
 # project's own Go, since a linter built with an older one refuses newer code.
@@ -17,7 +19,7 @@ GOVULNCHECK   := golang.org/x/vuln/cmd/govulncheck@v1.8.0
 # What the tests behind `make test-all` run besides Go.
 TOOLS := curl openssl wrk nginx haproxy gcc
 
-.PHONY: help build run test test-all race fuzz fuzz-short lint fmt vuln bench bench-smoke cover size tools clean
+.PHONY: help build run test test-all race fuzz fuzz-short lint fmt vuln bench cover size tools clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -59,8 +61,8 @@ fmt: ## format every file the way lint wants it
 vuln: ## look for known vulnerabilities in what the binary calls (needs the Go vulnerability database)
 	@GOTOOLCHAIN=$(TOOLCHAIN) GOVULNCHECK=$(GOVULNCHECK) sh .ci/vuln
 
-bench: build ## measure against nginx and haproxy; ROW=h1-small for one row, ROUNDS and SECONDS change the time it takes
-	go run ./bench -row "$(ROW)" -gateway bin/wicketgate
+bench: build ## measure against nginx and haproxy; ROW=h1-small for some rows, ROUNDS=7 rounds of WINDOW=2s
+	go run ./bench -gateway bin/wicketgate -row "$(ROW)" -rounds $(ROUNDS) -window $(WINDOW)
 
 cover: ## test coverage of every package
 	go test -coverprofile=coverage.out ./...

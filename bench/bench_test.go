@@ -1,0 +1,127 @@
+//go:build linux
+
+// The harness's own arithmetic and parsing, and a short run of all of it where the tools are there.
+
+package main
+
+import (
+	"math"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+const wrkOutput = `Running 2s test @ http://127.0.0.1:8100/
+  1 threads and 64 connections
+  Thread Stats   Avg      Stdev     Max   +/- Stdev
+    Latency     1.98ms  612.00us  12.40ms   88.00%
+    Req/Sec    32.70k     1.31k   34.80k    71.43%
+  Latency Distribution
+     50%    1.88ms
+     75%    2.05ms
+     90%    2.45ms
+     99%  812.00us
+  68312 requests in 2.10s, 14.20MB read
+Requests/sec:  32531.07
+Transfer/sec:      6.76MB
+`
+
+func TestWrkOutputIsRead(t *testing.T) {
+	got, err := parseWrk(wrkOutput)
+	want := load{Requests: 68312, PerSecond: 32531.07, P50: 1880 * time.Microsecond, P99: 812 * time.Microsecond}
+	if err != nil || got != want {
+		t.Errorf("got %+v, %v; want %+v", got, err, want)
+	}
+}
+
+func TestWrkErrorsAreCounted(t *testing.T) {
+	got, err := parseWrk(wrkOutput + "  Socket errors: connect 1, read 2, write 3, timeout 4\n  Non-2xx or 3xx responses: 100\n")
+	if err != nil || got.Errors != 110 {
+		t.Errorf("got %d errors, %v; want 110", got.Errors, err)
+	}
+}
+
+func TestWrkWithoutResultIsAnError(t *testing.T) {
+	for name, text := range map[string]string{
+		"unable to connect":     "unable to connect to 127.0.0.1:1 Connection refused\n",
+		"nothing was answered":  strings.ReplaceAll(wrkOutput, "68312", "0"),
+		"percentile is missing": strings.ReplaceAll(wrkOutput, "99%", ""),
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got, err := parseWrk(text); err == nil {
+				t.Errorf("got %+v and no error", got)
+			}
+		})
+	}
+}
+
+func TestQuantilesInterpolate(t *testing.T) {
+	for _, c := range []struct {
+		samples []float64
+		q, want float64
+	}{
+		{[]float64{4, 1, 3, 2}, 0.25, 1.75},
+		{[]float64{4, 1, 3, 2}, 0.5, 2.5},
+		{[]float64{3, 1, 2}, 0.5, 2},
+		{[]float64{3, 1, 2}, 1, 3},
+		{[]float64{7}, 0.75, 7},
+	} {
+		if got := quantile(c.samples, c.q); got != c.want {
+			t.Errorf("quantile(%v, %v) = %v, want %v", c.samples, c.q, got, c.want)
+		}
+	}
+	if !math.IsNaN(quantile(nil, 0.5)) {
+		t.Error("the median of nothing is not NaN")
+	}
+}
+
+func TestRatiosPairRounds(t *testing.T) {
+	got := ratios([]sample{{CPU: 10}, {CPU: 30}}, []sample{{CPU: 20}, {CPU: 20}, {CPU: 1}})
+	if len(got) != 2 || got[0] != 0.5 || got[1] != 1.5 {
+		t.Errorf("got %v, want [0.5 1.5]", got)
+	}
+}
+
+func TestStatWithParenthesesInTheName(t *testing.T) {
+	got, err := parseStat([]byte("42 (a) b) S 1 42 42 0 -1 4194560 1 2 3 4 120 30 0 0 20 0 1 0 1 1 1"))
+	if err != nil || got != 1500*time.Millisecond {
+		t.Errorf("got %v, %v; want 1.5s", got, err)
+	}
+	if _, err := parseStat([]byte("garbage")); err == nil {
+		t.Error("garbage was accepted")
+	}
+}
+
+func TestOwnProcessIsMeasured(t *testing.T) {
+	if rss, err := residentMiB(os.Getpid()); err != nil || rss < 1 {
+		t.Errorf("resident memory %v MiB, %v", rss, err)
+	}
+	if _, err := cpuTime(os.Getpid()); err != nil {
+		t.Error(err)
+	}
+}
+
+// The whole harness, for a moment: every peer starts with its configuration, and not one request fails.
+func TestToolsShortRun(t *testing.T) {
+	if os.Getenv("WICKETGATE_TEST_TOOLS") == "" {
+		t.Skip("needs wrk, nginx and haproxy: make test-all")
+	}
+	t.Chdir("..")
+	gateway := filepath.Join(t.TempDir(), "wicketgate")
+	if text, err := exec.CommandContext(t.Context(), "go", "build", "-o", gateway, ".").CombinedOutput(); err != nil {
+		t.Fatalf("build: %v: %s", err, text)
+	}
+	var out strings.Builder
+	s := settings{gateway: gateway, rows: "h1-64k", rounds: 1, window: time.Second, out: "-"}
+	if err := run(t.Context(), s, &out); err != nil {
+		t.Fatalf("%v\n%s", err, out.String())
+	}
+	for _, name := range []string{"nginx", "haproxy", "wicketgate"} {
+		if !strings.Contains(out.String(), "| "+name+" | ") || strings.Contains(out.String(), name+" | not installed") {
+			t.Errorf("no figures of %s in\n%s", name, out.String())
+		}
+	}
+}
