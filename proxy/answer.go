@@ -1,0 +1,74 @@
+// Answers of our own.
+
+package proxy
+
+import (
+	"io"
+	"net/http"
+
+	"github.com/wicketgate/wicketgate/message"
+	"github.com/wicketgate/wicketgate/wire"
+)
+
+// answers are the bodies of error answers. They tell a client what it can do and nothing of what is behind the gateway; the log has
+// the rest.
+var answers = map[int][]byte{
+	http.StatusBadRequest:          []byte("bad request: the host, the path or a header is not valid\n"),
+	http.StatusNotFound:            []byte("no route matches this request\n"),
+	http.StatusMisdirectedRequest:  []byte("this host is not served on this connection: open another one for it\n"),
+	http.StatusInternalServerError: []byte("the route for this request is not usable as configured\n"),
+	http.StatusBadGateway:          []byte("the backend gave no valid answer\n"),
+	http.StatusServiceUnavailable:  []byte("no backend is available for this request\n"),
+	http.StatusGatewayTimeout:      []byte("the backend did not answer in time\n"),
+}
+
+// text is a body that is all in hand.
+type text struct{ rest []byte }
+
+var _ message.Body = (*text)(nil)
+
+func (t *text) InHand() ([]byte, bool) { return t.rest, true }
+
+func (t *text) Next() ([]byte, error) {
+	if len(t.rest) == 0 {
+		return nil, io.EOF
+	}
+	p := t.rest
+	t.rest = nil
+	return p, nil
+}
+
+func (t *text) Trailers() *message.Fields { return nil }
+func (t *text) Stop(message.Reason)       {}
+
+// refuse answers with an error, logs why, and returns the status.
+func (c *call) refuse(status int, why string, err error) int {
+	body := answers[status]
+	c.own.Reset()
+	c.own.Status, c.own.Length = status, int64(len(body))
+	c.own.Fields.Add(nameContentType, plainText)
+	c.txt.rest = body
+	c.log(status, why, err)
+	return c.respond(&c.own, &c.txt)
+}
+
+// respond sends a response and returns its status. What goes wrong from here on cannot be answered any more: the wire has ended the
+// connection or stream so that the client knows that it has not everything.
+func (c *call) respond(h *message.Head, body message.Body) int {
+	if err := c.x.Respond(h, body); err != nil {
+		c.log(h.Status, "the response was broken off", err)
+	}
+	return h.Status
+}
+
+// Refused implements wire.Handler: the wire answered by itself, before there was a request to speak of.
+func (p *Proxy) Refused(peer *wire.Peer, status int, why error) {
+	shard := p.connection(peer).shard
+	s := p.enter(shard)
+	defer s.life.leave(shard)
+	if status != 0 {
+		s.life.unbound.start(shard)
+		s.life.unbound.done(shard, status, 0)
+	}
+	p.errors.refused(peer, status, why)
+}

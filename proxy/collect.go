@@ -1,0 +1,83 @@
+// Reading the counters of metrics.go when Prometheus scrapes.
+
+package proxy
+
+import (
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Describe implements prometheus.Collector.
+func (m *metrics) Describe(out chan<- *prometheus.Desc) {
+	out <- m.requests
+	out <- m.duration
+	out <- m.inFlight
+}
+
+// Collect implements prometheus.Collector.
+func (m *metrics) Collect(out chan<- prometheus.Metric) {
+	m.mu.Lock()
+	list := make([]*series, 0, len(m.series))
+	for _, s := range m.series {
+		if s.cells.Load() != nil {
+			list = append(list, s)
+		}
+	}
+	m.mu.Unlock()
+	for _, s := range list {
+		s.read().send(m, &s.labels, out)
+	}
+}
+
+// totals are a series' counters, summed over its shards.
+type totals struct {
+	codes    map[int]int64
+	buckets  map[float64]uint64 // cumulative
+	finished uint64
+	seconds  float64
+	inFlight int64
+}
+
+// read sums up. What finished is read before what started, so that a request in between is counted as in flight and never makes the
+// gauge negative.
+func (s *series) read() totals {
+	t := totals{codes: map[int]int64{}, buckets: make(map[float64]uint64, len(bounds))}
+	var each [len(bounds) + 1]int64
+	cells := *s.cells.Load()
+	var nanos, started int64
+	for i := range cells {
+		c := &cells[i]
+		for b := range c.buckets {
+			each[b] += c.buckets[b].Load()
+		}
+		if list := c.codes.Load(); list != nil {
+			for _, n := range *list {
+				t.codes[n.code] += n.n.Load()
+			}
+		}
+		nanos += c.nanos.Load()
+	}
+	for i := range cells {
+		started += cells[i].started.Load()
+	}
+	for b, n := range each {
+		t.finished += uint64(n)
+		if b < len(bounds) {
+			t.buckets[bounds[b].Seconds()] = t.finished
+		}
+	}
+	t.seconds = time.Duration(nanos).Seconds()
+	t.inFlight = started - int64(t.finished)
+	return t
+}
+
+func (t totals) send(m *metrics, l *labels, out chan<- prometheus.Metric) {
+	for code, n := range t.codes {
+		out <- prometheus.MustNewConstMetric(m.requests, prometheus.CounterValue, float64(n),
+			l.gateway, l.listener, l.route, l.rule, strconv.Itoa(code))
+	}
+	out <- prometheus.MustNewConstHistogram(m.duration, t.finished, t.seconds, t.buckets, l.gateway, l.listener, l.route, l.rule)
+	out <- prometheus.MustNewConstMetric(m.inFlight, prometheus.GaugeValue, float64(t.inFlight), l.gateway, l.listener, l.route, l.rule)
+}

@@ -1,0 +1,306 @@
+// From the graph to a snapshot.
+
+package proxy
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+	"strconv"
+
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
+
+	"github.com/wicketgate/wicketgate/gateway"
+	"github.com/wicketgate/wicketgate/message"
+	"github.com/wicketgate/wicketgate/object"
+	"github.com/wicketgate/wicketgate/router"
+	"github.com/wicketgate/wicketgate/tls"
+)
+
+// Compile makes a snapshot of the graph's usable nodes. It decides nothing that a status should tell: what the graph calls unusable becomes an
+// answer with 500. The snapshot holds its backends until it is swapped out and idle (Swap), or discarded (Discard).
+//
+// Backends and metric series are found again by key, so that connections, health and counts survive; of prev, which may be nil, Compile takes
+// over how far the weighted balancing of unchanged rules has come.
+func (p *Proxy) Compile(g *gateway.Graph, prev *Snapshot) *Snapshot {
+	c := &compiler{
+		proxy: p, rules: map[*gateway.Rule]*rule{}, listeners: map[*gateway.Listener]*listener{}, backends: map[string]upstream{},
+		balancers: map[ruleKey]*balancer{},
+	}
+	if prev != nil {
+		c.previous = prev.balancers
+	}
+	s := &Snapshot{generation: p.generation.Add(1)}
+	for _, source := range g.Sockets {
+		s.sockets = append(s.sockets, c.socket(source))
+	}
+	s.index()
+	s.certs = tls.Compile(g.Sockets)
+	unbound := c.acquire(labels{})
+	s.problems, s.balancers = c.problems, c.balancers
+	held, series := slices.Collect(maps.Values(c.backends)), c.series
+	s.life = newLifetime(p.shards, func() {
+		for _, b := range held {
+			b.Release()
+		}
+		p.metrics.release(series)
+	})
+	s.life.unbound = unbound
+	return s
+}
+
+// compiler is one run of Compile.
+type compiler struct {
+	proxy     *Proxy
+	rules     map[*gateway.Rule]*rule
+	listeners map[*gateway.Listener]*listener
+	backends  map[string]upstream // by Target.Key
+	series    []*series
+	problems  []object.Problem
+	// balancers are those of this snapshot, previous those of the one before.
+	balancers, previous map[ruleKey]*balancer
+}
+
+// ruleKey names a rule across snapshots.
+type ruleKey struct {
+	route object.Key
+	index int
+}
+
+func (c *compiler) acquire(l labels) *series {
+	s := c.proxy.metrics.acquire(l)
+	c.series = append(c.series, s)
+	return s
+}
+
+// index orders the sockets of one address so that those confined to a local address are asked first.
+func (s *Snapshot) index() {
+	for i, source := range s.sockets {
+		if s.byBind == nil {
+			s.byBind = map[netip.AddrPort][]int32{}
+		}
+		bind := source.source.Bind
+		s.byBind[bind] = append(s.byBind[bind], int32(i))
+	}
+	for _, list := range s.byBind {
+		slices.SortStableFunc(list, func(a, b int32) int {
+			confined := func(i int32) int {
+				if s.sockets[i].source.Local.IsValid() {
+					return 0
+				}
+				return 1
+			}
+			return confined(a) - confined(b)
+		})
+	}
+}
+
+func (c *compiler) socket(source *gateway.Socket) *socket {
+	out := &socket{source: source, hosts: newHostIndex()}
+	for _, l := range source.Listeners {
+		if !l.Usable || l.Protocol != gatewayv1.HTTPProtocolType && l.Protocol != gatewayv1.HTTPSProtocolType {
+			continue
+		}
+		out.hosts.add(l.Hostname, int32(len(out.listeners)))
+		out.listeners = append(out.listeners, c.listener(l))
+	}
+	return out
+}
+
+func (c *compiler) listener(source *gateway.Listener) *listener {
+	if l := c.listeners[source]; l != nil {
+		return l
+	}
+	name := labels{gateway: source.Gateway.Object.Namespace + "/" + source.Gateway.Object.Name, listener: source.Name}
+	l := &listener{source: source, port: strconv.AppendInt(nil, int64(source.Port), 10), unmatched: c.acquire(name)}
+	c.listeners[source] = l
+	var routes []router.Route[*match]
+	for _, a := range source.Attachments {
+		routes = c.attachment(routes, a, name)
+	}
+	l.table = c.table(routes)
+	return l
+}
+
+// attachment appends a route's matches. Attachments come in the order of precedence, and rules and matches in the order of the YAML, so that
+// the number of matches before one is its place among equals.
+func (c *compiler) attachment(routes []router.Route[*match], a *gateway.Attachment, name labels) []router.Route[*match] {
+	name.route = a.Route.Object.Namespace + "/" + a.Route.Object.Name
+	for _, source := range a.Route.Rules {
+		r := c.rule(source)
+		name.rule = strconv.Itoa(source.Index)
+		if source.Spec.Name != nil {
+			name.rule = string(*source.Spec.Name)
+		}
+		counts := c.acquire(name)
+		for i := range source.Spec.Matches {
+			m, prefix := c.match(&source.Spec.Matches[i])
+			value := &match{rule: r, series: counts, prefix: prefix}
+			for _, h := range a.Hostnames {
+				routes = append(routes, router.Route[*match]{
+					Hostname: h.Effective, Declared: h.Declared, Match: m, Order: len(routes), Value: value,
+				})
+			}
+		}
+	}
+	return routes
+}
+
+// match translates a match and returns the length of its path prefix. Paths are brought into the form that requests' paths have; one that
+// cannot be (the schema admits none) is kept as it is and matches nothing.
+func (c *compiler) match(m *gatewayv1.HTTPRouteMatch) (out router.Match, prefix int) {
+	if m.Path != nil {
+		out.Path = value(m.Path.Value)
+		switch value(m.Path.Type) {
+		case gatewayv1.PathMatchExact:
+			out.PathType = router.Exact
+		case gatewayv1.PathMatchRegularExpression:
+			out.PathType = router.RegularExpression
+		}
+	}
+	if out.Path == "" {
+		out.Path = "/"
+	}
+	if out.PathType != router.RegularExpression {
+		if path, err := message.NormalizePath([]byte(out.Path), !c.proxy.opt.KeepSlashes); err == nil {
+			out.Path = string(path)
+		}
+	}
+	if out.PathType == router.PathPrefix {
+		prefix = len(trimSlash(out.Path))
+	}
+	out.Method = string(value(m.Method))
+	for _, h := range m.Headers {
+		out.Headers = append(out.Headers, router.Predicate{
+			Name: string(h.Name), Value: h.Value, Regex: value(h.Type) == gatewayv1.HeaderMatchRegularExpression,
+		})
+	}
+	for _, q := range m.QueryParams {
+		out.Query = append(out.Query, router.Predicate{
+			Name: string(q.Name), Value: q.Value, Regex: value(q.Type) == gatewayv1.QueryParamMatchRegularExpression,
+		})
+	}
+	return out, prefix
+}
+
+// value is what a pointer of the API points to, or the zero value.
+func value[T any](p *T) (v T) {
+	if p != nil {
+		v = *p
+	}
+	return v
+}
+
+func trimSlash(path string) string {
+	for len(path) > 0 && path[len(path)-1] == '/' {
+		path = path[:len(path)-1]
+	}
+	return path
+}
+
+// table compiles routes. A match that the router refuses although the graph let it through is left out and told.
+func (c *compiler) table(routes []router.Route[*match]) *router.Table[*match] {
+	table, err := router.New(routes)
+	if err == nil {
+		return table
+	}
+	good := routes[:0:0]
+	for i := range routes {
+		if err := router.Check(&routes[i].Match); err != nil {
+			c.problem(routes[i].Value.rule.source, "matches", errors.Unwrap(err).Error())
+			continue
+		}
+		good = append(good, routes[i])
+	}
+	if table, err = router.New(good); err != nil {
+		panic(fmt.Sprintf("router refuses what it checked: %v", err))
+	}
+	return table
+}
+
+// problem records something about a rule, at a field below it.
+func (c *compiler) problem(source *gateway.Rule, field, text string) {
+	field = fmt.Sprintf("spec.rules[%d].%s", source.Index, field)
+	o := source.Route.Object
+	c.problems = append(c.problems, object.Problem{
+		Severity: object.Warning, Position: o.At(field), Object: o.Key, Field: field, Message: text,
+	})
+}
+
+func (c *compiler) rule(source *gateway.Rule) *rule {
+	if r := c.rules[source]; r != nil {
+		return r
+	}
+	r := &rule{source: source, unusable: source.Unusable}
+	c.rules[source] = r
+	if r.unusable != "" {
+		return r
+	}
+	r.filters, r.unusable = c.filters(source, source.Spec.Filters, "filters", false)
+	if r.unusable != "" || r.filters.redirect != nil {
+		return r
+	}
+	var weights []int32
+	for i, b := range source.Backends {
+		if b.Weight > 0 {
+			r.backends = append(r.backends, c.share(source, b, i))
+			weights = append(weights, b.Weight)
+		}
+	}
+	if len(weights) > 0 {
+		r.balance = c.balancer(ruleKey{source.Route.Object.Key, source.Index}, weights)
+		return r
+	}
+	r.unusable = "the rule has no backendRefs"
+	if len(source.Backends) > 0 {
+		r.unusable = "all backendRefs of the rule have weight 0"
+	}
+	return r
+}
+
+// balancer goes on with the previous snapshot's if the weights are the same.
+func (c *compiler) balancer(key ruleKey, weights []int32) *balancer {
+	b := c.previous[key]
+	if b == nil || !slices.Equal(b.weights, weights) {
+		b = newBalancer(weights)
+	}
+	c.balancers[key] = b
+	return b
+}
+
+// filters compiles a list of filters and returns why it cannot be served, if so.
+func (c *compiler) filters(source *gateway.Rule, list []gatewayv1.HTTPRouteFilter, at string, onBackend bool) (filters, string) {
+	out, errs := compileFilters(list, onBackend)
+	unusable := ""
+	for _, e := range errs {
+		c.problem(source, fmt.Sprintf("%s[%d].%s", at, e.index, e.field), e.text)
+		if e.fatal && unusable == "" {
+			unusable = e.text
+		}
+	}
+	return out, unusable
+}
+
+func (c *compiler) share(source *gateway.Rule, b *gateway.Backend, index int) *share {
+	out := &share{source: b, unusable: b.Unusable}
+	if out.unusable == "" && b.Target == nil {
+		out.unusable = "the backendRef leads nowhere"
+	}
+	if out.unusable != "" {
+		return out
+	}
+	if b.Ref != nil {
+		out.filters, out.unusable = c.filters(source, b.Ref.Filters, fmt.Sprintf("backendRefs[%d].filters", index), true)
+	}
+	if out.unusable != "" {
+		return out
+	}
+	out.backend = c.backends[b.Target.Key]
+	if out.backend == nil {
+		out.backend = c.proxy.acquire(config(b.Target))
+		c.backends[b.Target.Key] = out.backend
+	}
+	return out
+}

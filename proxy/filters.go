@@ -1,0 +1,97 @@
+// The filters of a rule or a backendRef, compiled, and their order.
+//
+// Each kind of filter is there at most once, and the order does not follow the list in the YAML but is always this one:
+//
+//  1. the forwarding fields are set (forwarded.go), so that filters may change them and matches see them
+//  2. the rule's RequestHeaderModifier
+//  3. the rule's RequestRedirect, which ends it, or its URLRewrite
+//  4. the backendRef's RequestHeaderModifier, then its URLRewrite
+//  5. the response comes; the backendRef's ResponseHeaderModifier, then the rule's
+//
+// A redirect's answer passes the rule's ResponseHeaderModifier, too. Error answers of our own do not: what a backend's answers are
+// marked with (how long to cache them, for one) is wrong for them. Where both levels rewrite, the backendRef's path replaces the
+// path that the client sent, not the rule's result.
+
+package proxy
+
+import (
+	"fmt"
+
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
+
+	"github.com/wicketgate/wicketgate/message"
+)
+
+// filters are what one list of filters says.
+type filters struct {
+	request, response *headerModifier
+	redirect          *redirect
+	hostname          []byte // URLRewrite's; nil: kept
+	path              *pathModifier
+}
+
+// filterError is a filter that cannot be carried out, or a part of one that is left out.
+type filterError struct {
+	index int
+	field string // below the filter: "requestHeaderModifier"
+	text  string
+	fatal bool // the whole rule or share is answered with 500
+}
+
+// compileFilters compiles a list. onBackend says that it is a backendRef's, where redirects have no place. Filters that it does
+// not know are left to the graph, which calls rules that have them unusable.
+func compileFilters(list []gatewayv1.HTTPRouteFilter, onBackend bool) (out filters, errs []filterError) {
+	for i := range list {
+		f := &list[i]
+		note := func(field, text string, fatal bool) {
+			errs = append(errs, filterError{i, field, text, fatal})
+		}
+		headers := func(field string, spec *gatewayv1.HTTPHeaderFilter, request bool) *headerModifier {
+			m, refused, err := compileHeaderModifier(spec, request)
+			for _, name := range refused {
+				note(field, fmt.Sprintf("header %s belongs to the connection and is not changed", name), false)
+			}
+			if err != nil {
+				note(field, err.Error(), true)
+			}
+			return m
+		}
+		switch {
+		case f.RequestHeaderModifier != nil:
+			out.request = headers("requestHeaderModifier", f.RequestHeaderModifier, true)
+		case f.ResponseHeaderModifier != nil:
+			out.response = headers("responseHeaderModifier", f.ResponseHeaderModifier, false)
+		case f.URLRewrite != nil:
+			path, err := compilePathModifier(f.URLRewrite.Path)
+			if err != nil {
+				note("urlRewrite.path", err.Error(), true)
+			}
+			out.path = path
+			if f.URLRewrite.Hostname != nil && *f.URLRewrite.Hostname != "" {
+				out.hostname = []byte(*f.URLRewrite.Hostname)
+			}
+		case f.RequestRedirect != nil && !onBackend:
+			r, err := compileRedirect(f.RequestRedirect)
+			if err != nil {
+				note("requestRedirect.path", err.Error(), true)
+			}
+			out.redirect = r
+		default:
+			note("type", fmt.Sprintf("filter %s is not served here", f.Type), true)
+		}
+	}
+	return out, errs
+}
+
+// rewrite applies URLRewrite and the request's header changes. path is the path as the client sent it; buf is memory for the new one.
+func (f *filters) rewrite(h *message.Head, path []byte, prefix int, buf []byte) []byte {
+	f.request.apply(h)
+	if f.hostname != nil {
+		h.Authority = f.hostname
+	}
+	if f.path != nil {
+		buf = f.path.appendPath(buf[:0], path, prefix)
+		h.Path = buf
+	}
+	return buf
+}

@@ -1,0 +1,56 @@
+// To the backend and back.
+
+package proxy
+
+import (
+	"errors"
+	"net/http"
+
+	"github.com/wicketgate/wicketgate/message"
+	"github.com/wicketgate/wicketgate/proxy/backend"
+)
+
+// exchange forwards the request and the response, and returns the status that the client got.
+func (c *call) exchange() int {
+	var t backend.Timeouts
+	timeouts := &c.match.rule.source.Timeouts
+	if timeouts.Request > 0 {
+		t.Request = c.x.Arrived().Add(timeouts.Request)
+	}
+	t.Backend = timeouts.BackendRequest
+	if err := c.share.backend.RoundTrip(c.x, c.req, c.x.Body(), t, &c.res); err != nil {
+		return c.failed(err)
+	}
+	defer c.res.Finish()
+	if c.res.Head.Status == http.StatusSwitchingProtocols {
+		return c.upgrade()
+	}
+	c.share.filters.response.apply(&c.res.Head)
+	c.match.rule.filters.response.apply(&c.res.Head)
+	return c.respond(&c.res.Head, c.res.Body)
+}
+
+// failed answers for a backend that did not.
+func (c *call) failed(err error) int {
+	var e *backend.Error
+	if !errors.As(err, &e) {
+		return c.refuse(http.StatusBadGateway, "the backend failed", err)
+	}
+	c.res.Endpoint = e.Endpoint
+	switch e.Result {
+	case backend.NoEndpoint:
+		return c.refuse(http.StatusServiceUnavailable, "the backend has no ready endpoint", e.Err)
+	case backend.ConnectFailed:
+		return c.refuse(http.StatusServiceUnavailable, "no endpoint of the backend accepts connections", e.Err)
+	case backend.TimedOut:
+		return c.refuse(http.StatusGatewayTimeout, "the backend did not answer in time", e.Err)
+	case backend.ClientGone:
+		c.x.Abort(message.ClientGone)
+		c.log(statusClientGone, "the client left before the backend answered", e.Err)
+		return statusClientGone
+	case backend.RequestFailed:
+		return c.refuse(http.StatusBadRequest, "the request's body broke off or is malformed", e.Err)
+	default:
+		return c.refuse(http.StatusBadGateway, "the backend broke off or answered nonsense", e.Err)
+	}
+}

@@ -1,0 +1,155 @@
+// Metrics of requests, by gateway, listener, route, rule and (for the count) code.
+//
+// A series is made when a rule is compiled, so that a request finds it without a lookup, and gets its counters when the first request
+// comes: rules without traffic cost little and are not exposed. Counters exist once for each shard (lifetime.go): counting a request is
+// four additions that no other core fights over. Series outlive snapshots as long as a snapshot has their rule; those of removed
+// rules go away with the last snapshot that had it.
+
+package proxy
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// labels name a series. Empty ones mean that the request did not get that far: no listener for its host, no rule.
+type labels struct{ gateway, listener, route, rule string }
+
+// bounds are the upper bounds of the duration histogram's buckets.
+var bounds = [...]time.Duration{
+	time.Millisecond, 2500 * time.Microsecond, 5 * time.Millisecond, 10 * time.Millisecond, 25 * time.Millisecond,
+	50 * time.Millisecond, 100 * time.Millisecond, 250 * time.Millisecond, 500 * time.Millisecond, time.Second,
+	2500 * time.Millisecond, 5 * time.Second, 10 * time.Second,
+}
+
+// cell holds the counters of one series that one shard's connections add to.
+type cell struct {
+	started atomic.Int64
+	nanos   atomic.Int64 // sum of durations
+	buckets [len(bounds) + 1]atomic.Int64
+	// codes is copied when a code comes for the first time. It is short: a backend uses few codes.
+	codes atomic.Pointer[[]*codeCount]
+	mu    sync.Mutex // held to replace codes
+	_     [64]byte
+}
+
+type codeCount struct {
+	code int
+	n    atomic.Int64
+}
+
+// series counts the requests of one rule on one listener.
+type series struct {
+	labels labels
+	shards uint32
+	cells  atomic.Pointer[[]cell]
+	once   sync.Once
+	refs   int // snapshots; guarded by metrics.mu
+}
+
+// start counts a request in.
+func (s *series) start(shard uint32) { s.cell(shard).started.Add(1) }
+
+// done counts a request that was started.
+func (s *series) done(shard uint32, code int, took time.Duration) {
+	c := s.cell(shard)
+	at := 0
+	for at < len(bounds) && took > bounds[at] {
+		at++
+	}
+	c.nanos.Add(int64(took))
+	c.code(code).n.Add(1)
+	c.buckets[at].Add(1)
+}
+
+// cell returns a shard's counters and makes those of all shards at the first request.
+func (s *series) cell(shard uint32) *cell {
+	if cells := s.cells.Load(); cells != nil {
+		return &(*cells)[shard]
+	}
+	s.once.Do(func() {
+		cells := make([]cell, s.shards)
+		s.cells.Store(&cells)
+	})
+	return &(*s.cells.Load())[shard]
+}
+
+func (c *cell) code(code int) *codeCount {
+	if list := c.codes.Load(); list != nil {
+		for _, n := range *list {
+			if n.code == code {
+				return n
+			}
+		}
+	}
+	return c.addCode(code)
+}
+
+func (c *cell) addCode(code int) *codeCount {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var list []*codeCount
+	if old := c.codes.Load(); old != nil {
+		list = *old
+	}
+	for _, n := range list {
+		if n.code == code {
+			return n
+		}
+	}
+	n := &codeCount{code: code}
+	list = append(list[:len(list):len(list)], n)
+	c.codes.Store(&list)
+	return n
+}
+
+// metrics owns all series and is the prometheus.Collector of them.
+type metrics struct {
+	shards uint32
+
+	requests, duration, inFlight *prometheus.Desc
+
+	mu     sync.Mutex
+	series map[labels]*series
+}
+
+func newMetrics(shards uint32) *metrics {
+	names := []string{"gateway", "listener", "route", "rule"}
+	return &metrics{
+		shards: shards,
+		series: map[labels]*series{},
+		requests: prometheus.NewDesc("wicketgate_http_requests_total",
+			"Requests that were answered or given up, by the status code sent (499: the client left before).", append(names, "code"), nil),
+		duration: prometheus.NewDesc("wicketgate_http_request_duration_seconds",
+			"Time from a request's first byte to the end of its response.", names, nil),
+		inFlight: prometheus.NewDesc("wicketgate_http_requests_in_flight",
+			"Requests that have a rule and are not finished.", names, nil),
+	}
+}
+
+// acquire returns the series with these labels and holds it until release.
+func (m *metrics) acquire(l labels) *series {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s := m.series[l]
+	if s == nil {
+		s = &series{labels: l, shards: m.shards}
+		m.series[l] = s
+	}
+	s.refs++
+	return s
+}
+
+// release gives series back; those that no snapshot holds disappear.
+func (m *metrics) release(list []*series) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, s := range list {
+		if s.refs--; s.refs == 0 {
+			delete(m.series, s.labels)
+		}
+	}
+}

@@ -1,0 +1,106 @@
+// A snapshot as text, for people and for golden tests.
+
+package proxy
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/wicketgate/wicketgate/gateway"
+)
+
+// Print writes what is served: sockets, their listeners, and below each the matches in the order of precedence with what they lead to.
+//
+//	socket 0.0.0.0:8080
+//	  listener default/public http: HTTP port 80, any host
+//	    shop.example.com
+//	      PathPrefix        /cart -> HTTPRoute default/shop rule 0 (shop.yaml:12:5): Service default/cart:8080
+func (s *Snapshot) Print(w io.Writer) error {
+	out := bufio.NewWriter(w)
+	for _, at := range s.sockets {
+		fmt.Fprintln(out, describeSocket(at.source))
+		for _, l := range at.listeners {
+			fmt.Fprintf(out, "  %s\n", describeListener(l.source))
+			if l.table.Len() == 0 {
+				fmt.Fprintln(out, "    no routes")
+			}
+			if err := l.table.Print(&indenter{w: out, indent: "    ", start: true}, describeMatch); err != nil {
+				return fmt.Errorf("print snapshot: %w", err)
+			}
+		}
+	}
+	if err := out.Flush(); err != nil {
+		return fmt.Errorf("print snapshot: %w", err)
+	}
+	return nil
+}
+
+func describeSocket(s *gateway.Socket) string {
+	text := "socket " + s.Bind.String()
+	if s.Local.IsValid() {
+		text += " for " + s.Local.String()
+	}
+	if s.TLS {
+		text += " TLS"
+	}
+	return text
+}
+
+func describeListener(l *gateway.Listener) string {
+	host := l.Hostname
+	if host == "" {
+		host = "any host"
+	}
+	o := l.Gateway.Object
+	return fmt.Sprintf("listener %s/%s %s: %s port %d, %s", o.Namespace, o.Name, l.Name, l.Protocol, l.Port, host)
+}
+
+func describeMatch(m *match) string {
+	r := m.rule
+	o := r.source.Route.Object
+	text := fmt.Sprintf("%s rule %d (%s): ", o.Key, r.source.Index, o.At(fmt.Sprintf("spec.rules[%d]", r.source.Index)))
+	switch {
+	case r.unusable != "":
+		return text + "500, " + r.unusable
+	case r.filters.redirect != nil:
+		return text + "redirect " + fmt.Sprint(r.filters.redirect.status)
+	}
+	var shares []string
+	for _, b := range r.backends {
+		name := ""
+		if b.unusable != "" {
+			name = "500, " + b.unusable
+		} else {
+			name = b.source.Target.Key
+		}
+		if len(r.backends) > 1 {
+			name = fmt.Sprintf("%s weight %d", name, b.source.Weight)
+		}
+		shares = append(shares, name)
+	}
+	return text + strings.Join(shares, ", ")
+}
+
+// indenter puts indent in front of every line.
+type indenter struct {
+	w      io.Writer
+	indent string
+	start  bool // of a line
+}
+
+func (i *indenter) Write(p []byte) (int, error) {
+	for n, b := range p {
+		if i.start {
+			if _, err := io.WriteString(i.w, i.indent); err != nil {
+				return n, err
+			}
+		}
+		if _, err := i.w.Write(p[n : n+1]); err != nil {
+			return n, err
+		}
+		i.start = b == '\n'
+	}
+	return len(p), nil
+}

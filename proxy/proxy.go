@@ -1,0 +1,118 @@
+// Package proxy answers requests: it compiles a gateway.Graph into a Snapshot, finds the rule for each request, applies its filters, forwards to
+// a backend or answers itself, and counts.
+//
+// # A request, from top to bottom
+//
+//	serve.go     the way of a request: capture a snapshot, find socket, listener, rule; metrics at the end
+//	resolve.go   host -> listener, 421 for a host of another listener; memory of a connection
+//	forwarded.go X-Forwarded-* and names with '_': what a client may not say, what a backend is told
+//	filters.go   redirects, rewrites and header changes of a rule and of a backendRef
+//	forward.go   to the backend and back; tunnel.go after an upgrade
+//	answer.go    answers of our own; errorlog.go their log lines
+//
+// # Snapshots
+//
+// A Snapshot is immutable and stands behind one atomic pointer, certificates included, so that a change of the configuration is one
+// store. A request captures it once and finishes on it; the next request of the same connection sees the new one. What a snapshot
+// holds elsewhere (backends, metric series) it gives back when it has been replaced and its last request is done: lifetime.go says how that
+// is known for two uncontended additions a request.
+package proxy
+
+import (
+	"log/slog"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/wicketgate/wicketgate/message"
+	"github.com/wicketgate/wicketgate/proxy/backend"
+	"github.com/wicketgate/wicketgate/tls"
+	"github.com/wicketgate/wicketgate/wire"
+)
+
+// Underscore says what becomes of header fields with '_' in their name, which many backends cannot tell from '-'.
+type Underscore uint8
+
+// The policies for names with '_'.
+const (
+	DropUnderscore   Underscore = iota // remove the field
+	AllowUnderscore                    // forward it
+	RejectUnderscore                   // answer 400
+)
+
+// Options are a proxy's settings.
+type Options struct {
+	// Registry is where backends come from.
+	Registry *backend.Registry
+	// Log gets a line for each error answer, of a flood a summary. Nil: none.
+	Log *slog.Logger
+	// Metrics is where the proxy registers its collector. Nil: it counts for nobody.
+	Metrics prometheus.Registerer
+	// TrustedProxies are the addresses of peers whose Forwarded, X-Forwarded-* and X-Real-IP fields are believed.
+	TrustedProxies []netip.Prefix
+	// KeepSlashes leaves several slashes in a row in paths as they are, for backends that are object stores.
+	KeepSlashes bool
+	Underscore  Underscore
+}
+
+// Proxy answers requests by the current snapshot. It implements wire.Handler and may be used concurrently.
+type Proxy struct {
+	opt     Options
+	acquire func(backend.Config) upstream
+	metrics *metrics
+	errors  *errorLog
+
+	current    atomic.Pointer[Snapshot]
+	generation atomic.Uint64 // of the latest compiled snapshot
+	shards     uint32        // of every snapshot's and series' counters; a power of two
+	nextShard  atomic.Uint32 // deals shards to connections
+	calls      sync.Pool     // *call
+}
+
+// upstream is what the proxy needs of a backend.Backend.
+type upstream interface {
+	RoundTrip(x wire.Exchange, req *message.Head, body message.Body, t backend.Timeouts, res *backend.Response) error
+	Release()
+}
+
+var _ wire.Handler = (*Proxy)(nil)
+
+// New returns a proxy with an empty snapshot, by which every request is answered with 404. It panics if Options.Metrics has a
+// collector of the same names already, which is a mistake of the program.
+func New(o Options) *Proxy {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	p := &Proxy{opt: o, shards: shardCount()}
+	p.acquire = func(c backend.Config) upstream { return o.Registry.Acquire(c) }
+	p.metrics = newMetrics(p.shards)
+	p.errors = newErrorLog(o.Log)
+	p.calls.New = func() any { return &call{proxy: p} }
+	if o.Metrics != nil {
+		o.Metrics.MustRegister(p.metrics)
+	}
+	p.current.Store(p.empty())
+	return p
+}
+
+// Swap makes s the snapshot of all requests that begin from now on. Requests that began earlier finish on theirs, and the last of them
+// releases it.
+func (p *Proxy) Swap(s *Snapshot) {
+	if old := p.current.Swap(s); old != s {
+		old.life.retire()
+	}
+}
+
+// Current is the snapshot in force.
+func (p *Proxy) Current() *Snapshot { return p.current.Load() }
+
+// Certificates are those of the snapshot in force: what tls.Options.Current wants.
+func (p *Proxy) Certificates() *tls.Certificates { return p.current.Load().certs }
+
+// Close releases the current snapshot and writes the summaries that the log still owes. Requests that come all the same are answered with 404.
+func (p *Proxy) Close() {
+	p.Swap(p.empty())
+	p.errors.close()
+}

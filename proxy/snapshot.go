@@ -1,0 +1,103 @@
+// What a graph is for the data plane: everything that a request needs, computed.
+
+package proxy
+
+import (
+	"net/netip"
+
+	"github.com/wicketgate/wicketgate/gateway"
+	"github.com/wicketgate/wicketgate/object"
+	"github.com/wicketgate/wicketgate/proxy/backend"
+	"github.com/wicketgate/wicketgate/router"
+	"github.com/wicketgate/wicketgate/tls"
+)
+
+// Snapshot is the compiled configuration. It is immutable and may be used concurrently.
+type Snapshot struct {
+	generation uint64
+	sockets    []*socket
+	byBind     map[netip.AddrPort][]int32 // indices of sockets: those confined to a local address first
+	certs      *tls.Certificates
+	problems   []object.Problem
+	balancers  map[ruleKey]*balancer // for the next Compile
+	life       *lifetime
+}
+
+// socket is one gateway.Socket.
+type socket struct {
+	source    *gateway.Socket
+	listeners []*listener
+	hosts     hostIndex
+}
+
+// listener is one HTTP or HTTPS listener on one or more sockets.
+type listener struct {
+	source    *gateway.Listener
+	port      []byte // the Gateway API's port, in digits
+	table     *router.Table[*match]
+	unmatched *series // requests that no rule matches
+}
+
+// match is what the router finds: one match of one rule on one listener.
+type match struct {
+	rule   *rule
+	series *series
+	// prefix is the length of the path prefix that the match compares, without a trailing slash; 0 for other types of match.
+	prefix int
+}
+
+// rule is a gateway.Rule, compiled once and shared by all listeners that its route is attached to.
+type rule struct {
+	source *gateway.Rule
+	// unusable says why every request is answered with 500; empty if the rule works.
+	unusable string
+	filters  filters
+	backends []*share  // those of weight 0 left out
+	balance  *balancer // nil without backends
+}
+
+// share is one backendRef.
+type share struct {
+	source   *gateway.Backend
+	unusable string // why this share of the requests is answered with 500
+	filters  filters
+	backend  upstream // nil if unusable
+}
+
+// noSocket stands for a socket that the snapshot does not know: it was removed, or the proxy has no configuration yet.
+const noSocket int32 = -1
+
+// socket returns the index of the socket that a connection belongs to, or noSocket.
+func (s *Snapshot) socket(bind netip.AddrPort, local netip.Addr) int32 {
+	for _, at := range s.byBind[bind] {
+		if l := s.sockets[at].source.Local; !l.IsValid() || l == local.Unmap() {
+			return at
+		}
+	}
+	return noSocket
+}
+
+// Problems are what Compile had to leave out or answers with 500 although the graph calls it usable, with the places in the files.
+// The slice is shared: do not write to it.
+func (s *Snapshot) Problems() []object.Problem { return s.problems }
+
+// Discard releases what the snapshot holds. It is for snapshots that never served; Swap does it for the others.
+func (s *Snapshot) Discard() { s.life.retire() }
+
+// empty is a snapshot without sockets.
+func (p *Proxy) empty() *Snapshot {
+	unbound := p.metrics.acquire(labels{})
+	s := &Snapshot{generation: p.generation.Add(1)}
+	s.life = newLifetime(p.shards, func() { p.metrics.release([]*series{unbound}) })
+	s.life.unbound = unbound
+	return s
+}
+
+// config is the backend that a target is.
+func config(t *gateway.Target) backend.Config {
+	return backend.Config{
+		Key: t.Key, Endpoints: t.Endpoints, Names: t.Names, Port: t.Port,
+		// Addresses that are written down may be this machine's own; what a name resolves to may not.
+		Loopback: len(t.Endpoints) > 0,
+	}
+}

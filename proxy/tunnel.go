@@ -1,0 +1,68 @@
+// Upgrades: after 101 both sides exchange bytes that are none of the proxy's business.
+
+package proxy
+
+import (
+	"io"
+	"net/http"
+	"sync"
+
+	"github.com/wicketgate/wicketgate/message"
+	"github.com/wicketgate/wicketgate/wire"
+)
+
+// tunnelBuffer is how much a direction of a tunnel holds where the kernel cannot copy by itself.
+const tunnelBuffer = 32 << 10
+
+// upgrade passes the backend's 101 on and copies both ways until both are done. It is refused unless the backend switched to
+// what the client asked for (RFC 9110 section 7.8).
+func (c *call) upgrade() int {
+	res := &c.res.Head
+	if len(c.req.Upgrade) == 0 || !message.EqualFold(res.Upgrade, c.req.Upgrade) || c.res.Duplex == nil {
+		return c.refuse(http.StatusBadGateway, "the backend switched to a protocol that was not asked for", nil)
+	}
+	c.share.filters.response.apply(res)
+	c.match.rule.filters.response.apply(res)
+	// A tunnel may last for days. From here on it needs nothing of the snapshot.
+	c.life.leave(c.conn.shard)
+	c.life = nil
+	client, err := c.x.Tunnel(res)
+	if err != nil {
+		c.log(statusClientGone, "the client left before the upgrade", err)
+		return statusClientGone
+	}
+	join(client, c.res.Duplex)
+	return http.StatusSwitchingProtocols
+}
+
+// join copies between two streams, each way until its end, which is passed on as a half-close. An error in either direction ends both.
+// There is no limit of time: what is idle is not dead. join closes both and returns when nothing runs any more.
+func join(a, b wire.Duplex) {
+	var once sync.Once
+	abort := func() {
+		once.Do(func() {
+			a.Close()
+			b.Close()
+		})
+	}
+	defer abort()
+	copyEnd := func(to, from wire.Duplex) {
+		if stream(to, from) != nil || to.CloseWrite() != nil {
+			abort()
+		}
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		copyEnd(b, a)
+	}()
+	copyEnd(a, b)
+	<-done
+}
+
+// stream copies to the end. Streams that know how to copy (io.WriterTo, io.ReaderFrom: TCP connections, which splice) do it
+// themselves; others go through a buffer.
+func stream(to io.Writer, from io.Reader) error {
+	_, err := io.CopyBuffer(to, from, make([]byte, tunnelBuffer))
+	return err
+}
