@@ -6,6 +6,7 @@ package router
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"testing"
 )
 
@@ -47,7 +48,7 @@ var (
 		{PathType: RegularExpression, Path: "(?i)/A"},
 		{PathType: RegularExpression, Path: "/a/b|/b"},
 	}
-	requestPaths = []string{"/", "/a", "/a/", "/A", "/b", "/ab", "/abc", "/a-b", "/a/b", "/a/b/", "/a/b/a", "/a/ab", "/a//b", "/b/b", "/b/a/b", "*", ""}
+	requestPaths = []string{"/", "/a", "/a/", "/A", "/b", "/ab", "/abc", "/a-b", "/a/b", "/a/b/", "/a/b/a", "/a/ab", "/a//b", "/b/b", "/b/a/b", "/b/a/bb", "*", ""}
 	requestHosts = []string{"", "x", "y", "a.x", "b.x", "b.a.x", "c.b.a.x", ".x", ".a.x", "a..x", "a.y", "x."}
 	methods      = []string{"GET", "POST"}
 	headerTests  = []Predicate{
@@ -144,6 +145,8 @@ func (p *picker) predicates(from []Predicate) []Predicate {
 	return list
 }
 
+var patterns = slices.DeleteFunc(slices.Clone(routePaths), func(m Match) bool { return m.PathType != RegularExpression })
+
 func (p *picker) route(order int) Route[int] {
 	pair := pick(p, hostPairs)
 	m := pick(p, routePaths)
@@ -159,17 +162,24 @@ func (p *picker) request() request {
 	return request{host: pick(p, requestHosts), path: pick(p, requestPaths), method: pick(p, methods), header: pick(p, headerLists), query: pick(p, queries)}
 }
 
-// agree makes a table and requests of data and compares. narrow tables have all their routes on one path.
+// agree makes a table and requests of data and compares. Some tables have all their routes on one path, others regular expressions only
+// under one hostname, so that much depends on the later criteria.
 func agree(data []byte) error {
 	p := &picker{data}
 	routes := make([]Route[int], 0, 64)
-	narrow := p.n(3) == 0
+	shape := p.n(4)
 	size := 1 + p.n(64)
 	for i := range size {
 		r := p.route(size - i)
-		if narrow && i > 0 {
+		if i > 0 && shape < 2 {
 			r.Hostname, r.Declared = routes[0].Hostname, routes[0].Declared
+		}
+		if i > 0 && shape == 0 {
 			r.Match.PathType, r.Match.Path = routes[0].Match.PathType, routes[0].Match.Path
+		}
+		if shape == 1 {
+			pattern := pick(p, patterns)
+			r.Match.PathType, r.Match.Path = pattern.PathType, pattern.Path
 		}
 		routes = append(routes, r)
 	}

@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"regexp"
 	"strings"
+	"sync"
 )
 
 // fields is a request's header, in the order in which it came.
@@ -115,8 +116,14 @@ func holds(p Predicate, value string) bool {
 }
 
 func wholeMatch(pattern, text string) bool {
-	return regexp.MustCompile(`\A(?:` + pattern + `)\z`).MatchString(text)
+	re, ok := compiledPatterns.Load(pattern)
+	if !ok {
+		re, _ = compiledPatterns.LoadOrStore(pattern, regexp.MustCompile(`\A(?:`+pattern+`)\z`))
+	}
+	return re.(*regexp.Regexp).MatchString(text)
 }
+
+var compiledPatterns sync.Map // by text, since the oracle asks for the same few again and again
 
 // "Subsequent entries with an equivalent name MUST be ignored."
 func firstOfName(list []Predicate, fold func(string) string) []Predicate {

@@ -6,7 +6,7 @@ package router
 
 import "bytes"
 
-// queryParameter returns the value of the parameter with that (decoded) name. It decodes into scratch, if there is something to decode, and
+// queryParameter returns the value of the parameter with that (decoded, not empty) name. It decodes into scratch, if there is something to decode, and
 // returns scratch for the next time.
 func queryParameter(query []byte, name string, scratch []byte) (value, kept []byte, ok bool) {
 	for len(query) > 0 {
@@ -15,9 +15,6 @@ func queryParameter(query []byte, name string, scratch []byte) (value, kept []by
 			pair, query = query[:end], query[end+1:]
 		} else {
 			query = nil
-		}
-		if len(pair) == 0 {
-			continue
 		}
 		key, raw := pair, pair[len(pair):]
 		if eq := bytes.IndexByte(pair, '='); eq >= 0 {
