@@ -49,7 +49,12 @@ func AppendRequestHead(dst []byte, h *message.Head, keepAlive bool) []byte {
 // framed and whether the connection persists. minor is the request's minor version: HTTP/1.0 clients are told that a connection persists, others that it
 // does not. With f.Body == BodyNone an h.Length >= 0 is still told (HEAD, 304).
 func AppendResponseHead(dst []byte, h *message.Head, f Framing, minor int) []byte {
-	dst = appendStatusLine(dst, h)
+	return appendResponseHead(dst, h, f, minor, nil)
+}
+
+// appendResponseHead is AppendResponseHead with a Date field's line, or nil.
+func appendResponseHead(dst []byte, h *message.Head, f Framing, minor int, date []byte) []byte {
+	dst = append(appendStatusLine(dst, h), date...)
 	dst = appendFields(dst, &h.Fields)
 	switch {
 	case f.Body == BodyLength:

@@ -1,0 +1,341 @@
+// One connection from a client: its loop from bytes in hand to served requests, the same on every transport, and what other
+// goroutines (the sweeper, Drain, Close) may do to it.
+//
+// A connection is in one phase at a time, kept with the time it began in one atomic word. Whoever wants it to end early sets the
+// kicked bit by compare-and-swap and moves a deadline into the past, both under mu; the connection's own goroutine swaps
+// the word when a phase ends and finds the bit, so a kick is never lost and never hits a later phase.
+
+package wire
+
+import (
+	"errors"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/wicketgate/wicketgate/message"
+)
+
+// The phases.
+const (
+	phaseIdle    = iota // between requests, nothing in hand
+	phaseHead           // part of a request head is in hand
+	phaseServing        // the handler is at work
+	phaseWriting        // the client does not take what is written to it
+	phaseLinger         // reading what nobody wants, so that the client gets its answer
+	phaseTunnel         // upgraded
+	phaseMask    = 7
+	kicked       = 8
+	stateShift   = 4
+)
+
+func stateOf(phase, since int64) int64 { return since<<stateShift | phase }
+
+// long ago: a deadline that has passed.
+var past = time.Unix(1, 0) //nolint:gochecknoglobals // a constant
+
+// verdict is what becomes of a connection after the bytes in hand were looked at.
+type verdict uint8
+
+const (
+	park  verdict = iota // read more
+	leave                // the request in hand needs blocking reads: leave the callback, then serve
+	over                 // close
+)
+
+// conn is one connection. Fields above mu belong to the goroutine of ServeConn.
+type conn struct {
+	s         *Server
+	nc        net.Conn
+	transport transport
+	peer      Peer
+	born      int64
+	// x is the exchange at work or the one whose head is being received; nil while nothing is in hand.
+	x *exchange
+	// lastRead: what is not there now will not be waited for.
+	lastRead bool
+	// lingers and resets say how the connection is to be closed.
+	lingers, resets bool
+
+	state   atomic.Int64
+	closing atomic.Bool // no further request after the one at work
+	used    atomic.Bool // a request was served
+	rests   atomic.Bool // in Server.resting
+	whole   atomic.Bool // nothing of the request at work is still to be read
+	done    atomic.Bool // the connection is being closed
+
+	probed int64    // the idle state in which the sweeper has looked for a FIN; its own
+	set    *connSet // guarded by Server.mu
+	index  int
+
+	mu     sync.Mutex
+	killed bool
+	watch  watch
+}
+
+func newConn(s *Server, nc net.Conn, socket netip.AddrPort, tls *TLS) *conn {
+	c := &conn{s: s, nc: nc}
+	c.peer = Peer{Remote: addrPort(nc.RemoteAddr()), Local: addrPort(nc.LocalAddr()), Socket: socket, TLS: tls}
+	if s.transport == Raw {
+		c.transport = newRaw(c)
+	}
+	if c.transport == nil {
+		c.transport = newPortable(c)
+	}
+	return c
+}
+
+func addrPort(a net.Addr) netip.AddrPort {
+	if t, ok := a.(*net.TCPAddr); ok {
+		ap := t.AddrPort()
+		return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
+	}
+	return netip.AddrPort{}
+}
+
+// received takes n bytes more, which the transport has put behind those in hand, and serves the requests that are complete.
+func (c *conn) received(n int) verdict {
+	x := c.x
+	if x.n == 0 {
+		x.arrived = c.s.now()
+	}
+	x.n += n
+	if !x.worthParsing(n) {
+		return park
+	}
+	return c.advance()
+}
+
+// advance serves the complete requests in hand.
+func (c *conn) advance() verdict {
+	for c.x != nil {
+		x := c.x
+		if x.n == 0 {
+			c.rest()
+			break
+		}
+		complete, err := x.parse()
+		if err != nil {
+			c.refuse(err)
+			return over
+		}
+		if !complete {
+			c.awaitHead()
+			break
+		}
+		if c.transport.inside() && x.mustBlock() {
+			return leave
+		}
+		if !c.serve() {
+			return over
+		}
+	}
+	return park
+}
+
+// rest gives the buffer back between requests.
+func (c *conn) rest() {
+	c.x.release()
+	c.x = nil
+	c.begin(phaseIdle, c.s.clock.Load())
+}
+
+// awaitHead notes when the head that is incomplete began, and makes room for the rest of it.
+func (c *conn) awaitHead() {
+	if c.state.Load()&phaseMask != phaseHead {
+		if c.begin(phaseHead, c.x.arrived) {
+			c.lastRead = false // a request is on its way: it gets the time that any other has
+		}
+		c.rouse()
+	}
+	c.x.makeRoom()
+}
+
+// serve runs the handler on the request in hand, and reports whether the connection goes on.
+func (c *conn) serve() bool {
+	x := c.x
+	if !c.used.Load() {
+		c.used.Store(true)
+	}
+	if c.whole.Load() != x.body.complete {
+		c.whole.Store(x.body.complete)
+	}
+	if c.begin(phaseServing, x.arrived) {
+		c.closing.Store(true)
+	}
+	c.rouse()
+	c.handle(x)
+	return x.finish()
+}
+
+// rouse tells the sweeper that a connection that rested is at work again.
+func (c *conn) rouse() {
+	if c.rests.Load() {
+		c.s.rouse(c)
+	}
+}
+
+// handle shields the connection from a handler that panics.
+func (c *conn) handle(x *exchange) {
+	defer func() {
+		if v := recover(); v != nil {
+			x.panicked(v)
+		}
+	}()
+	c.s.handler.Serve(x)
+}
+
+// begin enters a phase and reports whether the one that ends was kicked; then the deadlines are lifted again.
+func (c *conn) begin(phase, since int64) bool {
+	if c.state.Swap(stateOf(phase, since))&kicked == 0 {
+		return false
+	}
+	c.liftDeadlines()
+	return true
+}
+
+// liftDeadlines undoes a kick, but not a kill.
+func (c *conn) liftDeadlines() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.killed {
+		_ = c.nc.SetDeadline(time.Time{})
+	}
+}
+
+// kick ends the phase that state is, if it still is. The caller holds mu.
+func (c *conn) kick(state int64) {
+	if state&kicked == 0 && c.state.CompareAndSwap(state, state|kicked) {
+		_ = c.nc.SetDeadline(past)
+	}
+}
+
+// drain ends the connection when it is idle, now or after the exchange at work.
+func (c *conn) drain() {
+	c.closing.Store(true)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	state := c.state.Load()
+	if state&phaseMask != phaseIdle {
+		return
+	}
+	// Whoever has just connected is about to send something.
+	if !c.used.Load() && c.s.now()-c.born < int64(time.Second) {
+		return
+	}
+	c.kick(state)
+}
+
+// kill breaks off whatever the connection is doing.
+func (c *conn) kill(r message.Reason) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.killed = true
+	c.closing.Store(true)
+	_ = c.nc.SetDeadline(past)
+	c.watch.breakOff(r)
+}
+
+// interrupted is called when waiting for the next bytes failed. It reports whether to read on: after a kick, a request that has just arrived
+// must not be lost, so one last read is made before the connection is closed.
+func (c *conn) interrupted(err error) bool {
+	phase := c.state.Load() & phaseMask
+	c.mu.Lock()
+	killed := c.killed
+	c.mu.Unlock()
+	switch {
+	case killed:
+		return false
+	case !errors.Is(err, os.ErrDeadlineExceeded):
+		c.ended(err)
+		return false
+	case phase == phaseHead:
+		c.begin(phaseLinger, c.s.now())
+		c.refuse(&ParseError{408, "request head did not arrive in time"})
+		return false
+	case c.lastRead:
+		return false
+	}
+	c.liftDeadlines()
+	c.closing.Store(true)
+	c.lastRead = true
+	return true
+}
+
+// ended is called when the client has closed its side, or the connection broke, between requests or within a head.
+func (c *conn) ended(err error) {
+	if c.x == nil || c.x.n == 0 {
+		return
+	}
+	if errors.Is(err, io.EOF) {
+		err = io.ErrUnexpectedEOF
+	}
+	c.s.handler.Refused(&c.peer, 0, err)
+}
+
+// acquire returns the exchange that takes the next bytes.
+func (c *conn) acquire() *exchange {
+	if c.x == nil {
+		c.x = newExchange(c)
+	}
+	return c.x
+}
+
+// relinquish gives the exchange back if it holds nothing.
+func (c *conn) relinquish() {
+	if c.x != nil && c.x.n == 0 {
+		c.x.release()
+		c.x = nil
+	}
+}
+
+// close closes the connection, outside of any callback.
+func (c *conn) close() {
+	if c.lingers && !c.resets {
+		c.linger()
+	}
+	if c.x != nil {
+		c.x.release()
+		c.x = nil
+	}
+	nc := c.nc
+	if c.resets {
+		// Without close_notify and without FIN nobody takes what arrived for the whole.
+		if t, ok := nc.(interface{ NetConn() net.Conn }); ok {
+			nc = t.NetConn()
+		}
+		if t, ok := nc.(interface{ SetLinger(int) error }); ok {
+			_ = t.SetLinger(0)
+		}
+	}
+	c.transport.stop()
+	c.done.Store(true)
+	_ = nc.Close()
+}
+
+const (
+	// lingerBytes and lingerTime bound what is read only to be dropped.
+	lingerBytes = 256 << 10
+	lingerTime  = time.Second
+)
+
+// linger closes our side and reads on for a little while: to close while bytes are arriving would reset the connection and could
+// destroy the answer before the client has read it (RFC 9112 section 9.6).
+func (c *conn) linger() {
+	t, ok := c.nc.(interface{ CloseWrite() error })
+	if !ok || t.CloseWrite() != nil {
+		return
+	}
+	c.begin(phaseLinger, c.s.now())
+	for total := 0; total < lingerBytes; {
+		b, n, err := c.transport.read(bufferSize)
+		putBuffer(b)
+		if total += n; err != nil {
+			return
+		}
+	}
+}

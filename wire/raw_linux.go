@@ -1,0 +1,192 @@
+// The raw transport: the whole life of a connection inside one callback of RawConn.Read.
+//
+// Returning false from the callback parks the goroutine until the runtime's poller has seen an edge, without the read that would say EAGAIN first. That
+// is safe here because the poller's readiness was consumed before the callback ran, and whatever arrives later sets it again; a
+// read that filled its space is repeated. Two cases need care:
+//
+//   - A fresh RawConn.Read discards readiness that came before it: its first callback always reads.
+//   - Data and FIN that came in one edge: the read returns the data, and no further edge tells of the FIN. The sweeper looks once
+//     after every connection that has become idle.
+//
+// Close waits for the callback to return, so it is never called inside; whoever wants the connection to end sets a past deadline.
+
+package wire
+
+import (
+	"io"
+	"net"
+	"syscall"
+)
+
+type raw struct {
+	c      *conn
+	rc     syscall.RawConn
+	within bool
+	next   verdict
+
+	readable func(uintptr) bool // c.run's callback, made once
+	watchID  uint64             // in the sweeper's epoll; 0: not there
+
+	// of read
+	fetch func(uintptr) bool
+	max   int
+	got   *buffer
+	n     int
+	rerr  error
+
+	// of send
+	flush   func(uintptr) bool
+	parts   [3][]byte
+	vec     [3]syscall.Iovec
+	stalled bool
+	werr    error
+}
+
+// newRaw returns nil if the connection has no descriptor of its own to work on.
+func newRaw(c *conn) transport {
+	switch c.nc.(type) {
+	case *net.TCPConn, *net.UnixConn:
+	default:
+		return nil
+	}
+	rc, err := c.nc.(syscall.Conn).SyscallConn()
+	if err != nil {
+		return nil
+	}
+	t := &raw{c: c, rc: rc}
+	t.readable, t.fetch, t.flush = t.onReadable, t.onFetch, t.onFlush
+	return t
+}
+
+func (t *raw) inside() bool { return t.within }
+func (t *raw) stop()        {}
+
+func (t *raw) run() {
+	for {
+		t.next = park
+		err := t.rc.Read(t.readable)
+		t.within = false
+		switch {
+		case t.next == leave:
+			if !t.c.serve() || t.c.advance() == over {
+				return
+			}
+		case t.next == over:
+			return
+		case err == nil || !t.c.interrupted(err):
+			return
+		}
+	}
+}
+
+// onReadable returns true to leave the callback.
+func (t *raw) onReadable(fd uintptr) bool {
+	t.within = true
+	for {
+		x := t.c.acquire()
+		space := x.space()
+		n, err := sysRead(fd, space)
+		switch {
+		case err == syscall.EAGAIN:
+			t.c.relinquish()
+			if t.c.lastRead {
+				t.next = over
+			}
+			return t.c.lastRead
+		case err != nil || n == 0:
+			t.c.ended(eofOr(err))
+			t.next = over
+			return true
+		}
+		if t.next = t.c.received(n); t.next != park {
+			return true
+		}
+		if n < len(space) && !t.c.lastRead {
+			return false
+		}
+	}
+}
+
+func eofOr(err error) error {
+	if err == nil {
+		return io.EOF
+	}
+	return err
+}
+
+func (t *raw) read(max int) (*buffer, int, error) {
+	t.max, t.got, t.n, t.rerr = max, nil, 0, nil
+	if err := t.rc.Read(t.fetch); err != nil {
+		return nil, 0, err
+	}
+	if t.rerr != nil {
+		return nil, 0, t.rerr
+	}
+	return t.got, t.n, nil
+}
+
+// onFetch holds a buffer only while there is something to put into it.
+func (t *raw) onFetch(fd uintptr) bool {
+	b := getBuffer()
+	n, err := sysRead(fd, b[:min(t.max, bufferSize)])
+	if n > 0 {
+		t.got, t.n = b, n
+		return true
+	}
+	putBuffer(b)
+	if err == syscall.EAGAIN {
+		return false
+	}
+	t.rerr = eofOr(err)
+	return true
+}
+
+func (t *raw) send(a, b, c []byte) error {
+	t.parts = [3][]byte{a, b, c}
+	t.werr, t.stalled = nil, false
+	err := t.rc.Write(t.flush)
+	t.parts = [3][]byte{}
+	clear(t.vec[:])
+	if t.stalled && t.c.begin(phaseServing, t.c.s.clock.Load()) && err == nil {
+		err = errStalled
+	}
+	if err != nil {
+		return err
+	}
+	return t.werr
+}
+
+// onFlush writes until everything is written or the socket takes no more.
+func (t *raw) onFlush(fd uintptr) bool {
+	for {
+		n := 0
+		for _, p := range t.parts {
+			if len(p) > 0 {
+				t.vec[n].Base = &p[0]
+				t.vec[n].SetLen(len(p))
+				n++
+			}
+		}
+		if n == 0 {
+			return true
+		}
+		written, err := sysWritev(fd, t.vec[:n])
+		if err == syscall.EAGAIN {
+			t.stalled = true
+			if t.c.begin(phaseWriting, t.c.s.clock.Load()) {
+				t.werr = errStalled
+				return true
+			}
+			return false
+		}
+		if err != nil {
+			t.werr = err
+			return true
+		}
+		for i := range t.parts {
+			k := min(written, len(t.parts[i]))
+			t.parts[i] = t.parts[i][k:]
+			written -= k
+		}
+	}
+}

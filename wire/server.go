@@ -1,0 +1,207 @@
+// The server side of HTTP/1: which connections there are, and how they end.
+
+package wire
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"net/netip"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/wicketgate/wicketgate/message"
+)
+
+// Transport is how bytes get from and to a client's socket.
+type Transport uint8
+
+const (
+	// Raw lives inside the callbacks of a syscall.RawConn and calls the system directly: Linux, plain connections. Where that cannot
+	// be done, Portable is used.
+	Raw Transport = iota
+	// Portable uses net.Conn's methods alone: TLS connections and other systems.
+	Portable
+)
+
+// Options configure a Server.
+type Options struct {
+	Handler Handler
+	Limits  Limits
+	// Log is told of faults of handlers; nil: nobody.
+	Log       *slog.Logger
+	Transport Transport
+}
+
+// Server serves HTTP/1 on connections that others accept. All its methods may be called concurrently.
+type Server struct {
+	handler   Handler
+	lim       Limits
+	log       *slog.Logger
+	transport Transport
+
+	// epoch is when all times of connections begin: they are kept as nanoseconds since then.
+	epoch time.Time
+	// clock and date are the time as of the sweeper's last tick, some 100 ms coarse.
+	clock atomic.Int64
+	date  atomic.Pointer[dateField]
+
+	mu       sync.Mutex
+	lively   connSet // looked at on every tick
+	resting  connSet // idle for a while: looked at now and then
+	stop     chan struct{}
+	draining bool
+	closed   bool
+}
+
+// NewServer makes a server. It has no goroutine of its own while it has no connections.
+func NewServer(o Options) *Server {
+	s := &Server{handler: o.Handler, lim: o.Limits.WithDefaults(), log: o.Log, transport: o.Transport, epoch: time.Now()}
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	return s
+}
+
+// ServeConn serves a connection until it is over, and closes it. socket is the address that the listening socket was bound to; tls is
+// nil for a plain connection, otherwise c's handshake is done.
+func (s *Server) ServeConn(c net.Conn, socket netip.AddrPort, tls *TLS) {
+	k := newConn(s, c, socket, tls)
+	if !s.register(k) {
+		_ = c.Close()
+		return
+	}
+	k.transport.run()
+	k.close()
+	s.unregister(k)
+}
+
+// Drain lets the exchanges of a socket's connections finish, tells their clients that the connection ends, and ends idle connections. A request
+// that has reached this machine is answered. When ctx ends it closes what is left. The zero AddrPort means all sockets, and
+// connections that are still to come. Drain returns when the connections are gone.
+func (s *Server) Drain(ctx context.Context, socket netip.AddrPort) {
+	all := !socket.IsValid()
+	if all {
+		s.mu.Lock()
+		s.draining = true
+		s.mu.Unlock()
+	}
+	// A connection that was accepted before its listener closed may turn up here a little later.
+	until := s.now() + int64(time.Second)
+	concerned := func(c *conn) bool { return all || c.peer.Socket == socket && c.born <= until }
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		left := s.connections(concerned)
+		if len(left) == 0 {
+			return
+		}
+		for _, c := range left {
+			c.drain()
+		}
+		select {
+		case <-ctx.Done():
+			for _, c := range s.connections(concerned) {
+				c.kill(message.Shutdown)
+			}
+			s.await(concerned)
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// Close ends all connections at once; exchanges are broken off. ServeConn then closes new ones unserved.
+func (s *Server) Close() {
+	s.mu.Lock()
+	s.closed = true
+	s.mu.Unlock()
+	all := func(*conn) bool { return true }
+	for _, c := range s.connections(all) {
+		c.kill(message.Shutdown)
+	}
+	s.await(all)
+}
+
+// await waits for connections that were killed, for as long as a handler may take to notice.
+func (s *Server) await(concerned func(*conn) bool) {
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for patience := time.Now().Add(time.Second); time.Now().Before(patience); <-tick.C {
+		if len(s.connections(concerned)) == 0 {
+			return
+		}
+	}
+}
+
+// connections lists those for which concerned is true.
+func (s *Server) connections(concerned func(*conn) bool) []*conn {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	list := slices.Concat(s.lively.list, s.resting.list)
+	return slices.DeleteFunc(list, func(c *conn) bool { return !concerned(c) })
+}
+
+func (s *Server) register(c *conn) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return false
+	}
+	if s.draining {
+		c.closing.Store(true)
+	}
+	if s.stop == nil {
+		s.stop = make(chan struct{})
+		s.setClock()
+		go s.sweep(s.stop)
+	}
+	c.born = s.now()
+	c.state.Store(stateOf(phaseIdle, c.born))
+	s.lively.add(c)
+	return true
+}
+
+// unregister forgets a connection. The last one's end is the sweeper's.
+func (s *Server) unregister(c *conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c.set.remove(c)
+	if len(s.lively.list)+len(s.resting.list) == 0 {
+		close(s.stop)
+		s.stop = nil
+	}
+}
+
+// rouse brings a resting connection back among those that are looked at on every tick.
+func (s *Server) rouse(c *conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if c.set == &s.resting {
+		s.resting.remove(c)
+		s.lively.add(c)
+	}
+	c.rests.Store(false)
+}
+
+// now is the time in nanoseconds since the epoch.
+func (s *Server) now() int64 { return int64(time.Since(s.epoch)) }
+
+// connSet is an unordered set of connections, guarded by Server.mu.
+type connSet struct{ list []*conn }
+
+func (set *connSet) add(c *conn) {
+	c.set, c.index = set, len(set.list)
+	set.list = append(set.list, c)
+}
+
+func (set *connSet) remove(c *conn) {
+	last := len(set.list) - 1
+	set.list[c.index] = set.list[last]
+	set.list[c.index].index = c.index
+	set.list[last] = nil
+	set.list = set.list[:last]
+	c.set = nil
+}
