@@ -23,6 +23,9 @@ type Key struct {
 
 // String is how messages name an object: "HTTPRoute default/shop", "GatewayClass public".
 func (k Key) String() string {
+	if k.Name == "" {
+		return k.Kind // an object without a name, in a message about that
+	}
 	if k.Namespace == "" {
 		return k.Kind + " " + k.Name
 	}

@@ -1,0 +1,102 @@
+// Package config turns files into admitted objects, and says when the files may have changed.
+//
+//	roots -> read -> split -> readDocument -> admit -> merge -> Result
+//	        (bytes)  (text)   (values, places) (outcome)  (memory)
+//
+// Reading is generous about where things stand: any number of directories and files, many documents to a file, Lists, symlinks.
+// Admission is as strict as an API server: CRD schemas with their defaults and CEL rules, Kubernetes' own rules for core kinds, and unknown fields are
+// errors. Every message leads to a file, a line and a column.
+//
+// A Loader remembers. An object that was admitted once stays in force, marked stale, while its file cannot be read or no longer holds an
+// admissible version of it, so that a typo never takes a route away; deleting the object or its file does.
+package config
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/wicketgate/wicketgate/object"
+)
+
+// Options say what a Loader reads.
+type Options struct {
+	Roots []Root // at least one; their order decides which of two equal identities is admitted first
+}
+
+// Result is what one load found.
+type Result struct {
+	Objects *object.Set
+	// Problems are ordered by position.
+	Problems []object.Problem
+	// Digest identifies the files behind Objects: the SHA-256, in lower-case hexadecimal, of one line a file,
+	//
+	//	<SHA-256 of the content in lower-case hexadecimal><two spaces><path>\n
+	//
+	// which is what sha256sum prints. The path is relative to the file's root, with slashes; of a root that is a file, its base name. Lines are
+	// ordered by path, byte by byte, within a root; roots follow each other in the order of Options. Files that are not read are left out. For
+	// one directory it can be computed by
+	//
+	//	cd DIR && find -L . -type f -not -path '*/.*' \( -name '*.yaml' -o -name '*.yml' -o -name '*.json' \) |
+	//		sed 's|^\./||' | LC_ALL=C sort | xargs -d '\n' sha256sum | sha256sum
+	Digest string
+	Files  int // how many files were read
+}
+
+// Loader reads its roots again and again, and remembers what it admitted. Loads run one at a time; all methods may be called
+// concurrently.
+type Loader struct {
+	roots  []Root
+	lim    limits
+	settle settling
+
+	mu     sync.Mutex
+	memory memory
+}
+
+// New returns a Loader that has not read anything yet.
+func New(o Options) *Loader {
+	return &Loader{roots: o.Roots, lim: defaultLimits, settle: defaultSettling, memory: newMemory()}
+}
+
+// Load reads all roots. Broken files and objects are Problems of the result and no error. An error means that ctx ended, or that a
+// root was missing or unreadable when the Loader had read nothing yet: then nothing is known that could stay in force.
+func (l *Loader) Load(ctx context.Context) (*Result, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	r := reader{lim: l.lim, settle: l.settle, deadline: time.Now().Add(l.settle.limit), known: l.memory.known}
+	for i, root := range l.roots {
+		if err := r.readRoot(ctx, i, root); err != nil {
+			if ctx.Err() != nil {
+				return nil, ctx.Err()
+			}
+			if !l.memory.started {
+				return nil, err
+			}
+			r.lose(i, root, err)
+		}
+	}
+	files, err := l.parse(ctx, r.files)
+	if err != nil {
+		return nil, err
+	}
+	return l.memory.merge(files, r.lost, r.problems), nil
+}
+
+// Parse admits the objects of one text as if it were a file of that name, alone in a directory. It is for tests, and for texts that do not come
+// from files.
+func Parse(name string, data []byte) ([]*object.Object, []object.Problem) {
+	l := New(Options{Roots: []Root{{Path: name}}})
+	files, err := l.parse(context.Background(), []*file{{path: path{name: name, rel: name}, data: data, sum: sha256.Sum256(data)}})
+	if err != nil {
+		panic(fmt.Sprintf("config: a load without a deadline ended: %v", err))
+	}
+	result := l.memory.merge(files, nil, nil)
+	objects := make([]*object.Object, 0, result.Objects.Len())
+	for _, k := range result.Objects.Keys() {
+		objects = append(objects, result.Objects.Get(k))
+	}
+	return objects, result.Problems
+}

@@ -1,0 +1,110 @@
+package config
+
+import (
+	"maps"
+	"reflect"
+	"sync"
+
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/validation"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+)
+
+// This file admits the kinds that have no CRD. Their defaults and rules are those of an API server as far as they matter to a gateway.
+
+// coreShapes are the shapes of the core kinds, by kind.
+var coreShapes = sync.OnceValue(func() map[string]*shape {
+	shapes := map[string]*shape{}
+	for _, k := range Kinds() {
+		if k.core {
+			shapes[k.Kind] = shapeOf(reflect.TypeOf(k.newValue()))
+		}
+	}
+	return shapes
+})
+
+func coreShape(k *Kind) *shape { return coreShapes()[k.Kind] }
+
+// admitCore defaults and validates an object of a core kind in place. Its metadata was admitted before, and its status is not in the tree.
+func admitCore(tree map[string]any, kind *Kind, out *outcome) {
+	metadata := tree["metadata"]
+	delete(tree, "metadata") // checked already
+	coreShape(kind).check(tree, nil, &out.findings)
+	tree["metadata"] = metadata
+	if out.findings.rejected() {
+		return
+	}
+	value := kind.newValue()
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(tree, value); err != nil {
+		out.findings.errorf(nil, "%v", err)
+		return
+	}
+	switch v := value.(type) {
+	case *corev1.Service:
+		admitService(v, &out.findings)
+	case *discoveryv1.EndpointSlice:
+		admitEndpointSlice(v, &out.findings)
+	case *corev1.Secret:
+		admitSecret(v, &out.findings)
+	case *corev1.ConfigMap:
+		admitConfigMap(v, &out.findings)
+	case *corev1.Namespace:
+		out.meta.Labels = maps.Clone(out.meta.Labels)
+		nameNamespace(&out.meta.Labels, out.meta.Name)
+		labels := map[string]any{}
+		for k, v := range out.meta.Labels {
+			labels[k] = v
+		}
+		metadata.(map[string]any)["labels"] = labels
+	}
+	if out.findings.rejected() {
+		return
+	}
+	completed, err := runtime.DefaultUnstructuredConverter.ToUnstructured(value)
+	if err != nil {
+		out.findings.errorf(nil, "%v", err)
+		return
+	}
+	completed["apiVersion"], completed["kind"], completed["metadata"] = tree["apiVersion"], tree["kind"], metadata
+	delete(completed, "status")
+	if spec, ok := completed["spec"].(map[string]any); ok && len(spec) == 0 {
+		delete(completed, "spec")
+	}
+	clear(tree)
+	maps.Copy(tree, completed)
+}
+
+// nameNamespace sets the label that every Namespace has.
+func nameNamespace(labels *map[string]string, name string) {
+	if *labels == nil {
+		*labels = map[string]string{}
+	}
+	(*labels)[corev1.LabelMetadataName] = name
+}
+
+// invalid adds one error for every message that a validation function of Kubernetes returns.
+func invalid(f *findings, path *field.Path, value any, messages []string) {
+	for _, m := range messages {
+		f.errorf(path, "%v: %s", quoted(value), m)
+	}
+}
+
+// admitProtocol defaults a port's protocol and checks it.
+func admitProtocol(p *corev1.Protocol, path *field.Path, f *findings) {
+	switch *p {
+	case "":
+		*p = corev1.ProtocolTCP
+	case corev1.ProtocolTCP, corev1.ProtocolUDP, corev1.ProtocolSCTP:
+	default:
+		f.add(field.ErrorList{field.NotSupported(path, string(*p), []string{"TCP", "UDP", "SCTP"})})
+	}
+}
+
+// admitAppProtocol checks a port's application protocol.
+func admitAppProtocol(p *string, path *field.Path, f *findings) {
+	if p != nil {
+		invalid(f, path, *p, validation.IsQualifiedName(*p))
+	}
+}

@@ -1,0 +1,45 @@
+package config
+
+import (
+	"context"
+	"time"
+)
+
+// debouncing says when a burst of events is over.
+type debouncing struct {
+	quiet time.Duration // without an event
+	limit time.Duration // after the first event, whatever follows
+}
+
+// defaultDebouncing leaves an edit 150 ms of the 200 ms after which it should be served, and usually 100.
+var defaultDebouncing = debouncing{quiet: 50 * time.Millisecond, limit: 150 * time.Millisecond}
+
+// run calls settled once after every burst of events, until ctx ends or events is closed. Events that arrive while settled runs begin
+// the next burst, if the channel has room for one.
+//
+//	events   x x x      x x x x x x x x x
+//	settled         |              |        |
+//	                quiet          limit    quiet
+func (d debouncing) run(ctx context.Context, events <-chan struct{}, settled func()) {
+	timer := time.NewTimer(0)
+	timer.Stop()
+	defer timer.Stop()
+	var last time.Time // when the burst ends at the latest; zero between bursts
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case _, ok := <-events:
+			if !ok {
+				return
+			}
+			if last.IsZero() {
+				last = time.Now().Add(d.limit)
+			}
+			timer.Reset(min(d.quiet, time.Until(last)))
+		case <-timer.C:
+			last = time.Time{}
+			settled()
+		}
+	}
+}

@@ -1,0 +1,175 @@
+package config
+
+import (
+	"fmt"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"github.com/wicketgate/wicketgate/object"
+)
+
+// finding is a Problem of one object before its position is known: admission does not know where an object stands, so that its
+// outcome is remembered for every place with the same text.
+type finding struct {
+	severity object.Severity
+	field    string
+	message  string
+}
+
+// findings collects what is wrong with one object.
+type findings []finding
+
+func (f *findings) errorf(path *field.Path, format string, args ...any) {
+	*f = append(*f, finding{severity: object.Error, field: pathString(path), message: fmt.Sprintf(format, args...)})
+}
+
+func (f *findings) warnf(path *field.Path, format string, args ...any) {
+	*f = append(*f, finding{severity: object.Warning, field: pathString(path), message: fmt.Sprintf(format, args...)})
+}
+
+// rejected reports whether any finding is an error.
+func (f findings) rejected() bool {
+	for _, x := range f {
+		if x.severity == object.Error {
+			return true
+		}
+	}
+	return false
+}
+
+func pathString(p *field.Path) string {
+	if p == nil {
+		return ""
+	}
+	return p.String()
+}
+
+// add takes over the errors of Kubernetes' validation, in the words of this program.
+func (f *findings) add(errs field.ErrorList) {
+	for _, err := range errs {
+		path := err.Field
+		if path == "<nil>" {
+			path = ""
+		}
+		*f = append(*f, finding{severity: object.Error, field: path, message: words(err)})
+	}
+}
+
+// words says what a validation error means.
+func words(err *field.Error) string {
+	detail := strings.TrimSpace(strings.TrimPrefix(err.Detail, err.Field+" in body "))
+	switch err.Type {
+	case field.ErrorTypeRequired:
+		if detail == "" {
+			return "is required"
+		}
+		return "is required: " + detail
+	case field.ErrorTypeNotSupported:
+		return notSupported(err)
+	case field.ErrorTypeDuplicate:
+		return strings.TrimSpace("given twice: " + quoted(err.BadValue))
+	case field.ErrorTypeTypeInvalid:
+		return typeInvalid(err, detail)
+	}
+	if err.BadValue != nil && err.BadValue != "" {
+		if v := quoted(err.BadValue); v != "" {
+			return v + ": " + detail
+		}
+	}
+	return detail
+}
+
+// notSupported lists the values of an enumeration, and guesses which one was meant.
+func notSupported(err *field.Error) string {
+	supported := strings.TrimPrefix(err.Detail, "supported values: ")
+	value, isText := err.BadValue.(string)
+	if !isText {
+		return fmt.Sprintf("%v is not supported; use one of %s", err.BadValue, supported)
+	}
+	var options []string
+	for _, o := range strings.Split(supported, ", ") {
+		options = append(options, strings.Trim(o, `"`))
+	}
+	if guess := nearest(value, options); guess != "" {
+		return fmt.Sprintf("%q is not supported (did you mean %q?); use one of %s", value, guess, supported)
+	}
+	return fmt.Sprintf("%q is not supported; use one of %s", value, supported)
+}
+
+// typeInvalid names both types.
+func typeInvalid(err *field.Error, detail string) string {
+	want, _, ok := strings.Cut(strings.TrimPrefix(detail, "must be of type "), ":")
+	if !ok {
+		return detail
+	}
+	got, _ := err.BadValue.(string) // kube-openapi gives the type's name
+	return mismatch(want, got, nil)
+}
+
+// quoted shows a value in a message; large values are not shown.
+func quoted(v any) string {
+	switch v := v.(type) {
+	case string:
+		if v == "object" || v == "array" || len(v) > 200 {
+			return ""
+		}
+		return fmt.Sprintf("%q", v)
+	case int, int32, int64, float64, bool:
+		return fmt.Sprint(v)
+	}
+	return ""
+}
+
+// mismatch says that a value has the wrong type. Types are named as in JSON Schema; value is the offending one, if known.
+func mismatch(want, got string, value any) string {
+	m := "must be " + withArticle(want) + ", not " + withArticle(got)
+	switch {
+	case want == "string" && (got == "boolean" || got == "integer" || got == "number"):
+		if value != nil {
+			return fmt.Sprintf("%s: put it in quotes: \"%v\"", m, value)
+		}
+		return m + ": put it in quotes"
+	case (want == "integer" || want == "number" || want == "boolean") && got == "string":
+		return m + ": remove the quotes"
+	case want == "array":
+		return m + ": begin the item with \"- \""
+	case want == "object" && got == "array":
+		return m + ": remove the \"- \""
+	}
+	return m
+}
+
+// withArticle names a JSON type in a sentence.
+func withArticle(t string) string {
+	switch t {
+	case "object":
+		return "a mapping"
+	case "array":
+		return "a list"
+	case "integer":
+		return "an integer"
+	case "null", "":
+		return "empty"
+	}
+	return "a " + t
+}
+
+// typeOf names the JSON type of a decoded value.
+func typeOf(v any) string {
+	switch v.(type) {
+	case nil:
+		return "null"
+	case map[string]any:
+		return "object"
+	case []any:
+		return "array"
+	case string:
+		return "string"
+	case bool:
+		return "boolean"
+	case int64:
+		return "integer"
+	}
+	return "number"
+}

@@ -1,0 +1,240 @@
+package config
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/wicketgate/wicketgate/object"
+)
+
+// memory is what a Loader knows from one load to the next. Whoever keeps it beyond a restart has to keep force, and nothing else: the
+// rest only saves work.
+type memory struct {
+	started  bool
+	files    map[string]*parsed     // by name
+	outcomes map[[32]byte]*outcome  // by item.raw, of the files
+	force    map[object.Key]inForce // every object of the last Result
+}
+
+// inForce is an object of the last Result and where it came from.
+type inForce struct {
+	object *object.Object
+	item   *item
+	path   path // of its file
+}
+
+func newMemory() memory {
+	return memory{files: map[string]*parsed{}, outcomes: map[[32]byte]*outcome{}, force: map[object.Key]inForce{}}
+}
+
+// known reports whether the last load read a file of this name.
+func (m *memory) known(name string) bool { return m.files[name] != nil }
+
+// candidate is one of the items with a certain key.
+type candidate struct {
+	file *parsed
+	item *item
+}
+
+// merge decides which object is in force for each key, and remembers it. Places that could not be read are in lost.
+func (m *memory) merge(files []*parsed, lost []loss, problems []object.Problem) *Result {
+	byKey := map[object.Key][]candidate{}
+	lines := sha256.New()
+	foreignKinds := map[object.GroupKind]*object.Problem{}
+	partial := map[path]bool{}
+	files = slices.Clone(files)
+	slices.SortStableFunc(files, func(a, b *parsed) int {
+		return cmp.Or(cmp.Compare(a.root, b.root), strings.Compare(a.rel, b.rel))
+	})
+	var ignored []*object.Problem
+	for _, p := range files {
+		fmt.Fprintf(lines, "%s  %s\n", hex.EncodeToString(p.sum[:]), p.rel)
+		problems = append(problems, p.problems...)
+		partial[p.path] = p.partial
+		for _, it := range p.items {
+			switch {
+			case it.foreign != nil:
+				if foreignKinds[it.foreign.GroupKind] == nil {
+					ignored = append(ignored, &object.Problem{Severity: object.Ignored, Position: it.loc.position(), Message: it.foreign.message})
+					foreignKinds[it.foreign.GroupKind] = ignored[len(ignored)-1]
+				}
+			case it.identified:
+				byKey[it.key] = append(byKey[it.key], candidate{p, it})
+			default:
+				partial[p.path] = true
+			}
+			problems = append(problems, it.problems()...)
+		}
+	}
+	for _, p := range ignored {
+		problems = append(problems, *p)
+	}
+	isLost := func(p path) bool { return slices.ContainsFunc(lost, func(l loss) bool { return l.covers(p) }) }
+	force := make(map[object.Key]inForce, len(byKey))
+	for key, candidates := range byKey {
+		before, had := m.force[key]
+		next, ok := decide(candidates, before, had, had && isLost(before.path))
+		if !ok {
+			continue
+		}
+		force[key] = next
+		problems = append(problems, duplicates(candidates, next)...)
+	}
+	for key, before := range m.force {
+		if _, ok := force[key]; !ok && byKey[key] == nil && (isLost(before.path) || partial[before.path]) {
+			force[key] = before.stale()
+		}
+	}
+	m.remember(files, force)
+	objects := make([]*object.Object, 0, len(force))
+	for _, f := range force {
+		objects = append(objects, f.object)
+	}
+	slices.SortFunc(problems, compareProblems)
+	return &Result{Objects: object.NewSet(objects...), Problems: problems, Digest: hex.EncodeToString(lines.Sum(nil)), Files: len(files)}
+}
+
+// remember replaces what was known.
+func (m *memory) remember(files []*parsed, force map[object.Key]inForce) {
+	m.started, m.force = true, force
+	m.files = make(map[string]*parsed, len(files))
+	m.outcomes = make(map[[32]byte]*outcome, len(force))
+	for _, p := range files {
+		m.files[p.name] = p
+		for _, it := range p.items {
+			m.outcomes[it.raw] = it.outcome
+		}
+	}
+}
+
+// decide picks the object of a key. The file that has the object in force goes on owning it; where that file is gone, or there
+// was no object, the first admissible one of the others is taken. There is none if nothing is admissible and nothing was in force.
+func decide(candidates []candidate, before inForce, had, lost bool) (inForce, bool) {
+	if had {
+		if lost {
+			return before.stale(), true
+		}
+		own := slices.DeleteFunc(slices.Clone(candidates), func(c candidate) bool { return c.file.path != before.path })
+		if len(own) > 0 {
+			// The same content first: another object of the same name may have been added above it.
+			same := slices.IndexFunc(own, func(c candidate) bool { return c.item.admitted() && c.item.raw == before.item.raw })
+			if same < 0 {
+				same = slices.IndexFunc(own, func(c candidate) bool { return c.item.admitted() })
+			}
+			if same < 0 {
+				return before.stale(), true
+			}
+			return own[same].enforce(&before), true
+		}
+	}
+	for _, c := range candidates {
+		if c.item.admitted() {
+			if had {
+				return c.enforce(&before), true
+			}
+			return c.enforce(nil), true
+		}
+	}
+	if had {
+		return before.stale(), true
+	}
+	return inForce{}, false
+}
+
+// duplicates reports the admissible items of a key that are not the one in force.
+func duplicates(candidates []candidate, owner inForce) []object.Problem {
+	var problems []object.Problem
+	for _, c := range candidates {
+		if c.item != owner.item && c.item.admitted() {
+			problems = append(problems, object.Problem{
+				Position: c.item.loc.position(), Object: c.item.key,
+				Message: fmt.Sprintf("is given at %s already, and that one stays in force: remove one of the two", owner.object.Position),
+			})
+		}
+	}
+	return problems
+}
+
+// stale keeps an object in force without its file.
+func (f inForce) stale() inForce {
+	if !f.object.Stale {
+		o := *f.object
+		o.Stale = true
+		f.object = &o
+	}
+	return f
+}
+
+// enforce puts an item in force, in place of what was before, if anything was.
+func (c candidate) enforce(before *inForce) inForce {
+	if before != nil && before.item == c.item && !before.object.Stale {
+		return *before // the same file with the same content
+	}
+	return inForce{object: c.item.object(before), item: c.item, path: c.file.path}
+}
+
+// object makes the admitted object.
+func (it *item) object(before *inForce) *object.Object {
+	o := &object.Object{
+		Key: it.key, Version: it.version, Meta: it.meta, Value: it.value, Content: it.content,
+		Position: it.loc.position(), Locator: it.loc, Digest: it.digest,
+	}
+	if !hasGeneration(it.key.GroupKind) {
+		return o
+	}
+	generation := max(it.meta.Generation, 1)
+	if before != nil {
+		generation = max(it.meta.Generation, before.object.Meta.Generation)
+		if before.item.spec != it.spec && generation == before.object.Meta.Generation {
+			generation++
+		}
+	}
+	setGeneration(o, generation)
+	return o
+}
+
+// hasGeneration reports whether an API server counts generations of a kind.
+func hasGeneration(gk object.GroupKind) bool { return gk.Group != "" }
+
+// setGeneration writes a generation everywhere an object shows it. What it shares with other objects is copied first.
+func setGeneration(o *object.Object, generation int64) {
+	o.Digest = sha256.Sum256(binary.BigEndian.AppendUint64(o.Digest[:], uint64(generation)))
+	if o.Meta.Generation == generation {
+		return
+	}
+	o.Meta.Generation = generation
+	o.Content = maps.Clone(o.Content)
+	metadata := maps.Clone(o.Content["metadata"].(map[string]any))
+	metadata["generation"] = generation
+	o.Content["metadata"] = metadata
+	value := reflect.New(reflect.TypeOf(o.Value).Elem())
+	value.Elem().Set(reflect.ValueOf(o.Value).Elem())
+	o.Value = value.Interface()
+	o.Value.(metav1.Object).SetGeneration(generation)
+}
+
+// problems are the findings of an item at their positions.
+func (it *item) problems() []object.Problem {
+	var out []object.Problem
+	for _, f := range it.findings {
+		out = append(out, object.Problem{Severity: f.severity, Position: it.loc.Locate(f.field), Object: it.key, Field: f.field, Message: f.message})
+	}
+	return out
+}
+
+// compareProblems orders problems by position, and makes the order of equal positions certain.
+func compareProblems(a, b object.Problem) int {
+	return cmp.Or(
+		strings.Compare(a.Position.File, b.Position.File), cmp.Compare(a.Position.Line, b.Position.Line), cmp.Compare(a.Position.Column, b.Position.Column),
+		a.Object.Compare(b.Object), strings.Compare(a.Field, b.Field), strings.Compare(a.Message, b.Message),
+	)
+}

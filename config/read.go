@@ -1,0 +1,269 @@
+package config
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/wicketgate/wicketgate/object"
+)
+
+// path is where a file is.
+type path struct {
+	root int    // index of its root
+	rel  string // below the root, with slashes
+	name string // as messages call it: the root as the user named it, and rel
+}
+
+// file is a file of configuration.
+type file struct {
+	path
+	data []byte
+	sum  [32]byte // of data
+	// unsettled: the file was still being written, so its earlier content counts. data is then nil.
+	unsettled bool
+}
+
+// settling says how long to wait for a file that is being written.
+type settling struct {
+	// quiet is how old the last change of a file must be for it to count as written.
+	quiet time.Duration
+	// limit is how long one load may wait for files in all.
+	limit time.Duration
+}
+
+var defaultSettling = settling{quiet: 20 * time.Millisecond, limit: 200 * time.Millisecond}
+
+// loss is a place that could not be read: what came from there stays in force.
+type loss struct {
+	root   int
+	prefix string // rel of the file or directory; "" is the whole root
+}
+
+// covers reports whether a file lies in the lost place.
+func (l loss) covers(p path) bool {
+	return l.root == p.root && (l.prefix == "" || l.prefix == p.rel || strings.HasPrefix(p.rel, l.prefix+"/"))
+}
+
+// reader collects the files of all roots for one load.
+type reader struct {
+	lim      limits
+	settle   settling
+	deadline time.Time              // until when to wait for files to settle
+	known    func(name string) bool // whether an earlier load read this file
+
+	files    []*file
+	bytes    int64
+	lost     []loss
+	problems []object.Problem
+}
+
+// fail records a place that cannot be read.
+func (r *reader) fail(p path, format string, args ...any) {
+	r.lost = append(r.lost, loss{root: p.root, prefix: p.rel})
+	r.problems = append(r.problems, object.Problem{Position: object.Position{File: p.name}, Message: fmt.Sprintf(format, args...)})
+}
+
+// lose records a root that was there before and cannot be read now.
+func (r *reader) lose(i int, root Root, err error) {
+	r.fail(path{root: i, name: root.Path}, "%v; what was read from it stays in force", err)
+}
+
+// readRoot reads a directory or a file. The error says what to do about a root that cannot be read at all.
+func (r *reader) readRoot(ctx context.Context, i int, root Root) error {
+	info, err := os.Stat(root.Path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("%s does not exist: create the directory, or name another one with --config", root.Path)
+	case err != nil:
+		return fmt.Errorf("cannot read the configuration: %w", err)
+	}
+	p := path{root: i, name: filepath.ToSlash(filepath.Clean(root.Path))}
+	if info.IsDir() {
+		entries, err := os.ReadDir(root.Path)
+		if err != nil {
+			return fmt.Errorf("cannot read the configuration: %w", err)
+		}
+		return r.entries(ctx, p, root.Path, entries, []os.FileInfo{info})
+	}
+	p.rel = filepath.Base(root.Path)
+	return r.readFile(ctx, p, root.Path)
+}
+
+// directory reads a directory below a root. parents are those that lead to it, the root first.
+func (r *reader) directory(ctx context.Context, p path, dir string, parents []os.FileInfo) error {
+	if len(parents) > r.lim.dirDepth {
+		r.fail(p, "more than %d directories in each other are not read", r.lim.dirDepth)
+		return nil
+	}
+	entries, err := os.ReadDir(dir)
+	switch {
+	case errors.Is(err, fs.ErrNotExist): // deleted since it was listed
+		return nil
+	case err != nil:
+		r.fail(p, "%v", reason(err))
+		return nil
+	}
+	return r.entries(ctx, p, dir, entries, parents)
+}
+
+// entries reads what a directory holds, in order. Hidden names are skipped: editors' and version control's, and the
+// directories that Kubernetes' symlinks lead to.
+func (r *reader) entries(ctx context.Context, dir path, dirName string, entries []os.DirEntry, parents []os.FileInfo) error {
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), ".") {
+			continue
+		}
+		p := path{root: dir.root, rel: e.Name(), name: joinSlash(dir.name, e.Name())}
+		if dir.rel != "" {
+			p.rel = dir.rel + "/" + e.Name()
+		}
+		if err := r.entry(ctx, p, filepath.Join(dirName, e.Name()), e, parents); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// joinSlash joins as a user would: "conf/" and "conf" give the same, and "." stays away.
+func joinSlash(dir, name string) string {
+	if dir == "." {
+		return name
+	}
+	return strings.TrimSuffix(dir, "/") + "/" + name
+}
+
+// entry reads one file or directory. Symlinks are followed, but not into a directory that leads to them.
+func (r *reader) entry(ctx context.Context, p path, name string, e os.DirEntry, parents []os.FileInfo) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	isConfig := configName(e.Name())
+	if e.Type().IsRegular() {
+		if isConfig {
+			return r.readFile(ctx, p, name)
+		}
+		return nil
+	}
+	info, err := os.Stat(name)
+	switch {
+	case err != nil && !isConfig:
+		return nil
+	case err != nil:
+		r.fail(p, "%v", reason(err))
+	case info.IsDir():
+		for _, parent := range parents {
+			if os.SameFile(parent, info) {
+				return nil
+			}
+		}
+		return r.directory(ctx, p, name, append(parents[:len(parents):len(parents)], info))
+	case isConfig && info.Mode().IsRegular():
+		return r.readFile(ctx, p, name)
+	case isConfig:
+		r.fail(p, "is not a regular file")
+	}
+	return nil
+}
+
+// configName reports whether a file of this name is configuration.
+func configName(name string) bool {
+	switch strings.ToLower(filepath.Ext(name)) {
+	case ".yaml", ".yml", ".json":
+		return true
+	}
+	return false
+}
+
+// readFile reads one file, once it is not being written any more.
+func (r *reader) readFile(ctx context.Context, p path, name string) error {
+	if len(r.files) >= r.lim.files {
+		r.fail(p, "is not read: there are more than %d files", r.lim.files)
+		return nil
+	}
+	for {
+		data, wait, err := r.attempt(name)
+		switch {
+		case errors.Is(err, fs.ErrNotExist): // deleted since it was listed
+			return nil
+		case err != nil:
+			r.fail(p, "%v", reason(err))
+			return nil
+		case wait == 0:
+			r.take(&file{path: p, data: data, sum: sha256.Sum256(data)})
+			return nil
+		case time.Until(r.deadline) < wait:
+			if r.known(p.name) {
+				r.take(&file{path: p, unsettled: true})
+			} else {
+				r.take(&file{path: p, data: data, sum: sha256.Sum256(data)})
+			}
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(wait):
+		}
+	}
+}
+
+// take adds a file, unless all files together are too large.
+func (r *reader) take(f *file) {
+	if r.bytes += int64(len(f.data)); r.bytes > r.lim.totalBytes {
+		r.fail(f.path, "is not read: all files together are larger than %d MiB", r.lim.totalBytes>>20)
+		return
+	}
+	r.files = append(r.files, f)
+}
+
+// attempt reads a file. If somebody is still writing it, wait is how long to wait before another attempt. Neither a change while it was
+// read goes unnoticed, nor a file that an editor truncated a moment ago and has not filled again.
+func (r *reader) attempt(name string) (data []byte, wait time.Duration, err error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, 0, err
+	}
+	defer f.Close() //nolint:errcheck // opened for reading
+	before, err := f.Stat()
+	if err != nil {
+		return nil, 0, err
+	}
+	if before.Size() <= r.lim.fileBytes {
+		data, err = io.ReadAll(io.LimitReader(f, r.lim.fileBytes+1))
+	}
+	if err != nil {
+		return nil, 0, err
+	}
+	if before.Size() > r.lim.fileBytes || int64(len(data)) > r.lim.fileBytes {
+		return nil, 0, fmt.Errorf("is larger than %d MiB", r.lim.fileBytes>>20)
+	}
+	after, err := f.Stat()
+	if err != nil {
+		return nil, 0, err
+	}
+	// A time of change in the future comes from another machine's clock and says nothing.
+	if age := time.Since(after.ModTime()); age >= 0 && age < r.settle.quiet {
+		wait = r.settle.quiet - age
+	}
+	if after.Size() != before.Size() || !after.ModTime().Equal(before.ModTime()) || int64(len(data)) != after.Size() {
+		wait = max(wait, time.Millisecond)
+	}
+	return data, wait, nil
+}
+
+// reason drops the path from an error about a file, since the position names it.
+func reason(err error) error {
+	var pe *fs.PathError
+	if errors.As(err, &pe) {
+		return fmt.Errorf("cannot be read: %w", pe.Err)
+	}
+	return err
+}
