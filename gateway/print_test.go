@@ -1,0 +1,175 @@
+// The graph and statuses as short text, for golden files.
+
+package gateway
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
+
+	"github.com/wicketgate/wicketgate/object"
+)
+
+// printRoutes prints what would be served: socket, listener, route, rule.
+func printRoutes(g *Graph) string {
+	var b strings.Builder
+	for _, s := range g.Sockets {
+		fmt.Fprintf(&b, "%s", s.Bind)
+		if s.Local.IsValid() {
+			fmt.Fprintf(&b, " local %s", s.Local)
+		}
+		if s.TLS {
+			b.WriteString(" tls")
+		}
+		b.WriteString("\n")
+		for _, l := range s.Listeners {
+			fmt.Fprintf(&b, "  %s %s %q", l.Gateway.Object.Name, l.Name, l.Hostname)
+			for _, c := range l.Certificates {
+				fmt.Fprintf(&b, " cert %s", c.Secret.Name)
+			}
+			b.WriteString("\n")
+			for _, a := range l.Attachments {
+				printAttachment(&b, a)
+			}
+		}
+	}
+	return b.String()
+}
+
+func printAttachment(b *strings.Builder, a *Attachment) {
+	fmt.Fprintf(b, "    %s", strings.TrimPrefix(a.Route.Object.Key.String(), "HTTPRoute "))
+	for _, h := range a.Hostnames {
+		fmt.Fprintf(b, " %q", h.Effective)
+		if h.Declared != h.Effective {
+			fmt.Fprintf(b, " (declared %q)", h.Declared)
+		}
+	}
+	b.WriteString("\n")
+	for _, rule := range a.Route.Rules {
+		var matches []string
+		for i := range rule.Spec.Matches {
+			matches = append(matches, printMatch(&rule.Spec.Matches[i]))
+		}
+		fmt.Fprintf(b, "      %d: %s", rule.Index, strings.Join(matches, " | "))
+		for _, f := range rule.Spec.Filters {
+			fmt.Fprintf(b, " %s", f.Type)
+		}
+		if rule.Timeouts != (Timeouts{}) {
+			fmt.Fprintf(b, " timeouts %v/%v", rule.Timeouts.Request, rule.Timeouts.BackendRequest)
+		}
+		if rule.Unusable != "" {
+			b.WriteString(" -> 500\n")
+			continue
+		}
+		for _, backend := range rule.Backends {
+			fmt.Fprintf(b, "\n        %d %s", backend.Weight, printBackend(backend))
+		}
+		b.WriteString("\n")
+	}
+}
+
+func printMatch(m *gatewayv1.HTTPRouteMatch) string {
+	parts := []string{string(*m.Path.Type), *m.Path.Value}
+	if m.Method != nil {
+		parts = append(parts, string(*m.Method))
+	}
+	for _, h := range m.Headers {
+		parts = append(parts, fmt.Sprintf("%s: %s", h.Name, h.Value))
+	}
+	for _, q := range m.QueryParams {
+		parts = append(parts, fmt.Sprintf("?%s=%s", q.Name, q.Value))
+	}
+	return strings.Join(parts, " ")
+}
+
+func printBackend(backend *Backend) string {
+	if backend.Unusable != "" {
+		return "500"
+	}
+	t := backend.Target
+	text := strings.TrimPrefix(t.Key, "Service ")
+	if len(t.Names) > 0 {
+		text += fmt.Sprintf(" = %s port %d", strings.Join(t.Names, ", "), t.Port)
+	} else {
+		text += fmt.Sprintf(" = %v", t.Endpoints)
+	}
+	for _, f := range backend.Ref.Filters {
+		text += " " + string(f.Type)
+	}
+	return text
+}
+
+// standardMessages are left out of printed conditions: they say no more than the condition itself.
+var standardMessages = []string{
+	"The Gateway is accepted", "The Gateway is ready", "The listener is accepted", "No conflicts", "All references are resolved",
+	"The GatewayClass is accepted", "The route is accepted", "The route has no backends to resolve",
+	"The experimental channel of Gateway API " + apiVersion + " is built in",
+}
+
+// printStatuses prints every status, one condition a line; what is as it should be is left out where it says nothing more.
+func printStatuses(s *StatusSet) string {
+	var b strings.Builder
+	for _, k := range s.Keys() {
+		tree := s.Get(k)
+		fmt.Fprintf(&b, "%s", k)
+		addresses, _ := tree["addresses"].([]any)
+		for _, a := range addresses {
+			fmt.Fprintf(&b, " %v", a.(map[string]any)["value"])
+		}
+		b.WriteString("\n")
+		printConditions(&b, "  ", tree["conditions"])
+		listeners, _ := tree["listeners"].([]any)
+		for _, entry := range listeners {
+			l := entry.(map[string]any)
+			var kinds []string
+			for _, kind := range l["supportedKinds"].([]any) {
+				kinds = append(kinds, kind.(map[string]any)["kind"].(string))
+			}
+			fmt.Fprintf(&b, "  listener %v: %v attached, kinds %v\n", l["name"], l["attachedRoutes"], kinds)
+			printConditions(&b, "    ", l["conditions"])
+		}
+		parents, _ := tree["parents"].([]any)
+		for _, entry := range parents {
+			p := entry.(map[string]any)
+			fmt.Fprintf(&b, "  parent%s by %v\n", printRef(p["parentRef"].(map[string]any)), p["controllerName"])
+			printConditions(&b, "    ", p["conditions"])
+		}
+	}
+	return b.String()
+}
+
+func printRef(ref map[string]any) string {
+	text := ""
+	for _, field := range []string{"kind", "namespace", "name", "sectionName", "port"} {
+		if v, ok := ref[field]; ok {
+			text += fmt.Sprintf(" %v", v)
+		}
+	}
+	return text
+}
+
+func printConditions(b *strings.Builder, indent string, list any) {
+	conditions, _ := list.([]any)
+	for _, entry := range conditions {
+		c := entry.(map[string]any)
+		message, _ := c["message"].(string)
+		if c["type"] == typeConflicted && c["status"] == "False" || c["type"] == typeSupportedVersion {
+			continue
+		}
+		fmt.Fprintf(b, "%s%v %v %v", indent, c["type"], c["status"], c["reason"])
+		if !slices.Contains(standardMessages, message) {
+			fmt.Fprintf(b, ": %s", message)
+		}
+		b.WriteString("\n")
+	}
+}
+
+func printProblems(list []object.Problem) string {
+	var b strings.Builder
+	for _, p := range list {
+		fmt.Fprintf(&b, "%s\n", p)
+	}
+	return b.String()
+}
