@@ -111,7 +111,7 @@ func (s *Set) start(addr netip.AddrPort, l net.Listener) {
 	sock := &socket{addr: addr, listener: l, handle: s.handle, log: s.log, done: make(chan struct{})}
 	s.open[addr] = sock
 	s.loops.Go(sock.accept)
-	s.log.Debug("listening", "address", addr)
+	s.log.Info("listening", "address", addr)
 }
 
 // Retire closes the sockets that are not in want and returns their addresses in order. Connections that they accepted live on.
@@ -127,7 +127,7 @@ func (s *Set) Retire(want []netip.AddrPort) []netip.AddrPort {
 		sock.close()
 		delete(s.open, addr)
 		gone = append(gone, addr)
-		s.log.Debug("no longer listening", "address", addr)
+		s.log.Info("no longer listening", "address", addr)
 	}
 	slices.SortFunc(gone, netip.AddrPort.Compare)
 	return gone

@@ -55,10 +55,10 @@ func (m *metrics) served(v *View) {
 	m.last.Set(float64(v.Served.UnixMicro()) / 1e6)
 	m.took.Set(v.Took.Seconds())
 	m.objects.Set(float64(v.Objects().Len()))
-	m.problems(v)
+	m.inForce(v)
 }
 
-func (m *metrics) problems(v *View) {
+func (m *metrics) inForce(v *View) {
 	count := map[object.Severity]int{}
 	for _, p := range v.Problems {
 		count[p.Severity]++

@@ -32,11 +32,13 @@ type Stages struct {
 	Build func(set *object.Set) *gateway.Graph
 	// Check, if set, adds what depends on the time of day, such as certificates that have expired.
 	Check func(g *gateway.Graph, now time.Time) []object.Problem
-	// Compile prepares a graph to be served and returns what puts it into force.
-	Compile func(g *gateway.Graph) (swap func())
+	// Compile prepares a graph to be served, and returns what puts it into force, and what it found wrong.
+	Compile func(g *gateway.Graph) (swap func(), problems []object.Problem)
 	// Open and Retire change the listening sockets: see listeners.Set.
 	Open   func(ctx context.Context, want []netip.AddrPort) map[netip.AddrPort]error
 	Retire func(want []netip.AddrPort) []netip.AddrPort
+	// Interfaces, if set, lists the machine's addresses, for the status of Gateways that listen on all of them.
+	Interfaces func() []netip.Addr
 	// Own, if set, is told of the addresses that are listened on, before anything is served on them.
 	Own func(bound []netip.AddrPort)
 	// Drain lets the connections of a socket that was retired finish, until ctx ends. It is called in a goroutine of its own.
@@ -72,6 +74,8 @@ type View struct {
 	Failed map[netip.AddrPort]error
 	Served time.Time // when it came into force
 	Took   time.Duration
+
+	static []object.Problem // those that neither sockets nor time change
 }
 
 // Objects are the admitted objects.
@@ -204,10 +208,10 @@ func (l *Loop) Run(ctx context.Context) error {
 	}
 	pause := l.retry
 	for {
-		retry, stop := l.retryTimer(pause)
+		timer := time.NewTimer(l.untilRefresh(pause))
 		select {
 		case <-ctx.Done():
-			stop()
+			timer.Stop()
 			return nil
 		case <-l.kick:
 			pause = l.retry
@@ -215,21 +219,26 @@ func (l *Loop) Run(ctx context.Context) error {
 				l.metrics.failed()
 				l.log.Error("reload failed; what was served before stays in force", "error", err)
 			}
-		case <-retry:
-			pause = min(2*pause, 30*time.Second)
-			l.rebind(ctx)
+		case <-timer.C:
+			pause = min(2*pause, longestRetry)
+			l.refresh(ctx)
 		}
-		stop()
+		timer.Stop()
 	}
 }
 
-// retryTimer runs only while there is something to bind.
-func (l *Loop) retryTimer(pause time.Duration) (c <-chan time.Time, stop func() bool) {
-	if len(l.View().Failed) == 0 {
-		return nil, func() bool { return true }
+// Pauses between looks at what changes by itself.
+const (
+	longestRetry = 30 * time.Second // while sockets could not be bound
+	timeCheck    = 10 * time.Minute // for certificates that expire
+)
+
+// untilRefresh is short only while there is something to bind.
+func (l *Loop) untilRefresh(pause time.Duration) time.Duration {
+	if len(l.View().Failed) > 0 {
+		return pause
 	}
-	t := time.NewTimer(pause)
-	return t.C, t.Stop
+	return timeCheck
 }
 
 // run makes one run and tells its outcome to those who wait for it.

@@ -7,7 +7,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"maps"
 	"net/netip"
 	"runtime/debug"
 	"slices"
@@ -40,7 +39,9 @@ func (l *Loop) prepare(result *config.Result) (p *prepared, err error) {
 		l.report(p.problems)
 		return nil, &StrictError{Problems: p.problems}
 	}
-	p.swap = l.stages.Compile(g)
+	var found []object.Problem
+	p.swap, found = l.stages.Compile(g)
+	p.problems = append(p.problems, found...)
 	return p, nil
 }
 
@@ -52,17 +53,21 @@ func (l *Loop) serve(ctx context.Context, p *prepared, begun time.Time) {
 	}
 	failed := l.stages.Open(ctx, want)
 	p.swap()
-	for _, gone := range l.stages.Retire(want) {
+	ended := l.stages.Retire(want)
+	if old := l.View(); old != nil {
+		ended = append(ended, changedKind(old.Graph, p.graph)...)
+	}
+	for _, socket := range ended {
 		// A removed listener has the full timeout, also when the process is told to end meanwhile.
 		until, cancel := context.WithTimeout(context.WithoutCancel(ctx), l.drain)
 		l.drains.Go(func() {
 			defer cancel()
-			l.stages.Drain(until, gone)
+			l.stages.Drain(until, socket)
 		})
 	}
-	now := time.Now()
-	v := l.project(p.result, p.graph, p.problems, failed, now)
-	v.Took = now.Sub(begun)
+	v := &View{Digest: p.result.Digest, Files: p.result.Files, Graph: p.graph, static: p.problems}
+	l.conclude(v, failed, time.Now())
+	v.Took = v.Served.Sub(begun)
 	l.publish(v)
 	l.metrics.served(v)
 	l.report(v.Problems)
@@ -70,19 +75,20 @@ func (l *Loop) serve(ctx context.Context, p *prepared, begun time.Time) {
 		"problems", v.Errors(), "took", v.Took.Round(10*time.Microsecond))
 }
 
-// project makes the view of what is in force.
-func (l *Loop) project(r *config.Result, g *gateway.Graph, problems []object.Problem, failed map[netip.AddrPort]error, now time.Time) *View {
-	v := &View{
-		Generation: 1, Digest: r.Digest, Files: r.Files, Graph: g, Failed: failed, Served: now,
-		Problems: slices.Concat(problems, l.timed(g, now), bindProblems(g, failed)),
-	}
+// conclude fills in what depends on the sockets, on the time, and on what was in force before.
+func (l *Loop) conclude(v *View, failed map[netip.AddrPort]error, now time.Time) {
+	v.Generation, v.Served, v.Failed = 1, now, failed
+	v.Problems = slices.Concat(v.static, l.timed(v.Graph, now), bindProblems(v.Graph, failed))
 	var previous *gateway.StatusSet
 	if old := l.View(); old != nil {
 		v.Generation = old.Generation + 1
 		previous = old.Statuses
 	}
-	v.Statuses = gateway.Statuses(g, gateway.Bound{Failed: failed}, previous, now)
-	return v
+	bound := gateway.Bound{Failed: failed}
+	if l.stages.Interfaces != nil {
+		bound.Interfaces = l.stages.Interfaces()
+	}
+	v.Statuses = gateway.Statuses(v.Graph, bound, previous, now)
 }
 
 func (l *Loop) timed(g *gateway.Graph, now time.Time) []object.Problem {
@@ -92,32 +98,40 @@ func (l *Loop) timed(g *gateway.Graph, now time.Time) []object.Problem {
 	return l.stages.Check(g, now)
 }
 
-// rebind tries the sockets again that could not be bound. What is served stays; statuses follow if the outcome is another one.
-func (l *Loop) rebind(ctx context.Context) {
+// refresh tries the sockets again that could not be bound, and looks again at what changes with time. What is served stays; if the
+// outcome is another one there is a new view.
+func (l *Loop) refresh(ctx context.Context) {
 	old := l.View()
-	failed := l.stages.Open(ctx, binds(old.Graph))
-	if maps.EqualFunc(failed, old.Failed, func(a, b error) bool { return a.Error() == b.Error() }) {
+	v := *old
+	l.conclude(&v, l.stages.Open(ctx, binds(old.Graph)), time.Now())
+	if slices.Equal(v.Problems, old.Problems) {
 		return
 	}
-	now := time.Now()
-	v := *old
-	v.Generation++
-	v.Served, v.Failed = now, failed
-	v.Problems = slices.Concat(slices.DeleteFunc(slices.Clone(old.Problems), isBindProblem(old)), bindProblems(old.Graph, failed))
-	v.Statuses = gateway.Statuses(old.Graph, gateway.Bound{Failed: failed}, old.Statuses, now)
 	l.publish(&v)
-	l.metrics.problems(&v)
+	l.metrics.inForce(&v)
 	l.report(v.Problems)
-	l.log.Info("sockets bound again", "generation", v.Generation, "bound", len(old.Failed)-len(failed), "failed", len(failed))
+	l.log.Info("same configuration, other circumstances", "generation", v.Generation, "problems", v.Errors(),
+		"sockets_failed", len(v.Failed), "sockets_failed_before", len(old.Failed))
 }
 
-// isBindProblem recognises the problems that a view has because of its failed sockets.
-func isBindProblem(v *View) func(object.Problem) bool {
-	mine := map[object.Problem]bool{}
-	for _, p := range bindProblems(v.Graph, v.Failed) {
-		mine[p] = true
+// changedKind lists the sockets that stay bound but speak TLS in only one of two graphs: connections made under the old rules must not
+// go on under the new ones.
+func changedKind(before, after *gateway.Graph) []netip.AddrPort {
+	type place struct {
+		bind  netip.AddrPort
+		local netip.Addr
 	}
-	return func(p object.Problem) bool { return mine[p] }
+	secure := map[place]bool{}
+	for _, s := range before.Sockets {
+		secure[place{s.Bind, s.Local}] = s.TLS
+	}
+	var changed []netip.AddrPort
+	for _, s := range after.Sockets {
+		if was, ok := secure[place{s.Bind, s.Local}]; ok && was != s.TLS {
+			changed = append(changed, s.Bind)
+		}
+	}
+	return slices.Compact(changed)
 }
 
 // binds lists the addresses that a graph needs, once each and in order.

@@ -92,10 +92,10 @@ func NewServer(o Options) *Server {
 	return s
 }
 
-// Terminates says whether connections that the socket bound to bind accepts at the local address begin with a handshake.
-func (s *Server) Terminates(bind netip.AddrPort, local netip.Addr) bool {
-	c := s.current()
-	return c != nil && c.at(bind, local) != nil
+// Terminates says whether a connection that the socket bound to bind accepted begins with a handshake.
+func (s *Server) Terminates(c net.Conn, bind netip.AddrPort) bool {
+	table := s.current()
+	return table != nil && table.at(bind, localAddr(c)) != nil
 }
 
 // hello travels in a handshake's context to the choice of the certificate and back.

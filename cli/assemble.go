@@ -1,0 +1,144 @@
+// The parts of the gateway and how they are connected: nothing here does anything but pass one part to another.
+
+package cli
+
+import (
+	"log/slog"
+	"net"
+	"net/netip"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"github.com/wicketgate/wicketgate/admin"
+	"github.com/wicketgate/wicketgate/config"
+	"github.com/wicketgate/wicketgate/dial"
+	"github.com/wicketgate/wicketgate/gateway"
+	"github.com/wicketgate/wicketgate/listeners"
+	"github.com/wicketgate/wicketgate/object"
+	"github.com/wicketgate/wicketgate/proxy"
+	"github.com/wicketgate/wicketgate/proxy/backend"
+	"github.com/wicketgate/wicketgate/reconcile"
+	"github.com/wicketgate/wicketgate/tls"
+	"github.com/wicketgate/wicketgate/wire"
+)
+
+// running is the gateway's parts.
+type running struct {
+	log          *slog.Logger
+	metrics      *prometheus.Registry
+	guard        *dial.Guard
+	proxy        *proxy.Proxy
+	wire         *wire.Server
+	sockets      *listeners.Set
+	loop         *reconcile.Loop
+	admin        *admin.Server
+	drainTimeout time.Duration
+	stopping     atomic.Bool
+	reload, stop <-chan struct{}
+}
+
+// assemble makes the parts. Nothing listens, reads or runs yet.
+func assemble(o *runOptions, s settings, log *slog.Logger, version admin.Version) *running {
+	g := &running{log: log, guard: &dial.Guard{}, drainTimeout: o.drainTimeout, metrics: newMetrics(version)}
+	dialer := &dial.Dialer{Guard: g.guard}
+	registry := backend.NewRegistry(backend.Options{
+		Dial:     dialer.Dial,
+		Resolver: dial.NewResolver(dial.ResolverOptions{Servers: s.dnsServers, Allow: s.dnsNetworks}),
+		Log:      log,
+		Portable: s.transport == wire.Portable,
+	})
+	g.proxy = proxy.New(proxy.Options{
+		Registry: registry, Log: log, Metrics: g.metrics,
+		TrustedProxies: s.trustedProxies, KeepSlashes: !o.mergeSlashes, Underscore: s.underscore,
+	})
+	g.wire = wire.NewServer(wire.Options{Handler: g.proxy, Log: log, Transport: s.transport})
+	door := &front{wire: g.wire, tls: tls.NewServer(tls.Options{
+		Current: g.proxy.Certificates, Log: log, Done: countHandshakes(g.metrics),
+	})}
+	g.sockets = listeners.New(listeners.Options{Handle: door.handle, Log: log})
+	loader := config.New(config.Options{Roots: s.roots})
+	g.loop = reconcile.New(reconcile.Options{
+		Stages: reconcile.Stages{
+			Load:    loader.Load,
+			Build:   func(set *object.Set) *gateway.Graph { return gateway.Build(set, s.gateway) },
+			Check:   gateway.CertificateProblems,
+			Compile: g.compile,
+			Open:    g.sockets.Open, Retire: g.sockets.Retire,
+			Interfaces: interfaces,
+			Own:        g.own,
+			Drain:      g.wire.Drain,
+		},
+		Strict: o.strict, DrainTimeout: o.drainTimeout, Log: log, Metrics: g.metrics,
+	})
+	return g
+}
+
+func (g *running) compile(graph *gateway.Graph) (swap func(), problems []object.Problem) {
+	next := g.proxy.Compile(graph, g.proxy.Current())
+	return func() { g.proxy.Swap(next) }, next.Problems()
+}
+
+// own tells the dial guard where this process listens, so that no route leads back into it.
+func (g *running) own(bound []netip.AddrPort) {
+	g.guard.SetOwn(append(slices.Clone(bound), g.admin.Address()))
+}
+
+// newMetrics makes the registry with what is known of any Go process.
+func newMetrics(version admin.Version) *prometheus.Registry {
+	r := prometheus.NewRegistry()
+	build := prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "wicketgate_build_info", Help: "Always 1; the labels say what is running.",
+		ConstLabels: prometheus.Labels{"version": version.GitVersion, "go_version": version.GoVersion},
+	})
+	build.Set(1)
+	r.MustRegister(build, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return r
+}
+
+// countHandshakes counts handshakes by outcome.
+func countHandshakes(r prometheus.Registerer) func(tls.Outcome) {
+	count := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "wicketgate_tls_handshakes_total", Help: "TLS handshakes with clients, by outcome.",
+	}, []string{"outcome"})
+	r.MustRegister(count)
+	ok := count.WithLabelValues(string(tls.Succeeded))
+	return func(outcome tls.Outcome) {
+		if outcome == tls.Succeeded {
+			ok.Inc()
+			return
+		}
+		count.WithLabelValues(string(outcome)).Inc()
+	}
+}
+
+// interfaces lists the addresses under which others reach this machine, IPv4 first; if there are none, those of loopback.
+func interfaces() []netip.Addr {
+	all, err := net.InterfaceAddrs()
+	if err != nil {
+		return nil
+	}
+	var found, loopback []netip.Addr
+	for _, a := range all {
+		network, err := netip.ParsePrefix(a.String())
+		if err != nil {
+			continue
+		}
+		switch addr := network.Addr().Unmap(); {
+		case addr.IsLoopback():
+			loopback = append(loopback, addr)
+		case addr.IsGlobalUnicast():
+			found = append(found, addr)
+		}
+	}
+	if len(found) == 0 {
+		found = loopback
+	}
+	slices.SortStableFunc(found, func(a, b netip.Addr) int { return a.BitLen() - b.BitLen() })
+	return found
+}
+
+var _ admin.Source = (*reconcile.Loop)(nil)

@@ -1,0 +1,151 @@
+// check: the serving code path without sockets.
+
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/wicketgate/wicketgate/config"
+	"github.com/wicketgate/wicketgate/gateway"
+	"github.com/wicketgate/wicketgate/object"
+	"github.com/wicketgate/wicketgate/proxy"
+	"github.com/wicketgate/wicketgate/proxy/backend"
+)
+
+type checkOptions struct {
+	semantics
+	output      string
+	printRoutes bool
+}
+
+func newCheck(p Program) *cobra.Command {
+	o := &checkOptions{}
+	c := &cobra.Command{
+		Use:   "check DIR...",
+		Short: "Say what is wrong with files, as run would see them",
+		Long: `Check reads, admits, understands and compiles files exactly as run does, and opens no socket. It prints one line a problem:
+
+  shop.yaml:19:7: HTTPRoute default/shop: spec.rules[0].backends: unknown field (did you mean "backendRefs"?)
+
+and exits with 1 if there is an error. Warnings and ignored kinds alone are no error.`,
+		Example: `  wicketgate check ./gateway
+  wicketgate check ./infra ./shop:shop -o json
+  wicketgate check ./gateway --print-routes`,
+		Args: cobra.MinimumNArgs(1),
+		RunE: func(c *cobra.Command, args []string) error { return check(c.Context(), p, o, args) },
+	}
+	c.Flags().StringVarP(&o.output, "output", "o", "text", "text or json")
+	c.Flags().BoolVar(&o.printRoutes, "print-routes", false, "print what would be served: sockets, listeners, and matches in the order of precedence")
+	o.register(c.Flags())
+	return c
+}
+
+func check(ctx context.Context, p Program, o *checkOptions, dirs []string) error {
+	if o.output != "text" && o.output != "json" {
+		return fmt.Errorf("--output %q is neither text nor json", o.output)
+	}
+	if o.output == "json" && o.printRoutes {
+		return errors.New("--print-routes prints text: leave out -o json")
+	}
+	opts, err := o.gatewayOptions()
+	if err != nil {
+		return err
+	}
+	var roots []config.Root
+	for _, d := range dirs {
+		roots = append(roots, config.ParseRoot(d))
+	}
+	result, err := config.New(config.Options{Roots: roots}).Load(ctx)
+	if err != nil {
+		return err
+	}
+	graph := gateway.Build(result.Objects, opts)
+	px := proxy.New(proxy.Options{Registry: backend.NewRegistry(backend.Options{Dial: noDial})})
+	defer px.Close()
+	snapshot := px.Compile(graph, px.Current())
+	defer snapshot.Discard()
+	problems := slices.Concat(result.Problems, graph.Problems, snapshot.Problems(), gateway.CertificateProblems(graph, time.Now()))
+	if o.output == "json" {
+		err = printFindings(p, problems)
+	} else {
+		err = printProblems(p, result, problems)
+	}
+	if err == nil && o.printRoutes {
+		err = snapshot.Print(p.Stdout)
+	}
+	if err == nil && count(problems, object.Error) > 0 {
+		err = exitError(1)
+	}
+	return err
+}
+
+// noDial is for parts that are compiled and never used.
+func noDial(context.Context, netip.AddrPort, bool) (net.Conn, error) {
+	return nil, errors.New("nothing is dialled while files are checked")
+}
+
+func count(list []object.Problem, s object.Severity) (n int) {
+	for _, p := range list {
+		if p.Severity == s {
+			n++
+		}
+	}
+	return n
+}
+
+// printProblems prints one line a problem, and a summary apart from them.
+func printProblems(p Program, r *config.Result, list []object.Problem) error {
+	for _, problem := range list {
+		if _, err := fmt.Fprintln(p.Stdout, problem); err != nil {
+			return err
+		}
+	}
+	_, err := fmt.Fprintf(p.Stderr, "%s, %s: %s, %s\n", plural(r.Files, "file"), plural(r.Objects.Len(), "object"),
+		plural(count(list, object.Error), "error"), plural(count(list, object.Warning), "warning"))
+	return err
+}
+
+func plural(n int, word string) string {
+	if n == 1 {
+		return "1 " + word
+	}
+	return fmt.Sprintf("%d %ss", n, word)
+}
+
+// finding is a problem in JSON output.
+type finding struct {
+	Severity  string `json:"severity"`
+	File      string `json:"file"`
+	Line      int    `json:"line,omitempty"`
+	Column    int    `json:"column,omitempty"`
+	Group     string `json:"group,omitempty"`
+	Kind      string `json:"kind,omitempty"`
+	Namespace string `json:"namespace,omitempty"`
+	Name      string `json:"name,omitempty"`
+	Field     string `json:"field,omitempty"`
+	Message   string `json:"message"`
+}
+
+func printFindings(p Program, list []object.Problem) error {
+	findings := make([]finding, 0, len(list))
+	for _, f := range list {
+		findings = append(findings, finding{
+			Severity: f.Severity.String(), File: f.Position.File, Line: f.Position.Line, Column: f.Position.Column,
+			Group: f.Object.Group, Kind: f.Object.Kind, Namespace: f.Object.Namespace, Name: f.Object.Name,
+			Field: f.Field, Message: f.Message,
+		})
+	}
+	enc := json.NewEncoder(p.Stdout)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", "  ")
+	return enc.Encode(findings)
+}

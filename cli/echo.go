@@ -1,0 +1,169 @@
+// echo: a small HTTP backend that answers with what it received, for examples and tests.
+
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"time"
+	"unicode/utf8"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/net/websocket"
+)
+
+// echoBody bounds how much of a request's body is kept and sent back.
+const echoBody = 1 << 20
+
+type echoOptions struct {
+	listen []string
+	name   string
+}
+
+func newEcho(p Program) *cobra.Command {
+	o := &echoOptions{}
+	c := &cobra.Command{
+		Use:   "echo",
+		Short: "Serve a small backend that answers with what it received, as JSON",
+		Long: `Echo answers every HTTP request with 200 and a JSON object: the backend's name, and the method, path, query, host, header
+fields, trailers and body as it received them. A WebSocket gets each of its messages back.`,
+		Example: `  wicketgate echo --listen 127.0.0.1:3000
+  wicketgate echo --listen 127.0.0.1:3001 --listen 127.0.0.1:3002 --name cart`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error { return runEcho(c.Context(), p, o) },
+	}
+	c.Flags().StringArrayVar(&o.listen, "listen", []string{"127.0.0.1:3000"}, "address to listen on, may be given several times")
+	c.Flags().StringVar(&o.name, "name", "", "name to answer with (default the host's)")
+	return c
+}
+
+// runEcho serves until it is told to stop.
+func runEcho(ctx context.Context, p Program, o *echoOptions) error {
+	if o.name == "" {
+		o.name, _ = os.Hostname() // a backend without a name is one, too
+	}
+	var open []net.Listener
+	defer func() {
+		for _, l := range open {
+			_ = l.Close() // also closed by the servers
+		}
+	}()
+	for _, address := range o.listen {
+		l, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
+		if err != nil {
+			return fmt.Errorf("cannot listen (choose another address with --listen): %w", err)
+		}
+		open = append(open, l)
+		fmt.Fprintf(p.Stderr, "echo %q listening on %s\n", o.name, l.Addr())
+	}
+	_, stop := p.signals()
+	server := &http.Server{Handler: echoHandler(o.name), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 75 * time.Second}
+	ended := make(chan error, len(open))
+	for _, l := range open {
+		go func() { ended <- server.Serve(l) }()
+	}
+	select {
+	case err := <-ended:
+		return errors.Join(err, server.Close())
+	case <-stop:
+	case <-ctx.Done():
+	}
+	until, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	if err := server.Shutdown(until); err != nil {
+		return server.Close()
+	}
+	return nil
+}
+
+// Echo is what the backend answers.
+type Echo struct {
+	Name    string `json:"name"`
+	Address string `json:"address"` // where the request arrived
+	Client  string `json:"client"`
+	Method  string `json:"method"`
+	Path    string `json:"path"` // as it was sent
+	Query   string `json:"query,omitempty"`
+	Host    string `json:"host"`
+	Proto   string `json:"proto"`
+	// Headers are the fields but Host, under their canonical names.
+	Headers  http.Header `json:"headers"`
+	Trailers http.Header `json:"trailers,omitempty"`
+	// Body is the content where it is text, Bytes (in base64) where it is not. Both end after 1 MiB; Length counts all of it.
+	Body   string `json:"body,omitempty"`
+	Bytes  []byte `json:"bytes,omitempty"`
+	Length int64  `json:"length"`
+}
+
+// echoHandler answers for a backend of that name.
+func echoHandler(name string) http.Handler {
+	socket := websocket.Server{Handler: echoMessages} // no handshake function: any Origin is welcome
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Sec-Websocket-Key") != "" {
+			socket.ServeHTTP(w, r)
+			return
+		}
+		e := Echo{
+			Name: name, Client: r.RemoteAddr, Method: r.Method, Path: r.URL.EscapedPath(), Query: r.URL.RawQuery,
+			Host: r.Host, Proto: r.Proto, Headers: r.Header,
+		}
+		if local, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr); ok {
+			e.Address = local.String()
+		}
+		body, err := io.ReadAll(io.LimitReader(r.Body, echoBody))
+		if err == nil {
+			e.Length, err = io.Copy(io.Discard, r.Body)
+		}
+		if err != nil {
+			http.Error(w, "the request's body broke off: "+err.Error(), http.StatusBadRequest)
+			return
+		}
+		e.Length += int64(len(body))
+		e.Trailers = r.Trailer
+		if utf8.Valid(body) {
+			e.Body = string(body)
+		} else {
+			e.Bytes = body
+		}
+		w.Header().Set("Content-Type", "application/json")
+		w.Header().Set("X-Echo-Name", name)
+		enc := json.NewEncoder(w)
+		enc.SetEscapeHTML(false)
+		enc.SetIndent("", "  ")
+		_ = enc.Encode(e) // a client that has left is its own problem
+	})
+}
+
+// frame is one WebSocket message with its type, so that text stays text and bytes stay bytes.
+type frame struct {
+	data []byte
+	kind byte
+}
+
+// echoMessages sends every message back until the client ends.
+func echoMessages(ws *websocket.Conn) {
+	whole := websocket.Codec{
+		Marshal: func(v any) ([]byte, byte, error) {
+			f, _ := v.(*frame) // nothing else is sent below
+			return f.data, f.kind, nil
+		},
+		Unmarshal: func(data []byte, kind byte, v any) error {
+			f, _ := v.(*frame) // nothing else is received below
+			f.data, f.kind = data, kind
+			return nil
+		},
+	}
+	ws.MaxPayloadBytes = echoBody
+	for {
+		var f frame
+		if whole.Receive(ws, &f) != nil || whole.Send(ws, &f) != nil {
+			return
+		}
+	}
+}

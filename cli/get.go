@@ -1,0 +1,187 @@
+// get: objects and their statuses as the running gateway sees them, asked and printed the way kubectl does.
+
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/wicketgate/wicketgate/admin"
+	"github.com/wicketgate/wicketgate/config"
+)
+
+type getOptions struct {
+	admin, tokenFile string
+	namespace        string
+	all              bool
+	output           string
+	selector         string
+	noHeaders        bool
+}
+
+func newGet(p Program) *cobra.Command {
+	o := &getOptions{}
+	c := &cobra.Command{
+		Use:   "get KIND[,KIND...] [NAME...] | KIND/NAME...",
+		Short: "Show objects and their statuses as the running gateway sees them",
+		Long: `Get asks the administrative interface of a running gateway and prints what kubectl would. Kinds have kubectl's names: plural,
+singular and short ones, such as gateways, gateway and gtw. Secrets are shown without what they hold.`,
+		Example: `  wicketgate get gateways
+  wicketgate get gateways,httproutes -A
+  wicketgate get httproute shop -n shop -o yaml
+  wicketgate get gateway/public -o jsonpath='{.status.addresses[0].value}'`,
+		Args:              cobra.MinimumNArgs(1),
+		RunE:              func(c *cobra.Command, args []string) error { return get(c.Context(), p, o, args) },
+		ValidArgsFunction: completeKinds,
+	}
+	f := c.Flags()
+	f.StringVar(&o.admin, "admin", admin.DefaultAddress, "address of the gateway's administrative interface")
+	f.StringVar(&o.tokenFile, "admin-token-file", "", "file with the interface's token, where it asks for one")
+	f.StringVarP(&o.namespace, "namespace", "n", "default", "namespace")
+	f.BoolVarP(&o.all, "all-namespaces", "A", false, "all namespaces")
+	f.StringVarP(&o.output, "output", "o", "", "wide, yaml, json, name or jsonpath=TEMPLATE (default a table)")
+	f.StringVarP(&o.selector, "selector", "l", "", "only objects with these labels, such as app=shop")
+	f.BoolVar(&o.noHeaders, "no-headers", false, "leave out the line of column names")
+	return c
+}
+
+// completeKinds offers the kinds' names to the shell.
+func completeKinds(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	var names []string
+	for _, k := range config.Kinds() {
+		names = append(names, k.Plural)
+	}
+	return names, cobra.ShellCompDirectiveNoFileComp
+}
+
+// wanted is what one request asks for: a kind, and a name or all of them.
+type wanted struct {
+	kind *config.Kind
+	name string
+}
+
+// parseWanted reads kubectl's ways of saying what to get.
+func parseWanted(args []string) (list []wanted, err error) {
+	if strings.Contains(args[0], "/") {
+		for _, arg := range args {
+			kind, name, ok := strings.Cut(arg, "/")
+			if !ok || name == "" || strings.Contains(name, "/") {
+				return nil, fmt.Errorf("%q is not of the form KIND/NAME, as the first argument is", arg)
+			}
+			k, err := kindNamed(kind)
+			if err != nil {
+				return nil, err
+			}
+			list = append(list, wanted{k, name})
+		}
+		return list, nil
+	}
+	for word := range strings.SplitSeq(args[0], ",") {
+		k, err := kindNamed(word)
+		if err != nil {
+			return nil, err
+		}
+		for _, name := range args[1:] {
+			list = append(list, wanted{k, name})
+		}
+		if len(args) == 1 {
+			list = append(list, wanted{k, ""})
+		}
+	}
+	return list, nil
+}
+
+func kindNamed(word string) (*config.Kind, error) {
+	if k := config.KindNamed(word); k != nil {
+		return k, nil
+	}
+	var known []string
+	for _, k := range config.Kinds() {
+		known = append(known, k.Plural)
+	}
+	return nil, fmt.Errorf("there is no kind %q; the kinds are %s", word, strings.Join(known, ", "))
+}
+
+// path is where the administrative interface has it.
+func (w wanted) path(o *getOptions) string {
+	prefix := "/apis/" + w.kind.Group + "/"
+	if w.kind.Group == "" {
+		prefix = "/api/"
+	}
+	p := prefix + w.kind.Versions[0].Name
+	if w.kind.Namespaced && !o.all {
+		p += "/namespaces/" + url.PathEscape(o.namespace)
+	}
+	p += "/" + w.kind.Plural
+	if w.name != "" {
+		p += "/" + url.PathEscape(w.name)
+	}
+	if o.selector != "" {
+		p += "?labelSelector=" + url.QueryEscape(o.selector)
+	}
+	return p
+}
+
+// get prints what args ask for.
+func get(ctx context.Context, p Program, o *getOptions, args []string) error {
+	list, err := parseWanted(args)
+	if err != nil {
+		return err
+	}
+	named := list[0].name != ""
+	switch {
+	case named && o.all:
+		return errors.New("a name can only be asked for in one namespace: leave out -A, or the name")
+	case named && o.selector != "":
+		return errors.New("names and --selector exclude each other")
+	}
+	client, err := newAdminClient(o.admin, o.tokenFile)
+	if err != nil {
+		return err
+	}
+	if o.output == "" || o.output == "wide" {
+		return getTables(ctx, p, o, client, list)
+	}
+	write, err := printerFor(o.output)
+	if err != nil {
+		return err
+	}
+	var items []map[string]any
+	for _, w := range list {
+		var tree map[string]any
+		if err := client.get(ctx, w.path(o), "application/json", &tree); err != nil {
+			return err
+		}
+		if w.name != "" {
+			items = append(items, tree)
+			continue
+		}
+		found, _ := tree["items"].([]any) // null is none
+		for _, item := range found {
+			if object, ok := item.(map[string]any); ok {
+				items = append(items, object)
+			}
+		}
+	}
+	if named && len(items) == 1 {
+		return write(p.Stdout, items[0])
+	}
+	return write(p.Stdout, listOf(items))
+}
+
+// listOf wraps objects as kubectl does, whatever their kinds.
+func listOf(items []map[string]any) map[string]any {
+	all := make([]any, 0, len(items))
+	for _, item := range items {
+		all = append(all, item)
+	}
+	return map[string]any{"apiVersion": "v1", "kind": "List", "metadata": map[string]any{"resourceVersion": ""}, "items": all}
+}

@@ -1,0 +1,36 @@
+// Where logs go: text for a person at a terminal, JSON for everything else.
+
+package cli
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+)
+
+// newLogger makes the process's logger. level is debug, info, warn or error; format is auto, text or json.
+func newLogger(w io.Writer, level, format string) (*slog.Logger, error) {
+	var l slog.Level
+	if err := l.UnmarshalText([]byte(level)); err != nil {
+		return nil, fmt.Errorf("--log-level %q is none of debug, info, warn, error", level)
+	}
+	opts := &slog.HandlerOptions{Level: l}
+	switch {
+	case format == "text", format == "auto" && isTerminal(w):
+		return slog.New(slog.NewTextHandler(w, opts)), nil
+	case format == "json", format == "auto":
+		return slog.New(slog.NewJSONHandler(w, opts)), nil
+	}
+	return nil, fmt.Errorf("--log-format %q is none of auto, text, json", format)
+}
+
+// isTerminal says whether a person is likely to read w.
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	if !ok {
+		return false
+	}
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}

@@ -1,0 +1,197 @@
+// The flags of run, and what they mean to the parts of the program.
+
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"net/netip"
+	"runtime"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"github.com/wicketgate/wicketgate/admin"
+	"github.com/wicketgate/wicketgate/config"
+	"github.com/wicketgate/wicketgate/gateway"
+	"github.com/wicketgate/wicketgate/proxy"
+	"github.com/wicketgate/wicketgate/wire"
+)
+
+// semantics are the flags that change what files mean: run and check have them both.
+type semantics struct {
+	controllerName string
+	strict         bool
+	portMap        map[string]string
+	backendDNS     bool
+	addressPool    string
+	mergeGateways  string
+}
+
+func (s *semantics) register(f *pflag.FlagSet) {
+	f.StringVar(&s.controllerName, "controller-name", "", "serve only GatewayClasses with this controllerName (default any)")
+	f.BoolVar(&s.strict, "strict", false, "refuse to start if anything in the files is refused, and find no backends by DNS")
+	f.StringToStringVar(&s.portMap, "port-map", nil, "bind other ports than the listeners say, such as 80=8080,443=8443")
+	f.BoolVar(&s.backendDNS, "backend-dns", true, "find Services that have no EndpointSlice by their DNS names")
+	f.StringVar(&s.addressPool, "address-pool", "", "give each Gateway without addresses one of this network, such as 127.0.10.0/24")
+	f.StringVar(&s.mergeGateways, "merge-gateways", "namespace", "whose Gateways may share one port with overlapping hostnames: namespace or all")
+}
+
+// gatewayOptions checks the flags and says what they mean to gateway.Build.
+func (s *semantics) gatewayOptions() (gateway.Options, error) {
+	o := gateway.Options{ControllerName: s.controllerName, Strict: s.strict, DNSBackends: s.backendDNS && !s.strict, PortMap: map[int32]uint16{}}
+	for from, to := range s.portMap {
+		listener, err := port(from)
+		if err != nil {
+			return o, fmt.Errorf("--port-map %s=%s: %w", from, to, err)
+		}
+		bind, err := port(to)
+		if err != nil {
+			return o, fmt.Errorf("--port-map %s=%s: %w", from, to, err)
+		}
+		o.PortMap[int32(listener)] = bind
+	}
+	if s.addressPool != "" {
+		pool, err := netip.ParsePrefix(s.addressPool)
+		if err != nil {
+			return o, fmt.Errorf("--address-pool %q is not a network such as 127.0.10.0/24: %w", s.addressPool, err)
+		}
+		o.AddressPool = pool
+	}
+	switch s.mergeGateways {
+	case "namespace":
+	case "all":
+		o.MergeAcrossNamespaces = true
+	default:
+		return o, fmt.Errorf("--merge-gateways %q is neither namespace nor all", s.mergeGateways)
+	}
+	return o, nil
+}
+
+func port(text string) (uint16, error) {
+	n, err := strconv.ParseUint(strings.TrimSpace(text), 10, 16)
+	if err != nil || n == 0 {
+		return 0, fmt.Errorf("%q is not a port from 1 to %d", text, math.MaxUint16)
+	}
+	return uint16(n), nil
+}
+
+// runOptions are all flags of run, as typed.
+type runOptions struct {
+	semantics
+	roots                                             []string
+	admin, adminTokenFile                             string
+	adminHosts                                        []string
+	drainTimeout                                      time.Duration
+	backendDNSCIDRs, dnsServers, trustedProxies       []string
+	mergeSlashes                                      bool
+	underscoreHeaders, logLevel, logFormat, transport string
+}
+
+func (o *runOptions) register(f *pflag.FlagSet) {
+	f.StringArrayVar(&o.roots, "config", nil, "directory or file to serve, may be given several times; DIR:ns1,ns2 confines it to namespaces")
+	f.StringVar(&o.admin, "admin", admin.DefaultAddress, "address of the administrative interface")
+	f.StringVar(&o.adminTokenFile, "admin-token-file", "", "file with the token to ask for on the administrative interface")
+	f.StringSliceVar(&o.adminHosts, "admin-host", nil, "host names, beside localhost, under which the administrative interface may be asked")
+	f.DurationVar(&o.drainTimeout, "drain-timeout", 30*time.Second, "how long requests may take to finish at the end, or on a listener that is removed")
+	f.StringSliceVar(&o.backendDNSCIDRs, "backend-dns-cidr", nil, "networks, beside the private ones, where DNS may find backends")
+	f.StringSliceVar(&o.dnsServers, "dns-server", nil, "DNS servers to ask (default those of /etc/resolv.conf)")
+	f.StringSliceVar(&o.trustedProxies, "trusted-proxies", nil, "networks of the proxies whose X-Forwarded-* fields are believed")
+	f.BoolVar(&o.mergeSlashes, "merge-slashes", true, "treat several slashes in a row in a path as one")
+	f.StringVar(&o.underscoreHeaders, "underscore-headers", "drop", "header fields with _ in their name: drop, allow or reject")
+	f.StringVar(&o.logLevel, "log-level", "info", "debug, info, warn or error")
+	f.StringVar(&o.logFormat, "log-format", "auto", "text, json, or auto: text on a terminal and JSON elsewhere")
+	f.StringVar(&o.transport, "transport", "auto", "how connections are read: raw (Linux), portable, or auto")
+	o.semantics.register(f)
+}
+
+// settings are the flags, understood.
+type settings struct {
+	roots          []config.Root
+	gateway        gateway.Options
+	dnsServers     []netip.AddrPort
+	dnsNetworks    []netip.Prefix
+	trustedProxies []netip.Prefix
+	underscore     proxy.Underscore
+	transport      wire.Transport
+}
+
+// understand checks the flags and says what they mean, or what is wrong with the first wrong one.
+func (o *runOptions) understand() (s settings, err error) {
+	if len(o.roots) == 0 {
+		return s, errors.New("nothing to serve: name a directory of Gateway API YAML with --config DIR")
+	}
+	for _, r := range o.roots {
+		s.roots = append(s.roots, config.ParseRoot(r))
+	}
+	if s.gateway, err = o.gatewayOptions(); err != nil {
+		return s, err
+	}
+	if s.dnsServers, err = each("--dns-server", o.dnsServers, dnsServer); err != nil {
+		return s, err
+	}
+	if s.dnsNetworks, err = each("--backend-dns-cidr", o.backendDNSCIDRs, network); err != nil {
+		return s, err
+	}
+	if s.trustedProxies, err = each("--trusted-proxies", o.trustedProxies, network); err != nil {
+		return s, err
+	}
+	switch o.underscoreHeaders {
+	case "drop":
+		s.underscore = proxy.DropUnderscore
+	case "allow":
+		s.underscore = proxy.AllowUnderscore
+	case "reject":
+		s.underscore = proxy.RejectUnderscore
+	default:
+		return s, fmt.Errorf("--underscore-headers %q is none of drop, allow, reject", o.underscoreHeaders)
+	}
+	s.transport, err = transport(o.transport)
+	return s, err
+}
+
+// transport reads --transport. Raw is the default where there is one.
+func transport(text string) (wire.Transport, error) {
+	switch {
+	case text == "portable", text == "auto" && runtime.GOOS != "linux":
+		return wire.Portable, nil
+	case text == "auto", text == "raw" && runtime.GOOS == "linux":
+		return wire.Raw, nil
+	case text == "raw":
+		return 0, fmt.Errorf("--transport raw needs Linux, and this is %s: use portable", runtime.GOOS)
+	}
+	return 0, fmt.Errorf("--transport %q is none of auto, raw, portable", text)
+}
+
+// each parses every value of a flag.
+func each[T any](flag string, values []string, parse func(string) (T, error)) ([]T, error) {
+	var list []T
+	for _, v := range values {
+		t, err := parse(strings.TrimSpace(v))
+		if err != nil {
+			return nil, fmt.Errorf("%s %q: %w", flag, v, err)
+		}
+		list = append(list, t)
+	}
+	return list, nil
+}
+
+// network reads a network, or an address as the network of it alone.
+func network(text string) (netip.Prefix, error) {
+	if addr, err := netip.ParseAddr(text); err == nil {
+		return netip.PrefixFrom(addr, addr.BitLen()), nil
+	}
+	p, err := netip.ParsePrefix(text)
+	return p.Masked(), err
+}
+
+// dnsServer reads an address with or without a port.
+func dnsServer(text string) (netip.AddrPort, error) {
+	if addr, err := netip.ParseAddr(text); err == nil {
+		return netip.AddrPortFrom(addr, 53), nil
+	}
+	return netip.ParseAddrPort(text)
+}

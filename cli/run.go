@@ -1,0 +1,137 @@
+// run: the gateway from its first file to its last request.
+
+package cli
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/wicketgate/wicketgate/admin"
+	"github.com/wicketgate/wicketgate/config"
+)
+
+func newRun(p Program) *cobra.Command {
+	o := &runOptions{}
+	c := &cobra.Command{
+		Use:   "run --config DIR",
+		Short: "Serve a directory of Gateway API YAML and follow its changes",
+		Long: `Run serves what the files say and keeps itself equal to them: an edit is served a moment after it is saved.
+A file that cannot be used keeps its last usable version in force, and everything else is served.
+
+SIGHUP reads the files again. SIGTERM and SIGINT stop accepting and let requests finish within --drain-timeout; a second one
+ends at once.`,
+		Example: `  wicketgate run --config ./gateway
+  wicketgate run --config ./gateway --port-map 80=8080,443=8443      # without root
+  wicketgate run --config ./infra --config ./shop:shop --strict`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error { return runGateway(c.Context(), p, o) },
+	}
+	o.register(c.Flags())
+	return c
+}
+
+// runGateway runs until it is told to stop, and returns an error if it could not start or broke.
+func runGateway(ctx context.Context, p Program, o *runOptions) error {
+	s, err := o.understand()
+	if err != nil {
+		return err
+	}
+	log, err := newLogger(p.Stderr, o.logLevel, o.logFormat)
+	if err != nil {
+		return err
+	}
+	g := assemble(o, s, log, p.Version)
+	defer g.proxy.Close()
+	g.admin, err = admin.Listen(ctx, o.admin, admin.Options{
+		Source: g.loop, Metrics: g.metrics, Version: p.Version, Hosts: o.adminHosts, TokenFile: o.adminTokenFile,
+		Stopping: g.stopping.Load, Log: log,
+	})
+	if err != nil {
+		return err
+	}
+	defer g.admin.Close()
+	g.own(nil)
+	log.Info("starting", "version", p.Version.GitVersion, "config", o.roots, "admin", g.admin.Address())
+	g.reload, g.stop = p.signals()
+	return g.run(ctx, s.roots)
+}
+
+// run drives the parts until the first of them breaks or a stop is asked for, and then drains.
+func (g *running) run(ctx context.Context, roots []config.Root) error {
+	loopCtx, endLoop := context.WithCancel(ctx)
+	defer endLoop()
+	// The watch begins before the first load, so that no change falls between the two.
+	changes, err := config.Watch(loopCtx, roots, g.log)
+	if err != nil {
+		return err
+	}
+	looped, served := make(chan error, 1), make(chan error, 1)
+	go func() { looped <- g.loop.Run(loopCtx) }()
+	go func() { served <- g.admin.Serve() }()
+	for {
+		select {
+		case <-changes:
+			g.loop.Trigger()
+		case <-g.reload:
+			g.log.Info("reload asked for by signal")
+			g.loop.Trigger()
+		case err := <-served:
+			return errors.Join(err, g.end(ctx, endLoop, looped))
+		case err := <-looped:
+			if err != nil {
+				return err
+			}
+			return g.end(ctx, endLoop, looped)
+		case <-ctx.Done():
+			return g.end(ctx, endLoop, looped)
+		case <-g.stop:
+			return g.end(ctx, endLoop, looped)
+		}
+	}
+}
+
+// end stops accepting, lets what is in flight finish, and returns when all is over.
+func (g *running) end(ctx context.Context, endLoop func(), looped chan error) error {
+	g.stopping.Store(true)
+	g.log.Info("stopping: requests in flight may finish", "timeout", g.drainTimeout)
+	begun := time.Now()
+	endLoop()
+	g.sockets.Close()
+	until, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), g.drainTimeout, errDrainTimeout)
+	defer cancel()
+	hurried := false
+	drained := make(chan struct{})
+	go func() {
+		defer close(drained)
+		g.wire.Drain(until, netip.AddrPort{})
+	}()
+	select {
+	case <-drained:
+	case <-g.stop:
+		hurried = true
+		cancel()
+	}
+	g.wire.Close()
+	<-drained
+	select { // the loop has one value to give, unless its end was the reason for this one
+	case <-looped:
+	case <-time.After(time.Second):
+	}
+	g.loop.Drained()
+	switch {
+	case hurried:
+		g.log.Warn("stopped at once on a second signal; requests in flight were broken off")
+		return exitError(1)
+	case errors.Is(context.Cause(until), errDrainTimeout):
+		g.log.Warn("stopped; requests that had not finished in time were broken off", "after", time.Since(begun).Round(time.Millisecond))
+	default:
+		g.log.Info("stopped", "after", time.Since(begun).Round(time.Millisecond))
+	}
+	return nil
+}
+
+var errDrainTimeout = errors.New("the drain timeout has passed")

@@ -1,0 +1,70 @@
+// Command wicketgate is a Gateway API gateway without Kubernetes.
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"runtime"
+	"runtime/debug"
+	"syscall"
+
+	_ "golang.org/x/crypto/x509roots/fallback" // roots for images that have none
+
+	"github.com/wicketgate/wicketgate/admin"
+	"github.com/wicketgate/wicketgate/cli"
+)
+
+// version is set by the linker: -X main.version=v1.2.3.
+var version string
+
+func main() {
+	os.Exit(cli.Execute(context.Background(), cli.Program{
+		Version: buildVersion(),
+		Stdout:  os.Stdout,
+		Stderr:  os.Stderr,
+		Signals: func() (reload, stop <-chan struct{}) {
+			return signals(syscall.SIGHUP), signals(syscall.SIGTERM, os.Interrupt)
+		},
+	}, os.Args[1:]))
+}
+
+// signals turns signals into values of a channel. Two are kept: the first asks for something, the second insists.
+func signals(list ...os.Signal) <-chan struct{} {
+	in, out := make(chan os.Signal, 2), make(chan struct{}, 2)
+	signal.Notify(in, list...)
+	go func() {
+		for range in {
+			out <- struct{}{}
+		}
+	}()
+	return out
+}
+
+// buildVersion says what is running, by the linker's word or else by what the go command has noted down.
+func buildVersion() admin.Version {
+	v := admin.Version{
+		GitVersion: version, GoVersion: runtime.Version(), Compiler: runtime.Compiler, Platform: runtime.GOOS + "/" + runtime.GOARCH,
+	}
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return v
+	}
+	if v.GitVersion == "" {
+		v.GitVersion = info.Main.Version
+	}
+	for _, s := range info.Settings {
+		switch s.Key {
+		case "vcs.revision":
+			v.GitCommit = s.Value
+		case "vcs.time":
+			v.BuildDate = s.Value
+		case "vcs.modified":
+			v.GitTreeState = "clean"
+			if s.Value == "true" {
+				v.GitTreeState = "dirty"
+			}
+		}
+	}
+	return v
+}
