@@ -187,7 +187,6 @@ func (c *BackendConn) cancel(state uint32) {
 	}
 }
 
-
 // Excess reports whether the connection was closed because bytes followed the end of the response.
 func (c *BackendConn) Excess() bool { return c.excess }
 
@@ -198,7 +197,7 @@ func (c *BackendConn) Finish() bool {
 		c.x = nil
 	}
 	c.excess = c.in.len() > 0 && c.body.done && c.duplex == nil
-	ok := c.upload.complete() && c.body.done && !c.excess && !c.broken && c.framing.KeepAlive
+	ok := c.upload.settled() && c.body.done && !c.excess && !c.broken && c.framing.KeepAlive
 	if !c.state.CompareAndSwap(backendBusy, backendIdle) || !ok {
 		c.Close()
 		return false

@@ -5,10 +5,7 @@ package wire
 import "sync"
 
 // A slab holds more than the usual body, so that head and body of a response are read, and leave, in one piece.
-const (
-	slabSize = 96 << 10
-	slabRoom = 1 << 10 // in front of what is read: see backendBody.Room
-)
+const slabSize = 96 << 10
 
 type slab [slabSize]byte
 
@@ -22,13 +19,12 @@ type inbox struct {
 }
 
 func (b *inbox) len() int      { return b.w - b.r }
-func (b *inbox) bytes() []byte { return b.mem[b.r:b.w:b.w] }
+func (b *inbox) bytes() []byte { return b.mem[b.r:b.w] }
 
-// space returns where to read to. It takes memory if there is none, and starts over when the box is empty and no longer lent.
+// space returns where to read to. It takes memory if there is none.
 func (b *inbox) space() []byte {
 	if b.mem == nil {
 		b.mem = slabs.Get().(*slab)
-		b.r, b.w = slabRoom, slabRoom
 	}
 	return b.mem[b.w:]
 }
@@ -38,20 +34,15 @@ func (b *inbox) got(n int) { b.w += n; b.total += n }
 
 // shift moves what is in the box to its beginning, to make room.
 func (b *inbox) shift() {
-	n := copy(b.mem[slabRoom:], b.mem[b.r:b.w])
-	b.r, b.w = slabRoom, slabRoom+n
+	b.r, b.w = 0, copy(b.mem[:], b.mem[b.r:b.w])
 }
 
 // empty forgets what is in the box, and what was lent of it.
-func (b *inbox) empty() {
-	if b.mem != nil {
-		b.r, b.w = slabRoom, slabRoom
-	}
-}
+func (b *inbox) empty() { b.r, b.w = 0, 0 }
 
 // idle gives the memory back if nothing is in it: nothing is held while waiting.
 func (b *inbox) idle() {
-	if b.w == slabRoom {
+	if b.w == 0 {
 		b.release()
 	}
 }

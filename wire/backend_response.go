@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/wicketgate/wicketgate/message"
 )
@@ -92,6 +93,20 @@ func (c *BackendConn) final(n int, req, res *message.Head, toHEAD bool) error {
 	return err
 }
 
+// unbound lifts the exchange's time limit and the watch over its client: a tunnel may be idle, and its halves end one by one.
+func (c *BackendConn) unbound() {
+	if c.x != nil {
+		c.x.Watch(nil)
+		c.x = nil
+	}
+	if c.timed {
+		_ = c.conn.SetDeadline(time.Time{})
+	}
+	if c.state.Load() != backendBusy { // cancelled meanwhile: that stays
+		_ = c.conn.SetDeadline(past)
+	}
+}
+
 // switched takes a 101 response, if the request asked for it.
 func (c *BackendConn) switched(n int, req, res *message.Head) error {
 	if len(req.Upgrade) == 0 || !bytes.EqualFold(req.Upgrade, res.Upgrade) {
@@ -104,8 +119,9 @@ func (c *BackendConn) switched(n int, req, res *message.Head) error {
 	if _, _, err := ParseResponseHead(c.head, res, false, &c.limits); err != nil {
 		return err
 	}
-	c.in.r += n
-	c.duplex = &backendDuplex{c: c}
+	c.duplex = &backendDuplex{conn: c.conn, buffered: append([]byte(nil), c.in.bytes()[n:]...)}
+	c.in.release()
+	c.unbound()
 	return nil
 }
 
@@ -220,14 +236,3 @@ func (b *backendBody) Trailers() *message.Fields {
 
 // Stop implements message.Body. What is left unread closes the connection at Finish.
 func (b *backendBody) Stop(message.Reason) { b.stopped, b.content = true, nil }
-
-// Room returns the memory in front of what InHand returned, which may be overwritten once the response's head is not needed any more: a
-// head that is put there leaves in one write with the content. Only a body that is all in hand has any.
-func (b *backendBody) Room() []byte {
-	in := &b.c.in
-	if !b.done || len(b.content) == 0 || in.mem == nil {
-		return nil
-	}
-	end := in.w - cap(b.content) // what bytes returned is capped at w
-	return in.mem[:end:end]
-}

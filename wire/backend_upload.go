@@ -53,16 +53,14 @@ func compose(out *outbox, req *message.Head, body message.Body) (*upload, error)
 	if cap(dst)-len(dst) < len(p)+chunkRoom {
 		p, all = nil, false
 	}
-	trailers := all && chunked && body.Trailers() != nil
 	dst = appendPiece(dst, p, chunked)
-	if all && !trailers {
-		if chunked {
-			dst = AppendLastChunk(dst, nil)
-		}
-		up = nil
-	}
-	if up != nil {
+	switch {
+	case !all:
 		up.skip = len(p)
+	case chunked:
+		dst, up = AppendLastChunk(dst, body.Trailers()), nil
+	default:
+		up = nil
 	}
 	out.bytes = dst
 	return up, nil
@@ -110,6 +108,7 @@ type upload struct {
 	stopped chan struct{}
 	stop    sync.Once
 	ended   chan struct{} // closed when the goroutine has ended
+	last    atomic.Bool   // what is being written is the last of it
 	all     bool          // everything was sent; valid after ended
 	failure atomic.Pointer[error]
 }
@@ -123,6 +122,8 @@ func (u *upload) begin(c *BackendConn, sent int) {
 
 func (u *upload) run(sent int) {
 	defer close(u.ended)
+	defer u.giveUp()
+	u.last.Store(u.body == nil)
 	if rest := u.c.out.bytes; sent < len(rest) {
 		if _, err := u.c.conn.Write(rest[sent:]); err != nil {
 			return
@@ -140,6 +141,13 @@ func (u *upload) run(sent int) {
 	if err := u.pump(); err != nil {
 		u.failure.Store(&err)
 		u.c.cancel(backendRequest)
+	}
+}
+
+// giveUp tells whoever provides the body that the rest is not wanted, if there is one.
+func (u *upload) giveUp() {
+	if !u.all && u.body != nil {
+		u.body.Stop(message.Drain)
 	}
 }
 
@@ -176,6 +184,7 @@ func (u *upload) pump() error {
 			if u.left -= int64(len(p)); u.left < 0 {
 				return errors.New("the request's body is longer than its head says")
 			}
+			u.last.Store(u.left == 0)
 		}
 		skip := min(u.skip, len(p))
 		u.skip -= skip
@@ -191,6 +200,7 @@ func (u *upload) finish() error {
 		return errors.New("the request's body is shorter than its head says")
 	}
 	if u.chunked {
+		u.last.Store(true)
 		if _, err := u.c.conn.Write(AppendLastChunk(nil, u.body.Trailers())); err != nil {
 			return nil //nolint:nilerr // see pump
 		}
@@ -269,6 +279,28 @@ func (u *upload) complete() bool {
 	case <-u.ended:
 		return u.all
 	default:
+		return false
+	}
+}
+
+// settleTime is how long a write that was the last one may take to return after the response has come.
+const settleTime = 50 * time.Millisecond
+
+// settled is complete, but waits a moment for an upload that is all but complete: a backend may have answered before its goroutine
+// has seen its last write return.
+func (u *upload) settled() bool {
+	if u == nil || u.complete() {
+		return true
+	}
+	if !u.last.Load() {
+		return false
+	}
+	timer := time.NewTimer(settleTime)
+	defer timer.Stop()
+	select {
+	case <-u.ended:
+		return u.all
+	case <-timer.C:
 		return false
 	}
 }

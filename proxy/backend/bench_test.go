@@ -3,7 +3,6 @@ package backend
 import (
 	"bytes"
 	"context"
-	"io"
 	"net"
 	"net/netip"
 	"testing"
@@ -19,6 +18,7 @@ func answerer(tb testing.TB, response string) netip.AddrPort {
 		tb.Fatal(err)
 	}
 	tb.Cleanup(func() { l.Close() })
+	answer := []byte(response)
 	go func() {
 		for {
 			c, err := l.Accept()
@@ -34,7 +34,7 @@ func answerer(tb testing.TB, response string) netip.AddrPort {
 						return
 					}
 					for range bytes.Count(buf[:n], []byte("\r\n\r\n")) {
-						if _, err := io.WriteString(c, response); err != nil {
+						if _, err := c.Write(answer); err != nil {
 							return
 						}
 					}
