@@ -9,6 +9,7 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -116,25 +117,25 @@ func request(method string, length int64) *message.Head {
 type inHand struct {
 	p        string
 	trailers *message.Fields
-	given    bool
+	given    atomic.Bool
 }
 
 func (b *inHand) InHand() ([]byte, bool) {
-	if b.given {
+	if b.given.Load() {
 		return nil, true
 	}
 	return []byte(b.p), true
 }
 
 func (b *inHand) Next() ([]byte, error) {
-	if b.given {
+	if b.given.Load() {
 		return nil, io.EOF
 	}
-	b.given = true
+	b.given.Store(true)
 	return []byte(b.p), nil
 }
 func (b *inHand) Trailers() *message.Fields { return b.trailers }
-func (b *inHand) Stop(message.Reason)       { b.given = true }
+func (b *inHand) Stop(message.Reason)       { b.given.Store(true) }
 
 var errStopped = errors.New("stopped")
 

@@ -53,8 +53,7 @@ func TestBackendRequests(t *testing.T) {
 				var res message.Head
 				var body message.Body
 				if tc.body != nil {
-					again := *tc.body
-					body = &again
+					body = &inHand{p: tc.body.p, trailers: tc.body.trailers}
 				}
 				if err := c.Do(nil, req, body, never(), &res); err != nil {
 					t.Fatal(err)
