@@ -40,23 +40,9 @@ type records struct {
 // that, errTruncated if it must be asked for over TCP, and a codeError if the server would not answer.
 func parseAnswer(msg []byte, id uint16, q dnsmessage.Question) (answer, error) {
 	var p dnsmessage.Parser
-	h, err := p.Start(msg)
-	if err != nil || h.ID != id || !h.Response || h.OpCode != 0 {
-		return answer{}, errOtherAnswer
-	}
-	questions, err := p.AllQuestions()
-	if err != nil || !asked(questions, q) {
-		// Some servers leave the question out when they cannot read the query.
-		if err == nil && len(questions) == 0 && h.RCode != dnsmessage.RCodeSuccess && h.RCode != dnsmessage.RCodeNameError {
-			return answer{}, codeError(h.RCode)
-		}
-		return answer{}, errOtherAnswer
-	}
-	switch {
-	case h.RCode != dnsmessage.RCodeSuccess && h.RCode != dnsmessage.RCodeNameError:
-		return answer{}, codeError(h.RCode)
-	case h.Truncated:
-		return answer{}, errTruncated
+	code, err := parseHead(&p, msg, id, q)
+	if err != nil {
+		return answer{}, err
 	}
 	rs, err := readRecords(&p)
 	if err != nil {
@@ -66,12 +52,36 @@ func parseAnswer(msg []byte, id uint16, q dnsmessage.Question) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	a.noSuchName = h.RCode == dnsmessage.RCodeNameError && len(a.addrs) == 0
+	a.noSuchName = code == dnsmessage.RCodeNameError && len(a.addrs) == 0
 	if len(a.addrs) == 0 && (a.alias == "" || a.noSuchName) {
 		a.alias = ""
 		a.ttl = min(a.ttl, negativeTTL(&p))
 	}
 	return a, nil
+}
+
+// parseHead reads header and question, and judges them. The code it returns without an error is that there is an answer or that the name does
+// not exist.
+func parseHead(p *dnsmessage.Parser, msg []byte, id uint16, q dnsmessage.Question) (dnsmessage.RCode, error) {
+	h, err := p.Start(msg)
+	if err != nil || h.ID != id || !h.Response || h.OpCode != 0 {
+		return 0, errOtherAnswer
+	}
+	answers := h.RCode == dnsmessage.RCodeSuccess || h.RCode == dnsmessage.RCodeNameError
+	questions, err := p.AllQuestions()
+	switch {
+	case err != nil:
+		return 0, errOtherAnswer
+	case !answers && len(questions) == 0: // some servers leave the question out when they cannot read the query
+		return 0, codeError(h.RCode)
+	case !asked(questions, q):
+		return 0, errOtherAnswer
+	case !answers:
+		return 0, codeError(h.RCode)
+	case h.Truncated:
+		return 0, errTruncated
+	}
+	return h.RCode, nil
 }
 
 func asked(questions []dnsmessage.Question, q dnsmessage.Question) bool {

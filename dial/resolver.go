@@ -175,7 +175,7 @@ func (r *Resolver) lookupName(ctx context.Context, name string) ([]netip.Addr, t
 	v4, err4 := r.resolve(ctx, name, dnsmessage.TypeA)
 	v6 := <-six
 
-	addrs := append(v4.addrs, v6.addrs...)
+	addrs := slices.Concat(v4.addrs, v6.addrs)
 	switch {
 	case len(v4.addrs) > 0 && len(v6.addrs) > 0:
 		return addrs, min(v4.ttl, v6.ttl), nil

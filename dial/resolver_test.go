@@ -133,12 +133,12 @@ func TestLookupMistrustsAnswers(t *testing.T) {
 		"nothing":  func(dnsmessage.Message) []byte { return nil },
 		"wrong id": func(q dnsmessage.Message) []byte { q.ID++; return forged.message(q) },
 		"wrong question": func(q dnsmessage.Message) []byte {
-			m := dnsmessage.Message{Header: dnsmessage.Header{ID: q.ID, Response: true}, Questions: []dnsmessage.Question{otherName}, Answers: forged["cart."]}
+			m := dnsmessage.Message{ID: q.ID, Response: true, Questions: []dnsmessage.Question{otherName}, Answers: forged["cart."]}
 			b, _ := m.Pack()
 			return b
 		},
 		"no question": func(q dnsmessage.Message) []byte {
-			m := dnsmessage.Message{Header: dnsmessage.Header{ID: q.ID, Response: true}, Answers: forged["cart."]}
+			m := dnsmessage.Message{ID: q.ID, Response: true, Answers: forged["cart."]}
 			b, _ := m.Pack()
 			return b
 		},
@@ -164,7 +164,7 @@ func TestLookupAsksOverTCPWhatDoesNotFitADatagram(t *testing.T) {
 		if network == "tcp" {
 			return [][]byte{z.message(q)}
 		}
-		m := dnsmessage.Message{Header: dnsmessage.Header{ID: q.ID, Response: true, Truncated: true}, Questions: q.Questions}
+		m := dnsmessage.Message{ID: q.ID, Response: true, Truncated: true, Questions: q.Questions}
 		b, _ := m.Pack()
 		return [][]byte{b}
 	})
@@ -180,7 +180,7 @@ func TestLookupFollowsAnAliasThatTheServerDoesNot(t *testing.T) {
 		if q.Questions[0].Name.String() == "end." {
 			return [][]byte{z.message(q)}
 		}
-		m := dnsmessage.Message{Header: dnsmessage.Header{ID: q.ID, Response: true}, Questions: q.Questions, Answers: []dnsmessage.Resource{cname("start.", "end.", 6)}}
+		m := dnsmessage.Message{ID: q.ID, Response: true, Questions: q.Questions, Answers: []dnsmessage.Resource{cname("start.", "end.", 6)}}
 		b, _ := m.Pack()
 		return [][]byte{b}
 	})
@@ -195,7 +195,7 @@ func TestLookupAsksTheNextServer(t *testing.T) {
 	good := serveNames(t, "127.0.0.1", z.reply)
 	failing := func(code dnsmessage.RCode, question bool) reply {
 		return func(_ string, q dnsmessage.Message) [][]byte {
-			m := dnsmessage.Message{Header: dnsmessage.Header{ID: q.ID, Response: true, RCode: code}}
+			m := dnsmessage.Message{ID: q.ID, Response: true, RCode: code}
 			if question {
 				m.Questions = q.Questions
 			}
@@ -259,7 +259,7 @@ func TestLookupDoesWithoutEDNSWhereAServerIsOld(t *testing.T) {
 		if q.Additionals[0].Header.Class != datagram {
 			t.Errorf("the query allows %d bytes", q.Additionals[0].Header.Class)
 		}
-		m := dnsmessage.Message{Header: dnsmessage.Header{ID: q.ID, Response: true, RCode: dnsmessage.RCodeFormatError}}
+		m := dnsmessage.Message{ID: q.ID, Response: true, RCode: dnsmessage.RCodeFormatError}
 		b, _ := m.Pack()
 		return [][]byte{b}
 	})
@@ -274,7 +274,7 @@ func TestLookupUsesOneFamilyWhereTheOtherFails(t *testing.T) {
 		if q.Questions[0].Type == dnsmessage.TypeA {
 			return [][]byte{z.message(q)}
 		}
-		m := dnsmessage.Message{Header: dnsmessage.Header{ID: q.ID, Response: true, RCode: dnsmessage.RCodeServerFailure}, Questions: q.Questions}
+		m := dnsmessage.Message{ID: q.ID, Response: true, RCode: dnsmessage.RCodeServerFailure, Questions: q.Questions}
 		b, _ := m.Pack()
 		return [][]byte{b}
 	})
@@ -387,7 +387,7 @@ func FuzzParseAnswer(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	query := dnsmessage.Message{Header: dnsmessage.Header{ID: 7}, Questions: []dnsmessage.Question{q}}
+	query := dnsmessage.Message{ID: 7, Questions: []dnsmessage.Question{q}}
 	for _, z := range []zone{
 		{".": {soa(600, 7)}, "cart.": {address("cart.", "10.0.0.1", 9)}},
 		{"cart.": {cname("cart.", "other.", 3)}, "other.": {address("other.", "10.0.0.1", 9)}},

@@ -108,7 +108,7 @@ func (z zone) reply(_ string, query dnsmessage.Message) [][]byte {
 func (z zone) message(query dnsmessage.Message) []byte {
 	q := query.Questions[0]
 	msg := dnsmessage.Message{
-		Header:    dnsmessage.Header{ID: query.ID, Response: true, RecursionDesired: true, RecursionAvailable: true},
+		ID: query.ID, Response: true, RecursionDesired: true, RecursionAvailable: true,
 		Questions: query.Questions,
 	}
 	name := q.Name.String()

@@ -25,7 +25,7 @@ func (c *compiler) route(hostname, declared string, m *Match, order int) (*route
 		return r, err
 	}
 	if m.Method != "" {
-		r.tests = append(r.tests, test{dimension: dimension{kind: ofMethod}, value: m.Method})
+		r.tests = append(r.tests, test{kind: ofMethod, value: m.Method})
 		r.methods = 1
 	}
 	var err error
@@ -63,7 +63,7 @@ func (c *compiler) path(r *route) error {
 func (c *compiler) predicates(r *route, kind kind, list []Predicate) (int, error) {
 	n := len(r.tests)
 	for _, p := range list {
-		t := test{dimension: dimension{kind: kind, name: p.Name}, value: p.Value}
+		t := test{kind: kind, name: p.Name, value: p.Value}
 		if kind == ofHeader {
 			t.name = strings.ToLower(p.Name)
 		}

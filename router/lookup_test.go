@@ -4,7 +4,6 @@
 package router
 
 import (
-	"fmt"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -246,7 +245,7 @@ func FuzzInput(f *testing.F) {
 		fast, okFast := table.Lookup(r.input(), nil)
 		slow, okSlow := table.Lookup(r.input(), &tr)
 		if fast != slow || okFast != okSlow {
-			t.Fatal(fmt.Sprintf("%+v: %d %t, with trace %d %t", r, fast, okFast, slow, okSlow))
+			t.Fatalf("%+v: %d %t, with trace %d %t", r, fast, okFast, slow, okSlow)
 		}
 	})
 }

@@ -66,7 +66,7 @@ func TestPrecedence(t *testing.T) {
 		}
 		return list
 	}
-	any := func(m Match) Route[string] { return Route[string]{Match: m} }
+	of := func(m Match) Route[string] { return Route[string]{Match: m} }
 	for _, c := range []struct {
 		name          string
 		winner, loser Route[string]
@@ -90,15 +90,15 @@ func TestPrecedence(t *testing.T) {
 			Route[string]{Hostname: "shop.example.com", Declared: "", Match: Match{Path: "/cart"}},
 			"a more specific hostname in the route itself",
 		},
-		{"exact before regular expression", any(Match{PathType: Exact, Path: "/cart/items"}), any(Match{PathType: RegularExpression, Path: "/(cart)/(items)"}), "the path type"},
-		{"regular expression before prefix", any(Match{PathType: RegularExpression, Path: "/.*"}), any(Match{Path: "/cart/items"}), "the path type"},
-		{"the longer prefix", any(Match{Path: "/cart/items"}), any(Match{Path: "/cart", Method: "GET", Headers: header("x-a")}), "a longer path"},
-		{"the longer regular expression", any(Match{PathType: RegularExpression, Path: "/c[a]rt/.*"}), any(Match{PathType: RegularExpression, Path: "/cart/.*", Method: "GET"}), "a longer path"},
-		{"a method before headers", any(Match{Path: "/", Method: "GET"}), any(Match{Path: "/", Headers: header("x-a", "x-b")}), "a method match"},
-		{"more headers before more query parameters", any(Match{Path: "/", Headers: header("x-a", "x-b")}), any(Match{Path: "/", Headers: header("x-a"), Query: header("a", "b")}), "more header matches"},
-		{"a header named twice counts once", any(Match{Path: "/", Headers: header("x-a", "x-b")}), any(Match{Path: "/", Headers: header("x-a", "X-A", "x-A")}), "more header matches"},
-		{"more query parameters", any(Match{Path: "/", Query: header("a", "b")}), any(Match{Path: "/", Query: header("a")}), "more query parameter matches"},
-		{"the earlier route", any(Match{Path: "/cart"}), any(Match{Path: "/cart/"}), "an earlier route or rule"},
+		{"exact before regular expression", of(Match{PathType: Exact, Path: "/cart/items"}), of(Match{PathType: RegularExpression, Path: "/(cart)/(items)"}), "the path type"},
+		{"regular expression before prefix", of(Match{PathType: RegularExpression, Path: "/.*"}), of(Match{Path: "/cart/items"}), "the path type"},
+		{"the longer prefix", of(Match{Path: "/cart/items"}), of(Match{Path: "/cart", Method: "GET", Headers: header("x-a")}), "a longer path"},
+		{"the longer regular expression", of(Match{PathType: RegularExpression, Path: "/c[a]rt/.*"}), of(Match{PathType: RegularExpression, Path: "/cart/.*", Method: "GET"}), "a longer path"},
+		{"a method before headers", of(Match{Path: "/", Method: "GET"}), of(Match{Path: "/", Headers: header("x-a", "x-b")}), "a method match"},
+		{"more headers before more query parameters", of(Match{Path: "/", Headers: header("x-a", "x-b")}), of(Match{Path: "/", Headers: header("x-a"), Query: header("a", "b")}), "more header matches"},
+		{"a header named twice counts once", of(Match{Path: "/", Headers: header("x-a", "x-b")}), of(Match{Path: "/", Headers: header("x-a", "X-A", "x-A")}), "more header matches"},
+		{"more query parameters", of(Match{Path: "/", Query: header("a", "b")}), of(Match{Path: "/", Query: header("a")}), "more query parameter matches"},
+		{"the earlier route", of(Match{Path: "/cart"}), of(Match{Path: "/cart/"}), "an earlier route or rule"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			c.winner.Value, c.loser.Value = "winner", "loser"
@@ -314,6 +314,17 @@ func TestTraceNamesNearMissesAndWhy(t *testing.T) {
 	}
 	if _, ok := mustNew(t, printed()[1:]).Lookup(request{host: "example.org", path: "/"}.input(), &tr); ok || len(tr.Steps) != 1 || tr.Steps[0].Cause != ByHost || tr.Others != 6 {
 		t.Errorf("no route: %+v", tr)
+	}
+}
+
+func TestTraceIsBoundedWhateverTheNumberOfRoutes(t *testing.T) {
+	table := mustNew(t, append(manyPaths(1000), manyHosts(1000)...))
+	var tr Trace
+	if _, ok := table.Lookup(request{host: "h.example.com", path: "/nowhere"}.input(), &tr); ok {
+		t.Fatal("found")
+	}
+	if len(tr.Steps) != 2*maxSteps || len(tr.Steps)+tr.Others != table.Len() { // by path and by host
+		t.Errorf("%d steps, %d others", len(tr.Steps), tr.Others)
 	}
 }
 

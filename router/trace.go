@@ -11,10 +11,16 @@ import (
 type Trace struct {
 	// Steps has, in the order of precedence, the route that won, those that match but come after it, and the near misses: routes that would match if
 	// the request were different in one of host, path, method, header fields or query.
+	// At most maxSteps of those that lost by one Cause are in it.
 	Steps []Step
-	// Others counts the routes that are further away.
+	// Others counts the routes that are further away, or too many.
 	Others int
+
+	lost [ByPrecedence + 1]int // steps by cause
 }
+
+// maxSteps bounds how many routes that lost by one cause are told of: who has a hundred thousand routes does not want to read them all.
+const maxSteps = 64
 
 // Step is what became of one route.
 type Step struct {
@@ -47,42 +53,64 @@ func (c Cause) String() string {
 func (tr *Trace) run(routes []*route, in *Input) int {
 	*tr = Trace{Steps: tr.Steps[:0]}
 	winner := none
-	for rank := range routes {
-		r := routes[rank]
-		step := Step{Order: r.order, Hostname: r.hostname}
-		misses := r.misses(in, &step)
+	for rank, r := range routes {
+		cause, misses := r.misses(in)
 		switch {
-		case misses > 1:
+		case misses == 0 && winner == none:
+			winner = rank
+		case misses == 0:
+			cause = ByPrecedence
+		}
+		if misses > 1 || cause != Won && tr.lost[cause] == maxSteps {
 			tr.Others++
 			continue
-		case misses == 1:
-		case winner == none:
-			winner = rank
-		default:
-			step.Cause = ByPrecedence
+		}
+		tr.lost[cause]++
+		step := Step{Order: r.order, Hostname: r.hostname, Cause: cause}
+		switch cause {
+		case Won:
+		case ByPrecedence:
 			step.Detail = "the other one has " + decisive(routes[winner], r)
+		default:
+			step.Detail = r.detail(in, cause)
 		}
 		tr.Steps = append(tr.Steps, step)
 	}
 	return winner
 }
 
-// misses returns in how many of host, path, method, header fields and query the request is not what r wants, and describes the first one.
-func (r *route) misses(in *Input, step *Step) int {
-	n := 0
-	miss := func(cause Cause, format string, args ...any) {
-		if n == 0 || step.Cause != cause {
-			n++
+// misses returns in how many of host, path, method, header fields and query the request is not what r wants, and the first of them. It
+// stops at two.
+func (r *route) misses(in *Input) (first Cause, n int) {
+	miss := func(cause Cause) {
+		if n == 0 {
+			first = cause
 		}
-		if n == 1 && step.Detail == "" {
-			step.Cause, step.Detail = cause, fmt.Sprintf(format, args...)
+		if n == 0 || cause != first {
+			n++
 		}
 	}
 	if !r.acceptsHost(in.Host) {
-		miss(ByHost, "the host is %q, not %q", in.Host, r.hostname)
+		miss(ByHost)
 	}
 	if !r.acceptsPath(in.Path) {
-		miss(ByPath, "the path is %q, not %s %q", in.Path, r.kind, r.pathText())
+		miss(ByPath)
+	}
+	for i := 0; i < len(r.tests) && n < 2; i++ {
+		if t := &r.tests[i]; !t.matches(in) {
+			miss(t.kind.cause())
+		}
+	}
+	return first, n
+}
+
+// detail says what is wrong with the request, for a route that lost by cause.
+func (r *route) detail(in *Input, cause Cause) string {
+	switch cause {
+	case ByHost:
+		return fmt.Sprintf("the host is %q, not %q", in.Host, r.hostname)
+	case ByPath:
+		return fmt.Sprintf("the path is %q, not %s %q", in.Path, r.kind, r.pathText())
 	}
 	for i := range r.tests {
 		t := &r.tests[i]
@@ -90,14 +118,12 @@ func (r *route) misses(in *Input, step *Step) int {
 			continue
 		}
 		value, ok := in.value(t.dimension)
-		switch {
-		case !ok:
-			miss(t.kind.cause(), "%s is missing, not %s", t.subject(), t.object())
-		default:
-			miss(t.kind.cause(), "%s is %q, not %s", t.subject(), value, t.object())
+		if !ok {
+			return fmt.Sprintf("%s is missing, not %s", t.subject(), t.object())
 		}
+		return fmt.Sprintf("%s is %q, not %s", t.subject(), value, t.object())
 	}
-	return n
+	return ""
 }
 
 func (k kind) cause() Cause {
@@ -106,7 +132,7 @@ func (k kind) cause() Cause {
 
 func (r *route) acceptsHost(host []byte) bool {
 	if suffix, wild := strings.CutPrefix(r.hostname, "*"); wild {
-		return len(host) > len(suffix) && strings.HasSuffix(string(host), suffix)
+		return len(host) > len(suffix) && string(host[len(host)-len(suffix):]) == suffix
 	}
 	return r.hostname == "" || string(host) == r.hostname
 }
@@ -118,8 +144,8 @@ func (r *route) acceptsPath(path []byte) bool {
 	case RegularExpression:
 		return r.pattern.re.Match(path)
 	default:
-		rest, ok := strings.CutPrefix(string(path), r.path)
-		return ok && (r.path == "" || rest == "" || rest[0] == '/')
+		n := len(r.path)
+		return n == 0 || len(path) >= n && string(path[:n]) == r.path && (len(path) == n || path[n] == '/')
 	}
 }
 
