@@ -87,7 +87,7 @@ func nameNamespace(labels *map[string]string, name string) {
 // invalid adds one error for every message that a validation function of Kubernetes returns.
 func invalid(f *findings, path *field.Path, value any, messages []string) {
 	for _, m := range messages {
-		f.errorf(path, "%v: %s", quoted(value), m)
+		f.errorf(path, "%v: %s", quoted(value), patternHint(value, m))
 	}
 }
 

@@ -2,6 +2,10 @@ package config
 
 import (
 	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -68,14 +72,55 @@ func words(err *field.Error) string {
 	case field.ErrorTypeNotSupported:
 		return notSupported(err)
 	case field.ErrorTypeDuplicate:
-		return strings.TrimSpace("given twice: " + quoted(err.BadValue))
+		return "another item of the list has the same " + identity(err.BadValue)
 	case field.ErrorTypeTypeInvalid:
 		return typeInvalid(err, detail)
 	}
+	detail = patternHint(err.BadValue, detail)
 	if err.BadValue != nil && err.BadValue != "" {
 		if v := quoted(err.BadValue); v != "" {
 			return v + ": " + detail
 		}
+	}
+	return detail
+}
+
+// identity shows what two items of a list have in common: a value, or the keys that tell items apart.
+func identity(v any) string {
+	keys, ok := v.(map[string]any)
+	if !ok {
+		return "value " + quoted(v)
+	}
+	var parts []string
+	for _, k := range slices.Sorted(maps.Keys(keys)) {
+		parts = append(parts, k+" "+quoted(keys[k]))
+	}
+	return strings.Join(parts, " and ")
+}
+
+// patternHint makes a message about a pattern easier to act on.
+func patternHint(value any, detail string) string {
+	before, _, _ := strings.Cut(detail, ", regex used for validation is")
+	if before != detail {
+		return before + ")"
+	}
+	pattern, ok := strings.CutPrefix(detail, "should match '")
+	text, isText := value.(string)
+	if !ok || !isText {
+		return detail
+	}
+	re, err := regexp.Compile(strings.TrimSuffix(pattern, "'"))
+	if err != nil {
+		return detail
+	}
+	host, _, _ := strings.Cut(text, ":")
+	switch {
+	case text != strings.ToLower(text) && re.MatchString(strings.ToLower(text)):
+		return "must be in lower case"
+	case text != strings.TrimSpace(text) && re.MatchString(strings.TrimSpace(text)):
+		return "has a blank at its begin or end"
+	case host != text && re.MatchString(host):
+		return "has a colon: write " + strconv.Quote(host)
 	}
 	return detail
 }

@@ -29,7 +29,7 @@ func unknownKind(gk object.GroupKind, version string, out *outcome) {
 		out.findings.errorf(field.NewPath("kind"), "%s", misspeltKind(gk))
 	case misplaced(gk, version) != nil:
 		k := misplaced(gk, version)
-		out.findings.errorf(field.NewPath("apiVersion"), "%s is no kind of %s: write apiVersion: %s", gk.Kind, apiVersion, k.APIVersion(k.Versions[0].Name))
+		out.findings.errorf(field.NewPath("apiVersion"), "%s is not a kind of %s: write apiVersion: %s", gk.Kind, apiVersion, k.APIVersion(k.Versions[0].Name))
 	case gk.Group == "" && !slices.Contains(clusterKinds, gk.Kind) && nearKind(gk, 2) != "":
 		out.findings.errorf(field.NewPath("kind"), "unknown kind (did you mean %q?)", nearKind(gk, 2))
 	default:
@@ -55,7 +55,7 @@ func misspeltKind(gk object.GroupKind) string {
 		return fmt.Sprintf("unknown kind (did you mean %q?)", k)
 	}
 	for _, k := range registry().byName[gk.Kind] {
-		return fmt.Sprintf("%s is no kind of %s: write apiVersion: %s", gk.Kind, gk.Group, k.APIVersion(k.Versions[0].Name))
+		return fmt.Sprintf("%s is not a kind of %s: write apiVersion: %s", gk.Kind, gk.Group, k.APIVersion(k.Versions[0].Name))
 	}
 	var known []string
 	for _, k := range Kinds() {

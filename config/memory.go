@@ -39,58 +39,23 @@ func newMemory() memory {
 // known reports whether the last load read a file of this name.
 func (m *memory) known(name string) bool { return m.files[name] != nil }
 
-// candidate is one of the items with a certain key.
-type candidate struct {
-	file *parsed
-	item *item
-}
-
 // merge decides which object is in force for each key, and remembers it. Places that could not be read are in lost.
 func (m *memory) merge(files []*parsed, lost []loss, problems []object.Problem) *Result {
-	byKey := map[object.Key][]candidate{}
-	lines := sha256.New()
-	foreignKinds := map[object.GroupKind]*object.Problem{}
-	partial := map[path]bool{}
-	files = slices.Clone(files)
-	slices.SortStableFunc(files, func(a, b *parsed) int {
+	files = slices.SortedStableFunc(slices.Values(files), func(a, b *parsed) int {
 		return cmp.Or(cmp.Compare(a.root, b.root), strings.Compare(a.rel, b.rel))
 	})
-	var ignored []*object.Problem
-	for _, p := range files {
-		fmt.Fprintf(lines, "%s  %s\n", hex.EncodeToString(p.sum[:]), p.rel)
-		problems = append(problems, p.problems...)
-		partial[p.path] = p.partial
-		for _, it := range p.items {
-			switch {
-			case it.foreign != nil:
-				if foreignKinds[it.foreign.GroupKind] == nil {
-					ignored = append(ignored, &object.Problem{Severity: object.Ignored, Position: it.loc.position(), Message: it.foreign.message})
-					foreignKinds[it.foreign.GroupKind] = ignored[len(ignored)-1]
-				}
-			case it.identified:
-				byKey[it.key] = append(byKey[it.key], candidate{p, it})
-			default:
-				partial[p.path] = true
-			}
-			problems = append(problems, it.problems()...)
-		}
-	}
-	for _, p := range ignored {
-		problems = append(problems, *p)
-	}
+	s := surveyOf(files)
 	isLost := func(p path) bool { return slices.ContainsFunc(lost, func(l loss) bool { return l.covers(p) }) }
-	force := make(map[object.Key]inForce, len(byKey))
-	for key, candidates := range byKey {
+	force := make(map[object.Key]inForce, len(s.byKey))
+	for key, candidates := range s.byKey {
 		before, had := m.force[key]
-		next, ok := decide(candidates, before, had, had && isLost(before.path))
-		if !ok {
-			continue
+		if next, ok := decide(candidates, before, had, had && isLost(before.path)); ok {
+			force[key] = next
+			s.problems = append(s.problems, duplicates(candidates, next)...)
 		}
-		force[key] = next
-		problems = append(problems, duplicates(candidates, next)...)
 	}
 	for key, before := range m.force {
-		if _, ok := force[key]; !ok && byKey[key] == nil && (isLost(before.path) || partial[before.path]) {
+		if s.byKey[key] == nil && (isLost(before.path) || s.partial[before.path]) {
 			force[key] = before.stale()
 		}
 	}
@@ -99,8 +64,55 @@ func (m *memory) merge(files []*parsed, lost []loss, problems []object.Problem) 
 	for _, f := range force {
 		objects = append(objects, f.object)
 	}
+	problems = append(problems, s.problems...)
 	slices.SortFunc(problems, compareProblems)
-	return &Result{Objects: object.NewSet(objects...), Problems: problems, Digest: hex.EncodeToString(lines.Sum(nil)), Files: len(files)}
+	return &Result{Objects: object.NewSet(objects...), Problems: problems, Digest: digestOfFiles(files), Files: len(files)}
+}
+
+// digestOfFiles is Result.Digest. The files are in order.
+func digestOfFiles(files []*parsed) string {
+	lines := sha256.New()
+	for _, p := range files {
+		fmt.Fprintf(lines, "%s  %s\n", hex.EncodeToString(p.sum[:]), p.rel)
+	}
+	return hex.EncodeToString(lines.Sum(nil))
+}
+
+// candidate is one of the items with a certain key.
+type candidate struct {
+	file *parsed
+	item *item
+}
+
+// survey is what the files hold all together.
+type survey struct {
+	byKey    map[object.Key][]candidate // in the order of files and items
+	partial  map[path]bool              // files that may hold objects nobody can identify
+	problems []object.Problem
+}
+
+// surveyOf goes through the files in order.
+func surveyOf(files []*parsed) survey {
+	s := survey{byKey: map[object.Key][]candidate{}, partial: map[path]bool{}}
+	ignored := map[object.GroupKind]bool{}
+	for _, p := range files {
+		s.partial[p.path] = p.partial
+		s.problems = append(s.problems, p.problems...)
+		for _, it := range p.items {
+			switch {
+			case it.foreign != nil && !ignored[it.foreign.GroupKind]:
+				ignored[it.foreign.GroupKind] = true
+				s.problems = append(s.problems, object.Problem{Severity: object.Ignored, Position: it.loc.position(), Message: it.foreign.message})
+			case it.foreign != nil:
+			case it.identified:
+				s.byKey[it.key] = append(s.byKey[it.key], candidate{p, it})
+			default:
+				s.partial[p.path] = true
+			}
+			s.problems = append(s.problems, it.problems()...)
+		}
+	}
+	return s
 }
 
 // remember replaces what was known.

@@ -42,6 +42,9 @@ func admitMetadata(tree map[string]any, k *Kind, root Root, f *findings) (meta m
 	}
 	if annotations, ok := m["annotations"].(map[string]any); ok && k.Kind == "Secret" {
 		delete(annotations, lastApplied) // it repeats the secret
+		if len(annotations) == 0 {
+			delete(m, "annotations")
+		}
 	}
 	var own findings
 	metadataShape().check(m, path, &own)

@@ -182,8 +182,12 @@ func listItems(tree map[string]any) (items any, ok bool) {
 func (p *parsed) list(tree map[string]any, value any, loc *locator, root Root, lim limits) {
 	at := loc.tree.child(loc.root, "items")
 	items, ok := value.([]any)
-	if !ok && value != nil || at < 0 {
-		p.complain(loc.Locate("items"), "items of a List "+mismatch("array", typeOf(value), value))
+	if value == nil {
+		p.complain(loc.position(), "a List needs items")
+		return
+	}
+	if !ok || at < 0 {
+		p.complain(loc.Locate("items"), "the items of a List "+mismatch("array", typeOf(value), value))
 		return
 	}
 	kind, _ := strings.CutSuffix(tree["kind"].(string), "List")

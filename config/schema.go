@@ -122,7 +122,11 @@ func (s *schema) admitStatus(status any) (map[string]any, error) {
 	structural := s.structural.Properties["status"]
 	pruning.Prune(tree, &structural, false)
 	defaulting.PruneNonNullableNullsWithoutDefaults(tree, &structural)
-	return tree, validation.ValidateCustomResource(nil, tree, s.status).ToAggregate()
+	defaulting.Default(tree, &structural)
+	for _, err := range validation.ValidateCustomResource(nil, tree, s.status) {
+		return nil, fmt.Errorf("%s: %s", err.Field, words(err))
+	}
+	return tree, nil
 }
 
 // unknown reports the fields that a schema does not have.

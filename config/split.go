@@ -3,6 +3,7 @@ package config
 import (
 	"bytes"
 	"encoding/json"
+	"strconv"
 	"unicode/utf16"
 	"unicode/utf8"
 )
@@ -99,7 +100,7 @@ func splitJSON(data []byte) []chunk {
 		end := int(decoder.InputOffset())
 		begin := end - len(raw)
 		lineStart := bytes.LastIndexByte(data[:begin], '\n') + 1
-		text := joinSurrogates(data[begin:end])
+		text := yamlEscapes(data[begin:end])
 		if len(bytes.TrimLeft(data[lineStart:begin], " \t")) == 0 && len(text) == len(raw) {
 			text = data[lineStart:end] // keep the columns of the first line
 		}
@@ -107,10 +108,10 @@ func splitJSON(data []byte) []chunk {
 	}
 }
 
-// joinSurrogates replaces the escapes of characters beyond 16 bits, which JSON writes as two ("\ud83d\ude00") and YAML does not
-// know, by the characters.
-func joinSurrogates(text []byte) []byte {
-	if !bytes.Contains(text, []byte(`\ud`)) && !bytes.Contains(text, []byte(`\uD`)) {
+// yamlEscapes replaces the escapes of JSON that the YAML parsers do not know by what they stand for: "\/", and the characters beyond 16 bits, which
+// JSON writes as two ("\ud83d\ude00").
+func yamlEscapes(text []byte) []byte {
+	if !bytes.Contains(text, []byte(`\ud`)) && !bytes.Contains(text, []byte(`\uD`)) && !bytes.Contains(text, []byte(`\/`)) {
 		return text
 	}
 	out := make([]byte, 0, len(text))
@@ -119,9 +120,17 @@ func joinSurrogates(text []byte) []byte {
 			out = append(out, text[i])
 			continue
 		}
-		if r := utf16.DecodeRune(unicodeEscape(text[i:]), unicodeEscape(text[min(i+6, len(text)):])); r != utf8.RuneError {
-			out = utf8.AppendRune(out, r)
-			i += 11
+		if text[i+1] == '/' {
+			out = append(out, '/')
+			i++
+			continue
+		}
+		if r := unicodeEscape(text[i:]); utf16.IsSurrogate(r) {
+			both := utf16.DecodeRune(r, unicodeEscape(text[i+6:]))
+			out = utf8.AppendRune(out, both) // a half alone becomes U+FFFD, as in JSON
+			if i += 5; both != utf8.RuneError {
+				i += 6
+			}
 			continue
 		}
 		out = append(out, text[i], text[i+1])
@@ -130,21 +139,14 @@ func joinSurrogates(text []byte) []byte {
 	return out
 }
 
-// unicodeEscape reads a leading \uXXXX, or returns a value that is no character.
+// unicodeEscape reads a leading \uXXXX, or returns -1.
 func unicodeEscape(text []byte) rune {
 	if len(text) < 6 || text[0] != '\\' || text[1] != 'u' {
 		return -1
 	}
-	var r rune
-	for _, c := range text[2:6] {
-		switch {
-		case '0' <= c && c <= '9':
-			r = r<<4 | rune(c-'0')
-		case 'a' <= c|0x20 && c|0x20 <= 'f':
-			r = r<<4 | rune(c|0x20-'a'+10)
-		default:
-			return -1
-		}
+	n, err := strconv.ParseUint(string(text[2:6]), 16, 32)
+	if err != nil {
+		return -1
 	}
-	return r
+	return rune(n)
 }

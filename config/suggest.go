@@ -25,6 +25,7 @@ var synonyms = map[string][]string{
 	"parents":           {"parentRefs"},
 	"paths":             {"matches"},
 	"routes":            {"rules"},
+	"match":             {"matches"},
 	"pathtype":          {"type"},
 	"matchtype":         {"type"},
 	"rewrite":           {"urlRewrite"},

@@ -1,0 +1,134 @@
+package config
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// wishes are the directories to watch, symlinks resolved, and which of their entries matter: those named, or, if nil, all that can be
+// configuration.
+type wishes map[string]map[string]bool
+
+// maxLinks is how many symlinks a path may go through.
+const maxLinks = 40
+
+// entry adds one entry of a directory.
+func (w wishes) entry(dir, name string) {
+	names, ok := w[dir]
+	switch {
+	case !ok:
+		w[dir] = map[string]bool{name: true}
+	case names != nil:
+		names[name] = true
+	}
+}
+
+// root adds everything that a root depends on.
+func (w wishes) root(root string) {
+	abs, err := filepath.Abs(root)
+	if err != nil {
+		return
+	}
+	target := w.way(abs)
+	if info, err := os.Stat(target); err == nil && info.IsDir() {
+		w.directory(target, []os.FileInfo{info})
+	}
+}
+
+// directory adds a directory and those in it, as a load reads them. parents are those that lead to it, itself included.
+func (w wishes) directory(dir string, parents []os.FileInfo) {
+	w[dir] = nil
+	entries, err := os.ReadDir(dir)
+	if err != nil || len(parents) > defaultLimits.dirDepth {
+		return
+	}
+	for _, e := range entries {
+		if e.Type().IsRegular() || strings.HasPrefix(e.Name(), ".") {
+			continue
+		}
+		target := filepath.Join(dir, e.Name())
+		if e.Type()&os.ModeSymlink != 0 {
+			target = w.way(target)
+		}
+		info, err := os.Stat(target)
+		if err != nil || !info.IsDir() {
+			continue
+		}
+		if !slices.ContainsFunc(parents, func(p os.FileInfo) bool { return os.SameFile(p, info) }) {
+			w.directory(target, append(parents[:len(parents):len(parents)], info))
+		}
+	}
+}
+
+// way follows an absolute path element by element, adds the directory of every symlink on the way and of what it leads to, and returns the
+// latter. Where the path breaks off, the entry that is missing is what matters.
+//
+//	/etc/conf -> /data/current, /data/current -> r7
+//	way("/etc/conf") adds conf in /etc, current and r7 in /data, and returns /data/r7
+func (w wishes) way(path string) string {
+	for range maxLinks {
+		next, link := w.steps(path)
+		if !link {
+			return next
+		}
+		path = next
+	}
+	return path
+}
+
+// steps follows a path up to the first symlink, and returns the path with that link resolved, or where the path leads.
+func (w wishes) steps(path string) (next string, link bool) {
+	volume := filepath.VolumeName(path)
+	at := volume + string(filepath.Separator)
+	rest := strings.TrimPrefix(path[len(volume):], string(filepath.Separator))
+	for rest != "" {
+		var name string
+		name, rest, _ = strings.Cut(rest, string(filepath.Separator))
+		next := filepath.Join(at, name)
+		info, err := os.Lstat(next)
+		if err != nil {
+			w.entry(at, name)
+			return path, false
+		}
+		if info.Mode()&os.ModeSymlink != 0 {
+			w.entry(at, name)
+			target, err := os.Readlink(next)
+			if err != nil {
+				return path, false
+			}
+			if !filepath.IsAbs(target) {
+				target = filepath.Join(at, target)
+			}
+			return filepath.Join(target, rest), true
+		}
+		if rest == "" {
+			w.entry(at, name)
+		}
+		at = next
+	}
+	return at, false
+}
+
+// isRelevant reports whether an event about this name may change what a load finds.
+func (w wishes) isRelevant(name string) bool {
+	if _, ok := w[name]; ok {
+		return true // a watched directory itself
+	}
+	base := filepath.Base(name)
+	names, ok := w[filepath.Dir(name)]
+	switch {
+	case !ok:
+		return false
+	case names != nil:
+		return names[base]
+	case strings.HasPrefix(base, ".."), configName(base):
+		return true
+	case strings.HasPrefix(base, "."):
+		return false
+	}
+	// A regular file of another kind does not matter; a directory, a link, or something that is gone may.
+	info, err := os.Lstat(name)
+	return err != nil || !info.Mode().IsRegular()
+}
