@@ -64,12 +64,12 @@ type peer struct {
 }
 
 // peers lists the proxies; the first is the reference of all ratios.
-func peers(gateway, dir string) []peer {
+func peers(gateway string) []peer {
 	return []peer{
 		{"nginx", "nginx", "nginx.conf", func(c string) []string { return []string{"-c", c} }},
 		{"haproxy", "haproxy", "haproxy.cfg", func(c string) []string { return []string{"-db", "-f", c} }},
 		{"wicketgate", gateway, "wicketgate.yaml", func(c string) []string {
-			return []string{"run", "--config", c, "--admin", freePort().String(), "--state-dir", filepath.Join(dir, "state")}
+			return []string{"run", "--config", c, "--admin", freePort().String()}
 		}},
 	}
 }
@@ -97,7 +97,7 @@ func (f *field) startAll(ctx context.Context, dir, gateway string, w row) error 
 	if err := await(ctx, backend, w); err != nil {
 		return fmt.Errorf("the backend: %w", err)
 	}
-	for _, p := range peers(gateway, dir) {
+	for _, p := range peers(gateway) {
 		path, err := exec.LookPath(p.program)
 		if err != nil && p.name != "wicketgate" {
 			f.missing[p.name] = "not installed"

@@ -1,0 +1,329 @@
+// Every example is run as a person would run it: its echo backends, the gateway on its files, and the requests of its requests.txt.
+// Ports are free ones: those of the listeners by --port-map, those of the backends by replacing them in a copy of backends.yaml.
+
+package examples
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"io"
+	"maps"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/yaml"
+)
+
+var update = flag.Bool("update", false, "rewrite each check.txt with what check says")
+
+// gateway is the binary that TestMain built.
+var gateway string
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	dir, err := os.MkdirTemp("", "wicketgate-examples-")
+	if err != nil {
+		panic(err)
+	}
+	gateway = filepath.Join(dir, "wicketgate")
+	build := exec.Command("go", "build", "-o", gateway, "..")
+	build.Stderr = os.Stderr
+	code := 1
+	if err := build.Run(); err == nil {
+		code = m.Run()
+	}
+	_ = os.RemoveAll(dir)
+	os.Exit(code)
+}
+
+// names lists the examples: the directories that have requests.
+func names(t *testing.T) []string {
+	t.Helper()
+	paths, err := filepath.Glob("*/requests.txt")
+	if err != nil || len(paths) < 6 {
+		t.Fatalf("found %d examples, %v", len(paths), err)
+	}
+	var list []string
+	for _, p := range paths {
+		list = append(list, filepath.Dir(p))
+	}
+	return list
+}
+
+func TestExamples(t *testing.T) {
+	for _, name := range names(t) {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			text, err := os.Open(filepath.Join(name, "requests.txt"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer text.Close()
+			cases, err := readRequests(text)
+			if err != nil {
+				t.Fatalf("%s/requests.txt: %v", name, err)
+			}
+			client := serve(t, name)
+			for _, c := range cases {
+				t.Run(c.name, func(t *testing.T) { c.run(t, client) })
+			}
+		})
+	}
+}
+
+// check says of every example what its check.txt says: nothing, where there is none.
+func TestCheckOfExamples(t *testing.T) {
+	for _, name := range names(t) {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			got, err := exec.CommandContext(t.Context(), gateway, "check", name).Output()
+			golden := filepath.Join(name, "check.txt")
+			if *update {
+				if len(got) == 0 {
+					_ = os.Remove(golden)
+				} else if err := os.WriteFile(golden, got, 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want, readErr := os.ReadFile(golden)
+			if readErr != nil && err != nil {
+				t.Errorf("check: %v", err)
+			}
+			if !bytes.Equal(got, want) {
+				t.Errorf("check says\n%s\nand not, as check.txt has it,\n%s", got, want)
+			}
+		})
+	}
+}
+
+var echoLine = regexp.MustCompile(`(?m)^# wicketgate (echo --listen) (127\.0\.0\.1:(\d+)) (--name \S+)$`)
+
+// serve runs an example until the test ends, and returns a client for which every host is the gateway.
+func serve(t *testing.T, name string) *http.Client {
+	t.Helper()
+	dir := t.TempDir()
+	files, err := filepath.Glob(filepath.Join(name, "*.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	roots := x509.NewCertPool()
+	for _, path := range files {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		switch filepath.Base(path) {
+		case "backends.yaml":
+			text = startBackends(t, text)
+		case "tls.yaml":
+			var secret corev1.Secret
+			if err := yaml.Unmarshal(text, &secret); err != nil || !roots.AppendCertsFromPEM(secret.Data[corev1.TLSCertKey]) {
+				t.Fatalf("%s holds no certificate: %v", path, err)
+			}
+		}
+		if err := os.WriteFile(filepath.Join(dir, filepath.Base(path)), text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ports := map[string]string{"80": freePort(t), "443": freePort(t), "8080": freePort(t)}
+	var mapping []string
+	for _, from := range slices.Sorted(maps.Keys(ports)) {
+		mapping = append(mapping, from+"="+ports[from])
+	}
+	admin := "127.0.0.1:" + freePort(t)
+	start(t, "run", "--config", dir, "--admin", admin, "--port-map", strings.Join(mapping, ","))
+	await(t, "http://"+admin+"/readyz")
+	return clientOf(t, ports, roots)
+}
+
+// clientOf makes a client that reaches every host on this machine, at the port that stands for the one asked for.
+func clientOf(t *testing.T, ports map[string]string, roots *x509.CertPool) *http.Client {
+	t.Helper()
+	transport := &http.Transport{
+		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+			_, port, err := net.SplitHostPort(addr)
+			if err != nil {
+				return nil, err
+			}
+			return new(net.Dialer).DialContext(ctx, network, "127.0.0.1:"+ports[port])
+		},
+		TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
+	}
+	t.Cleanup(transport.CloseIdleConnections)
+	return &http.Client{
+		Transport:     transport,
+		Timeout:       30 * time.Second,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+}
+
+// startBackends runs the echo servers that the comments of a backends.yaml name, on free ports, and returns the text with those.
+func startBackends(t *testing.T, text []byte) []byte {
+	t.Helper()
+	lines := echoLine.FindAllStringSubmatch(string(text), -1)
+	if len(lines) == 0 {
+		t.Fatal("backends.yaml names no echo server")
+	}
+	for _, l := range lines {
+		port := freePort(t)
+		text = regexp.MustCompile(`\b`+l[3]+`\b`).ReplaceAll(text, []byte(port))
+		start(t, append(strings.Fields(l[1]), append([]string{"127.0.0.1:" + port}, strings.Fields(l[4])...)...)...)
+		await(t, "http://127.0.0.1:"+port+"/")
+	}
+	return text
+}
+
+// start runs the binary until the test ends. Its output is shown if the test fails.
+func start(t *testing.T, args ...string) {
+	t.Helper()
+	var mu sync.Mutex
+	var output bytes.Buffer
+	c := exec.Command(gateway, args...)
+	c.Stdout = &lockedWriter{mu: &mu, w: &output}
+	c.Stderr = c.Stdout
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = c.Process.Signal(os.Interrupt)
+		kill := time.AfterFunc(10*time.Second, func() { _ = c.Process.Kill() })
+		err := c.Wait()
+		if !kill.Stop() || err != nil {
+			t.Errorf("wicketgate %s did not end well: %v", args[0], err)
+		}
+		if t.Failed() {
+			mu.Lock()
+			defer mu.Unlock()
+			t.Logf("wicketgate %s printed\n%s", strings.Join(args, " "), output.String())
+		}
+	})
+}
+
+type lockedWriter struct {
+	mu *sync.Mutex
+	w  io.Writer
+}
+
+func (l *lockedWriter) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.w.Write(p)
+}
+
+// await asks until the answer is 200.
+func await(t *testing.T, url string) {
+	t.Helper()
+	var last string
+	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+		res, err := http.Get(url)
+		if err != nil {
+			last = err.Error()
+			continue
+		}
+		_ = res.Body.Close()
+		if last = res.Status; res.StatusCode == http.StatusOK {
+			return
+		}
+	}
+	t.Fatalf("%s does not answer with 200: %s", url, last)
+}
+
+func freePort(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	_, port, err := net.SplitHostPort(l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return port
+}
+
+// run sends the request and compares what comes back.
+func (c *request) run(t *testing.T, client *http.Client) {
+	counts := map[string]int{}
+	for range max(c.times, 1) {
+		res, body := c.send(t, client)
+		if res.StatusCode != c.status {
+			t.Fatalf("%s %s: %s, want %d\n%s", c.method, c.url, res.Status, c.status, body)
+		}
+		for _, want := range c.answer {
+			if got := strings.Join(res.Header.Values(want.name), ", "); got != want.value {
+				t.Errorf("%s is %q, want %q", want.name, got, want.value)
+			}
+		}
+		for _, want := range c.members {
+			if got := member(t, body, want.name); got != want.value {
+				t.Errorf("the backend received %s %q, want %q", want.name, got, want.value)
+			}
+		}
+		counts[res.Header.Get(c.counted)]++
+	}
+	if c.times > 0 && !maps.Equal(counts, c.counts) {
+		t.Errorf("%s: %v, want %v", c.counted, counts, c.counts)
+	}
+}
+
+func (c *request) send(t *testing.T, client *http.Client) (*http.Response, []byte) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), c.method, c.url, http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range c.fields {
+		req.Header.Add(f.name, f.value)
+	}
+	res, err := client.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return res, body
+}
+
+// member finds a member of a JSON object by its path, such as headers.X-Team; several values are joined as in one header field.
+func member(t *testing.T, body []byte, path string) string {
+	t.Helper()
+	var at any
+	if err := json.Unmarshal(body, &at); err != nil {
+		t.Fatalf("the answer is no echo backend's: %v\n%s", err, body)
+	}
+	for part := range strings.SplitSeq(path, ".") {
+		object, _ := at.(map[string]any)
+		at = object[part]
+	}
+	switch v := at.(type) {
+	case nil:
+		return ""
+	case []any:
+		var parts []string
+		for _, p := range v {
+			parts = append(parts, fmt.Sprint(p))
+		}
+		return strings.Join(parts, ", ")
+	default:
+		return fmt.Sprint(v)
+	}
+}

@@ -1,0 +1,41 @@
+#!/bin/sh
+# Serves an example: starts the echo servers that the comments of its backends.yaml name, prints the curl lines of its README, and
+# runs the gateway, with low ports mapped to 8080 and 8443, until ^C. Everything ends together.
+# Usage: sh examples/serve.sh examples/quickstart [flags of wicketgate run]
+set -eu
+
+example=$1
+shift
+wicketgate=${WICKETGATE:-bin/wicketgate}
+
+pids=
+finish() {
+	trap - EXIT INT TERM
+	for pid in $pids; do kill "$pid" 2>/dev/null || true; done
+	wait
+}
+trap finish EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+# The lines hold no quotes: words are words.
+lines=$(sed -n 's/^# wicketgate echo /echo /p' "$example/backends.yaml")
+while read -r line; do
+	# shellcheck disable=SC2086 # to be split
+	"$wicketgate" $line &
+	pids="$pids $!"
+done <<LINES
+$lines
+LINES
+
+printf '\nTry, in another terminal (^C here ends everything):\n\n'
+sed -n 's/^    curl /  curl /p' "$example/README.md"
+printf '\n'
+
+case " $* " in
+*" --port-map"*) ;;
+*) set -- --port-map 80=8080,443=8443 "$@" ;;
+esac
+"$wicketgate" run --config "$example" "$@" &
+pids="$pids $!"
+wait $!
