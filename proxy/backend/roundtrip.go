@@ -47,7 +47,7 @@ func (b *Backend) RoundTrip(x wire.Exchange, req *message.Head, body message.Bod
 		}
 		conn, err := a.connect(e)
 		if err != nil {
-			if err.Result != ConnectFailed {
+			if err.Result != ConnectFailed || a.tired {
 				return err
 			}
 			e = nil
@@ -76,6 +76,7 @@ type attempt struct {
 	last     *Error      // of them
 	started  time.Time   // the present attempt, if it is timed
 	dialling time.Time   // the first dial that failed
+	tired    bool        // too much time went into dials that failed
 	awaited  bool        // the first lookup
 	reused   bool        // the connection was a kept one
 	fresh    bool        // no kept connection any more: this is the retry
@@ -143,9 +144,7 @@ func (a *attempt) dial(e *endpoint) (*wire.BackendConn, *Error) {
 	if a.dialling.IsZero() {
 		a.dialling = began
 	}
-	if time.Since(a.dialling) > maxConnecting*r.opt.ConnectTimeout {
-		failure.Result = TimedOut
-	}
+	a.tired = time.Since(a.dialling) >= maxConnecting*r.opt.ConnectTimeout
 	return nil, failure
 }
 
