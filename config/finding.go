@@ -51,14 +51,28 @@ func pathString(p *field.Path) string {
 
 // add takes over the errors of Kubernetes' validation, in the words of this program.
 func (f *findings) add(errs field.ErrorList) {
+	var alternatives findings
 	for _, err := range errs {
 		path := err.Field
 		if path == "<nil>" {
 			path = ""
 		}
+		if m := failedAlternatives.FindStringSubmatch(err.Detail); m != nil {
+			alternatives = append(alternatives, finding{severity: object.Error, field: m[1], message: "has none of the forms that are allowed here"})
+			continue
+		}
 		*f = append(*f, finding{severity: object.Error, field: path, message: words(err)})
 	}
+	for _, a := range alternatives {
+		// Usually one of the alternatives says more.
+		if !slices.ContainsFunc(*f, func(x finding) bool { return strings.HasPrefix(x.field, a.field) }) {
+			*f = append(*f, a)
+		}
+	}
 }
+
+// failedAlternatives matches what a validator says of anyOf, oneOf and allOf. It names the field in the text.
+var failedAlternatives = regexp.MustCompile(`^"([^"]*)" must validate .*schema`)
 
 // words says what a validation error means.
 func words(err *field.Error) string {
@@ -114,6 +128,9 @@ func patternHint(value any, detail string) string {
 		return detail
 	}
 	host, _, _ := strings.Cut(text, ":")
+	if strings.Contains(text, "://") {
+		return detail
+	}
 	switch {
 	case text != strings.ToLower(text) && re.MatchString(strings.ToLower(text)):
 		return "must be in lower case"
@@ -148,8 +165,14 @@ func typeInvalid(err *field.Error, detail string) string {
 	if !ok {
 		return detail
 	}
-	got, _ := err.BadValue.(string) // kube-openapi gives the type's name
-	return mismatch(want, got, nil)
+	got, _ := err.BadValue.(string) // kube-openapi gives the type's name, or, of a format, the value
+	switch want {
+	case "string", "integer", "number", "boolean", "array", "object":
+		return mismatch(want, got, nil)
+	case "ipv4", "ipv6":
+		want = "IP address"
+	}
+	return fmt.Sprintf("%q is not a valid %s", got, want)
 }
 
 // quoted shows a value in a message; large values are not shown.

@@ -200,6 +200,12 @@ func (it *item) object(before *inForce) *object.Object {
 		Key: it.key, Version: it.version, Meta: it.meta, Value: it.value, Content: it.content,
 		Position: it.loc.position(), Locator: it.loc, Digest: it.digest,
 	}
+	if before != nil && before.item.outcome == it.outcome {
+		// The same content at another place.
+		b := before.object
+		o.Meta, o.Value, o.Content, o.Digest = b.Meta, b.Value, b.Content, b.Digest
+		return o
+	}
 	if !hasGeneration(it.key.GroupKind) {
 		return o
 	}
