@@ -3,6 +3,7 @@
 package gateway
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
@@ -16,8 +17,14 @@ import (
 // backendIndex finds what belongs to a Service.
 type backendIndex struct {
 	slices   map[name][]*discoveryv1.EndpointSlice // by the namespace and name of their Service, ordered by their own names
-	policies map[name]*object.Object               // the first BackendTLSPolicy that targets the Service
+	policies map[name][]policyTarget               // BackendTLSPolicies that target the Service
 	targets  map[targetKey]*resolution
+}
+
+// policyTarget is what one BackendTLSPolicy says of a Service, or of one of its ports.
+type policyTarget struct {
+	policy  *object.Object
+	section string // the port's name; "" for all
 }
 
 // targetKey is a Service port.
@@ -36,7 +43,7 @@ type resolution struct {
 
 // indexBackends reads the objects that add to Services.
 func indexBackends(set *object.Set) *backendIndex {
-	index := &backendIndex{slices: map[name][]*discoveryv1.EndpointSlice{}, policies: map[name]*object.Object{}, targets: map[targetKey]*resolution{}}
+	index := &backendIndex{slices: map[name][]*discoveryv1.EndpointSlice{}, policies: map[name][]policyTarget{}, targets: map[targetKey]*resolution{}}
 	for _, o := range typed[*discoveryv1.EndpointSlice](set, kind(discoveryGroup, "EndpointSlice")) {
 		if service := o.object.Meta.Labels[discoveryv1.LabelServiceName]; service != "" {
 			key := name{o.object.Namespace, service}
@@ -46,8 +53,8 @@ func indexBackends(set *object.Set) *backendIndex {
 	for _, o := range typed[*gatewayv1.BackendTLSPolicy](set, gatewayKind("BackendTLSPolicy")) {
 		for _, ref := range o.value.Spec.TargetRefs {
 			key := name{o.object.Namespace, string(ref.Name)}
-			if ref.Group == "" && ref.Kind == "Service" && index.policies[key] == nil {
-				index.policies[key] = o.object
+			if ref.Group == "" && ref.Kind == "Service" {
+				index.policies[key] = append(index.policies[key], policyTarget{o.object, string(deref(ref.SectionName, ""))})
 			}
 		}
 	}
@@ -68,14 +75,13 @@ func (b *builder) newBackends(rule *Rule, set *ruleSet) {
 			continue
 		}
 		backend.Target = found.target
-		if !contains(set.sources, found.source) {
+		if !slices.Contains(set.sources, found.source) {
 			set.sources = append(set.sources, found.source)
 		}
 		if found.note != "" {
 			b.warn(rule.Route.Object, rule.field("backendRefs["+strconv.Itoa(i)+"]"), found.note)
 		}
 	}
-	b.warnNoTraffic(rule)
 }
 
 // warnNoTraffic tells of a rule that forwards nothing and does not mean to.
@@ -131,10 +137,6 @@ func backendKindHint(k object.GroupKind) string {
 
 // resolveService finds the endpoints of a Service port.
 func (b *builder) resolveService(key object.Key, port targetKey) *resolution {
-	if policy := b.backends.policies[port.name]; policy != nil {
-		return &resolution{reason: reasonUnsupportedProto, message: policy.Key.String() + " asks for TLS to " + key.String() +
-			", which is not served yet, and requests are not sent without it"}
-	}
 	o := b.set.Get(key)
 	service, _ := valueOf(o).(*corev1.Service)
 	if service == nil {
@@ -146,6 +148,9 @@ func (b *builder) resolveService(key object.Key, port targetKey) *resolution {
 	servicePort, message := findPort(service, port.port)
 	if message != "" {
 		return &resolution{reason: reasonBackendNotFound, message: key.String() + " " + message}
+	}
+	if message := b.wantsTLS(key, port.name, servicePort); message != "" {
+		return &resolution{reason: reasonUnsupportedProto, message: message}
 	}
 	appProtocol := deref(servicePort.AppProtocol, "")
 	if message := unsupportedAppProtocol(appProtocol); message != "" {
@@ -159,10 +164,23 @@ func (b *builder) resolveService(key object.Key, port targetKey) *resolution {
 	return b.byName(key, target, servicePort)
 }
 
+// wantsTLS says that a BackendTLSPolicy asks for TLS to a port. Without a Service (port nil) nobody knows the ports' names, and any policy counts.
+func (b *builder) wantsTLS(key object.Key, service name, port *corev1.ServicePort) string {
+	for _, target := range b.backends.policies[service] {
+		if target.section == "" || port == nil || target.section == port.Name {
+			return target.policy.Key.String() + " asks for TLS to " + key.String() + ", which is not served yet, and requests are not sent without it"
+		}
+	}
+	return ""
+}
+
 // withoutService dials the name of a Service that no file defines, at the reference's port.
 func (b *builder) withoutService(key object.Key, port targetKey) *resolution {
 	if !b.opts.DNSBackends {
 		return &resolution{reason: reasonBackendNotFound, message: key.String() + " is not defined" + b.hint(key)}
+	}
+	if message := b.wantsTLS(key, port.name, nil); message != "" {
+		return &resolution{reason: reasonUnsupportedProto, message: message}
 	}
 	target := &Target{Key: key.String() + ":" + strconv.Itoa(int(port.port)), Port: uint16(port.port), Names: dnsNames(key)}
 	return &resolution{target: target, source: target.Key + " by DNS name " + strings.Join(target.Names, " or ") + " (no Service is defined)", note: b.likelyMistake(key)}
@@ -219,7 +237,7 @@ func findPort(service *corev1.Service, number int32) (port *corev1.ServicePort, 
 	if len(have) == 0 {
 		return nil, "has no ports: add port " + strconv.Itoa(int(number)) + " to spec.ports"
 	}
-	return nil, "has no TCP port " + strconv.Itoa(int(number)) + "; it has " + join(have)
+	return nil, "has no TCP port " + strconv.Itoa(int(number)) + "; it has " + enumerate(have)
 }
 
 // unsupportedAppProtocol says why HTTP cannot be spoken to a port with this appProtocol. WebSocket begins as HTTP/1.1.

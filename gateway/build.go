@@ -43,6 +43,7 @@ func Build(set *object.Set, opts Options) *Graph {
 		gateways: map[name]*Gateway{},
 		certs:    map[object.Key]certificateResult{},
 		filters:  map[*Listener]*namespaceFilter{},
+		hints:    map[object.GroupKind]*hints{},
 	}
 	b.buildClasses()
 	b.buildGateways()
@@ -67,7 +68,8 @@ type builder struct {
 	gateways map[name]*Gateway
 	certs    map[object.Key]certificateResult
 	filters  map[*Listener]*namespaceFilter
-	hints    int // how many were asked for
+	hints    map[object.GroupKind]*hints
+	hinted   int // how many hints were asked for
 }
 
 // typed gives the objects of a kind whose value has the type T; config guarantees it for every object it admits.

@@ -34,10 +34,8 @@ func (b *builder) buildClasses() {
 	}
 	if len(controllers) > 1 {
 		slices.Sort(controllers)
-		for _, class := range b.graph.Classes {
-			b.warn(class.Object, "spec.controllerName", "GatewayClasses of several controllers are served ("+
-				strings.Join(controllers, ", ")+"): use --controller-name to serve one of them only")
-		}
+		b.warn(b.graph.Classes[0].Object, "spec.controllerName", "GatewayClasses of several controllers are served ("+
+			strings.Join(controllers, ", ")+"): use --controller-name to serve one of them only")
 	}
 }
 

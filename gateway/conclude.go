@@ -11,17 +11,17 @@ func (b *builder) concludeGateways() {
 			if l.faults.has(typeResolvedRefs) {
 				unresolved = append(unresolved, l.Name)
 			}
-			if !l.valid() {
-				invalid = append(invalid, l.Name+" ("+l.firstFault()+")")
+			// References that are not resolved do not make a Gateway less accepted (GatewayConditionResolvedRefs says so).
+			if reason, _ := l.faults.summary(typeAccepted); reason != "" {
+				invalid = append(invalid, l.Name+" ("+reason+")")
 			}
 			gw.Usable = gw.Usable || l.Usable
 			b.reportFaults(gw.Object, l.faults)
 		}
-		accepted := gatewayAccepted(gw.faults, invalid)
-		if !gw.faults.has(typeAccepted) && len(invalid) == len(gw.Listeners) {
-			accepted = gatewayListenersNotValid(invalid)
+		gw.Conditions = []Condition{
+			gatewayAccepted(gw.faults, invalid, len(gw.Listeners)),
+			gatewayResolvedRefs(gw.faults, unresolved),
 		}
-		gw.Conditions = []Condition{accepted, gatewayResolvedRefs(gw.faults, unresolved)}
 		b.reportFaults(gw.Object, gw.faults)
 	}
 }
@@ -34,12 +34,12 @@ func concludeListener(l *Listener) {
 	}
 }
 
-// firstFault is the reason for which a listener is not valid, in one word.
-func (l *Listener) firstFault() string {
+// cause names the condition, and its reason, for which a listener carries no traffic.
+func (l *Listener) cause() string {
 	for _, condition := range [...]string{typeConflicted, typeAccepted, typeResolvedRefs} {
 		if reason, _ := l.faults.summary(condition); reason != "" {
-			return reason
+			return condition + " (" + reason + ")"
 		}
 	}
-	return reasonInvalid
+	return typeAccepted
 }

@@ -6,6 +6,7 @@
 package gateway
 
 import (
+	"strconv"
 	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -52,6 +53,7 @@ type fault struct {
 	condition string // the type of the condition that it spoils
 	reason    string
 	field     string // of the node's object, for the position
+	where     string // how the condition's message names the field, if it has to: a problem has the field itself
 	message   string // what is wrong and what to do; no full stop at the end
 }
 
@@ -60,7 +62,7 @@ type faults []fault
 
 // add records a fault.
 func (f *faults) add(condition, reason, field, message string) {
-	*f = append(*f, fault{condition, reason, field, message})
+	*f = append(*f, fault{condition: condition, reason: reason, field: field, message: message})
 }
 
 // has says whether any fault spoils this condition.
@@ -83,7 +85,7 @@ func (f faults) summary(condition string) (reason, message string) {
 		if reason == "" {
 			reason = x.reason
 		}
-		messages = append(messages, x.message)
+		messages = append(messages, x.where+x.message)
 	}
 	return reason, join(messages)
 }
@@ -92,11 +94,16 @@ func (f faults) summary(condition string) (reason, message string) {
 const maxMessages = 8
 
 // join puts messages into one, with a count instead of those beyond maxMessages.
-func join(messages []string) string {
-	if len(messages) > maxMessages {
-		messages = append(messages[:maxMessages:maxMessages], counted(len(messages)-maxMessages, "more"))
+func join(messages []string) string { return strings.Join(bounded(messages), "; ") }
+
+// enumerate does the same for names.
+func enumerate(names []string) string { return strings.Join(bounded(names), ", ") }
+
+func bounded(list []string) []string {
+	if len(list) <= maxMessages {
+		return list
 	}
-	return strings.Join(messages, "; ")
+	return append(list[:maxMessages:maxMessages], strconv.Itoa(len(list)-maxMessages)+" more")
 }
 
 // positive makes a condition that is True with the given reason and message unless faults say otherwise.
@@ -122,16 +129,17 @@ func classSupportedVersion() Condition {
 	}
 }
 
-func gatewayAccepted(f faults, invalid []string) Condition {
+// gatewayAccepted is True as long as one of the Gateway's listeners is accepted; the reason tells that others are not.
+func gatewayAccepted(f faults, invalid []string, listeners int) Condition {
 	c := f.positive(typeAccepted, reasonAccepted, "The Gateway is accepted")
-	if c.Status == metav1.ConditionTrue && len(invalid) > 0 {
-		c.Reason, c.Message = reasonListenersNotValid, "Some listeners are not valid: "+join(invalid)
+	switch {
+	case c.Status == metav1.ConditionFalse || len(invalid) == 0:
+		return c
+	case len(invalid) == listeners:
+		return Condition{typeAccepted, metav1.ConditionFalse, reasonListenersNotValid, "No listener is valid: " + enumerate(invalid)}
 	}
+	c.Reason, c.Message = reasonListenersNotValid, "Some listeners are not valid: "+enumerate(invalid)
 	return c
-}
-
-func gatewayListenersNotValid(invalid []string) Condition {
-	return Condition{typeAccepted, metav1.ConditionFalse, reasonListenersNotValid, "No listener is valid: " + join(invalid)}
 }
 
 func gatewayResolvedRefs(f faults, unresolved []string) Condition {
@@ -139,7 +147,7 @@ func gatewayResolvedRefs(f faults, unresolved []string) Condition {
 	if c.Status == metav1.ConditionTrue && len(unresolved) > 0 {
 		return Condition{
 			typeResolvedRefs, metav1.ConditionFalse, string(gatewayv1.GatewayReasonListenersNotResolved),
-			"Listeners with references that are not resolved: " + strings.Join(unresolved, ", "),
+			"Listeners with references that are not resolved: " + enumerate(unresolved),
 		}
 	}
 	return c
@@ -164,7 +172,7 @@ func listenerConflicted(f faults) Condition {
 func listenerOverlapping(others []string) Condition {
 	return Condition{
 		typeOverlapping, metav1.ConditionTrue, string(gatewayv1.ListenerReasonOverlappingHostnames),
-		"Hostnames overlap with " + join(others) + "; a client that reuses a connection for another listener's hostname may be answered with 421",
+		"Hostnames overlap with " + enumerate(others) + "; a client that reuses a connection for another listener's hostname may be answered with 421",
 	}
 }
 

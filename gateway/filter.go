@@ -25,19 +25,22 @@ func checkFilters(rule *Rule, dropped *faults) {
 
 // checkFilterList checks the filters of one list, each alone and then against each other.
 func checkFilterList(rule *Rule, list []gatewayv1.HTTPRouteFilter, path string, dropped *faults) {
+	if len(list) == 0 {
+		return
+	}
 	seen := map[gatewayv1.HTTPRouteFilterType]bool{}
 	for i := range list {
 		f, at := &list[i], path+"["+strconv.Itoa(i)+"]"
 		if message := checkFilter(rule, f); message != "" {
-			rule.drop(dropped, reasonUnsupportedValue, at, at+": "+message)
+			rule.drop(dropped, reasonUnsupportedValue, at, message)
 		}
 		if seen[f.Type] {
-			rule.drop(dropped, reasonIncompatible, at, at+": "+string(f.Type)+" appears twice: put everything into one")
+			rule.drop(dropped, reasonIncompatible, at, string(f.Type)+" appears twice: put everything into one")
 		}
 		seen[f.Type] = true
 	}
 	if seen[gatewayv1.HTTPRouteFilterRequestRedirect] && seen[gatewayv1.HTTPRouteFilterURLRewrite] {
-		rule.drop(dropped, reasonIncompatible, path, path+": RequestRedirect and URLRewrite exclude each other: remove one")
+		rule.drop(dropped, reasonIncompatible, path, "RequestRedirect and URLRewrite exclude each other: remove one")
 	}
 }
 
@@ -45,9 +48,9 @@ func checkFilterList(rule *Rule, list []gatewayv1.HTTPRouteFilter, path string, 
 func checkFilter(rule *Rule, f *gatewayv1.HTTPRouteFilter) string {
 	switch f.Type {
 	case gatewayv1.HTTPRouteFilterRequestHeaderModifier:
-		return checkHeaderFilter(f.RequestHeaderModifier, requestHeaders())
+		return checkHeaderFilter(f.RequestHeaderModifier, true)
 	case gatewayv1.HTTPRouteFilterResponseHeaderModifier:
-		return checkHeaderFilter(f.ResponseHeaderModifier, responseHeaders())
+		return checkHeaderFilter(f.ResponseHeaderModifier, false)
 	case gatewayv1.HTTPRouteFilterRequestRedirect:
 		return checkRedirect(rule, f.RequestRedirect)
 	case gatewayv1.HTTPRouteFilterURLRewrite:
@@ -67,32 +70,30 @@ func checkFilter(rule *Rule, f *gatewayv1.HTTPRouteFilter) string {
 	return "filter " + strconv.Quote(string(f.Type)) + " is not known"
 }
 
-// requestHeaders are the header fields that a filter cannot change, with what to do instead. They frame the message or belong to one
+// fixedHeader says why a filter cannot change a header field, by its name in lower case. Such fields frame the message or belong to one
 // connection, and the gateway writes them itself.
-func requestHeaders() map[string]string {
-	fixed := responseHeaders()
-	fixed["host"] = "use filter URLRewrite with hostname to change it"
-	return fixed
-}
-
-func responseHeaders() map[string]string {
-	const framing = "it belongs to the connection and is written by the gateway"
-	return map[string]string{
-		"connection": framing, "content-length": framing, "keep-alive": framing, "proxy-connection": framing,
-		"te": framing, "trailer": framing, "transfer-encoding": framing, "upgrade": framing, "http2-settings": framing,
+func fixedHeader(lower string, request bool) string {
+	switch lower {
+	case "connection", "content-length", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade", "http2-settings":
+		return "it belongs to the connection and is written by the gateway"
+	case "host":
+		if request {
+			return "use filter URLRewrite with hostname to change it"
+		}
 	}
+	return ""
 }
 
 // checkHeaderFilter refuses fields that cannot be changed, and several kinds of action for one field ("Only one action for a given
 // header name is permitted"). Within one list the first of equivalent names counts, as the specification says of HTTPHeader.
-func checkHeaderFilter(f *gatewayv1.HTTPHeaderFilter, fixed map[string]string) string {
+func checkHeaderFilter(f *gatewayv1.HTTPHeaderFilter, request bool) string {
 	if f == nil {
 		return "the modifier is missing"
 	}
 	actions := map[string]string{}
 	check := func(action, field string) string {
 		lower := strings.ToLower(field)
-		if why, ok := fixed[lower]; ok {
+		if why := fixedHeader(lower, request); why != "" {
 			return "header " + field + " cannot be changed: " + why
 		}
 		if other, ok := actions[lower]; ok && other != action {

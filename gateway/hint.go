@@ -6,34 +6,51 @@ import (
 	"github.com/wicketgate/wicketgate/object"
 )
 
-// maxHints bounds the search in a directory where very much is missing.
+// maxHints bounds how often is searched in a directory where very much is missing.
 const maxHints = 256
 
-// hint names an object of the same kind that a missing one may be mistaken for: the same name in another namespace, or nearly the same name in
-// the same one. It is empty, or begins with a separator. It looks at all objects of the kind, and so gives up after maxHints.
+// hints finds objects by parts of their key. It is made for a kind when the first of them is missing.
+type hints struct {
+	byName      map[string]*object.Object   // the first by namespace
+	byNamespace map[string][]*object.Object // ordered by name
+}
+
+func indexHints(all []*object.Object) *hints {
+	index := &hints{byName: map[string]*object.Object{}, byNamespace: map[string][]*object.Object{}}
+	for _, o := range all {
+		if index.byName[o.Name] == nil {
+			index.byName[o.Name] = o
+		}
+		index.byNamespace[o.Namespace] = append(index.byNamespace[o.Namespace], o)
+	}
+	return index
+}
+
+// hint names an object of the same kind that a missing one may be mistaken for: nearly the same name in the same namespace, or the same name in
+// another one. It is empty, or begins with a separator.
 func (b *builder) hint(missing object.Key) string {
-	if b.hints++; b.hints > maxHints {
+	if b.hinted++; b.hinted > maxHints {
 		return ""
 	}
-	var elsewhere, similar *object.Object
+	index := b.hints[missing.GroupKind]
+	if index == nil {
+		index = indexHints(b.set.Kind(missing.GroupKind))
+		b.hints[missing.GroupKind] = index
+	}
 	best := 1 // how many edits still make a typing error
 	if len(missing.Name) >= 8 {
 		best = 2
 	}
-	for _, o := range b.set.Kind(missing.GroupKind) {
-		switch {
-		case o.Name == missing.Name && elsewhere == nil:
-			elsewhere = o
-		case o.Namespace == missing.Namespace:
-			if n := distance(o.Name, missing.Name, best); n < best || n == best && similar == nil {
-				similar, best = o, n
-			}
+	var similar *object.Object
+	for _, o := range index.byNamespace[missing.Namespace] {
+		if n := distance(o.Name, missing.Name, best); n < best || n == best && similar == nil {
+			similar, best = o, n
 		}
 	}
-	switch {
-	case similar != nil:
+	if similar != nil {
 		return `; did you mean "` + similar.Name + `"?`
-	case elsewhere != nil:
+	}
+	if elsewhere := index.byName[missing.Name]; elsewhere != nil {
 		return "; " + elsewhere.Key.String() + " is: is that the namespace you mean?"
 	}
 	return ""
@@ -51,12 +68,17 @@ func distance(a, b string, limit int) int {
 	for i := range len(a) {
 		diagonal := row[0]
 		row[0] = i + 1
+		least := row[0]
 		for j := range len(b) {
 			cost := 1
 			if a[i] == b[j] {
 				cost = 0
 			}
 			diagonal, row[j+1] = row[j+1], min(diagonal+cost, row[j+1]+1, row[j]+1)
+			least = min(least, row[j+1])
+		}
+		if least > limit {
+			return limit + 1
 		}
 	}
 	return row[len(b)]

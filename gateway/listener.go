@@ -71,8 +71,10 @@ func (l *Listener) field(path string) string {
 	return field + "." + path
 }
 
-// String is how messages name a listener: "http of Gateway default/public".
-func (l *Listener) String() string { return l.Name + " of " + l.Gateway.Object.Key.String() }
+// String is how messages name a listener: "listener http of Gateway default/public".
+func (l *Listener) String() string {
+	return "listener " + l.Name + " of " + l.Gateway.Object.Key.String()
+}
 
 // checkRouteKinds computes SupportedKinds: the protocol's kinds, narrowed by allowedRoutes.kinds.
 func (b *builder) checkRouteKinds(l *Listener) {
@@ -107,11 +109,8 @@ func routeKind(k gatewayv1.Kind) gatewayv1.RouteGroupKind {
 
 // kindGroup qualifies a kind in a message where the group is not the Gateway API's.
 func kindGroup(group string) string {
-	if group == gatewayGroup {
+	if group == gatewayGroup || group == "" {
 		return ""
-	}
-	if group == "" {
-		group = "core"
 	}
 	return " of group " + group
 }

@@ -36,7 +36,7 @@ func checkMatches(rule *Rule, dropped *faults) []gatewayv1.HTTPRouteMatch {
 		if path, message := checkMatch(&spec[i]); message != "" {
 			own(i)
 			at := "matches[" + strconv.Itoa(i) + "]." + path
-			rule.drop(dropped, reasonUnsupportedValue, at, at+": "+message)
+			rule.drop(dropped, reasonUnsupportedValue, at, message)
 			continue
 		}
 		match := spec[i]

@@ -3,7 +3,6 @@
 package gateway
 
 import (
-	"strconv"
 	"strings"
 
 	"github.com/wicketgate/wicketgate/object"
@@ -37,18 +36,6 @@ func (b *builder) reportFaults(o *object.Object, all faults) {
 	}
 }
 
-// counted is "3 more".
-func counted(n int, what string) string { return strconv.Itoa(n) + " " + what }
-
-func contains(list []string, s string) bool {
-	for _, have := range list {
-		if have == s {
-			return true
-		}
-	}
-	return false
-}
-
 // unservedKinds are the kinds of Gateway API that are admitted but not served yet, each with what that means.
 func unservedKinds() map[object.GroupKind]string {
 	const routes, nothing = "they carry no traffic", "they have no effect"
@@ -78,7 +65,7 @@ func (b *builder) reportKinds() {
 		for _, o := range all {
 			names = append(names, strings.TrimPrefix(o.Key.String(), k.Kind+" "))
 		}
-		b.fail(all[0], "kind", k.Kind+" is not served yet: "+effect+" ("+join(names)+")")
+		b.fail(all[0], "kind", k.Kind+" is not served yet: "+effect+" ("+enumerate(names)+")")
 	}
 }
 

@@ -49,7 +49,11 @@ func (b *builder) attach(r *Route, index int, rules *ruleSet) {
 	target := keyOf(kind(string(group), string(k)), string(deref(ref.Namespace, gatewayv1.Namespace(r.Object.Namespace))), string(ref.Name))
 	field := "spec.parentRefs[" + strconv.Itoa(index) + "]"
 	if target.GroupKind != gatewayKind("Gateway") {
-		b.fail(r.Object, field, target.String()+kindGroup(string(group))+" cannot be a parent: refer to a Gateway"+unservedHint(string(group), string(k)))
+		hint := unservedHint(string(group), string(k))
+		if target.GroupKind == coreKind("Service") {
+			hint = " (routes of a service mesh are not served)"
+		}
+		b.fail(r.Object, field, target.String()+kindGroup(string(group))+" cannot be a parent: refer to a Gateway"+hint)
 		return
 	}
 	gw := b.gateways[name{target.Namespace, target.Name}]
@@ -170,7 +174,7 @@ func noMatchingParent(p *Parent) string {
 	if port := deref(p.Ref.Port, 0); port != 0 {
 		want = append(want, "on port "+strconv.Itoa(int(port)))
 	}
-	return p.Gateway.Object.Key.String() + " has no listener " + strings.Join(want, " ") + "; it has " + join(have)
+	return p.Gateway.Object.Key.String() + " has no listener " + strings.Join(want, " ") + "; it has " + enumerate(have)
 }
 
 // notAllowed says of each selected listener why it does not admit the route.
@@ -197,7 +201,7 @@ func noMatchingHostname(r *Route, admitting []*Listener) string {
 	for _, l := range admitting {
 		have = append(have, l.Name+" ("+l.Hostname+")")
 	}
-	return "no hostname of the route (" + strings.Join(want, ", ") + ") matches that of a listener: " + join(have)
+	return "no hostname of the route (" + strings.Join(want, ", ") + ") matches that of a listener: " + enumerate(have)
 }
 
 // reportMissingGateway tells of a parentRef to a Gateway that is not there: the route has no status that could say so.

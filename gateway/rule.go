@@ -44,9 +44,10 @@ func (b *builder) newRule(r *Route, spec *gatewayv1.HTTPRouteRule, index int, se
 	checkExtras(rule, &set.dropped)
 	b.newBackends(rule, set)
 	if len(set.dropped) > before {
-		rule.Unusable = faultMessages(set.dropped[before:])
+		_, rule.Unusable = set.dropped[before:].summary(typeAccepted)
 	} else {
 		set.served++
+		b.warnNoTraffic(rule)
 	}
 	if len(matches) == 0 {
 		return
@@ -64,11 +65,6 @@ func sameMatches(a, b []gatewayv1.HTTPRouteMatch) bool {
 	return len(a) == len(b) && len(a) > 0 && &a[0] == &b[0]
 }
 
-func faultMessages(f faults) string {
-	_, message := f.summary(typeAccepted)
-	return message
-}
-
 // field is the path of one of the rule's fields in its route.
 func (r *Rule) field(path string) string {
 	field := "spec.rules[" + strconv.Itoa(r.Index) + "]"
@@ -78,13 +74,13 @@ func (r *Rule) field(path string) string {
 	return field + "." + path
 }
 
-// drop records why the rule is not in force as written. Messages name the rule, because conditions show them without a position.
+// drop records why the rule is not in force as written.
 func (r *Rule) drop(f *faults, reason, path, message string) {
 	named := strconv.Itoa(r.Index)
 	if r.Spec.Name != nil {
 		named += " (" + string(*r.Spec.Name) + ")"
 	}
-	f.add(typeAccepted, reason, r.field(path), "rule "+named+": "+message)
+	*f = append(*f, fault{typeAccepted, reason, r.field(path), "rule " + named + " " + path + ": ", message})
 }
 
 // checkExtras reads timeouts, and refuses what else of a rule is not served yet.
@@ -124,7 +120,7 @@ func (s *ruleSet) resolved() string {
 	case n == 0:
 		return "The route has no backends to resolve"
 	case n > maxSources:
-		return "All references are resolved: " + strings.Join(s.sources[:maxSources], ", ") + " and " + counted(n-maxSources, "more")
+		return "All references are resolved: " + strings.Join(s.sources[:maxSources], ", ") + " and " + strconv.Itoa(n-maxSources) + " more"
 	}
 	return "All references are resolved: " + strings.Join(s.sources, ", ")
 }

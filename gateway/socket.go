@@ -102,10 +102,16 @@ func (b *builder) clash(l *Listener, tls bool, shared *place) string {
 		return ""
 	}
 	for wildcard := range wildcardsOver(l.Hostname) {
-		if owner := shared.hostnames[wildcard]; owner != nil && owner.Gateway.Object.Namespace != l.Gateway.Object.Namespace {
-			return "hostname " + l.Hostname + " on " + port + " belongs to " + owner.String() +
-				", which is in another namespace: use another hostname, port or address, or start with --merge-gateways=all"
+		owner := shared.hostnames[wildcard]
+		if owner == nil {
+			continue
 		}
+		// Only the most specific wildcard counts: it is who gets the hostname's requests so far.
+		if owner.Gateway.Object.Namespace == l.Gateway.Object.Namespace {
+			return ""
+		}
+		return "hostname " + l.Hostname + " on " + port + " belongs to " + owner.String() +
+			", which is in another namespace: use another hostname, port or address, or start with --merge-gateways=all"
 	}
 	return ""
 }

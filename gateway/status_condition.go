@@ -3,6 +3,7 @@
 package gateway
 
 import (
+	"strings"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -62,13 +63,13 @@ const maxMessage = 32768
 
 // limit cuts a message that is too long; it never is in practice.
 func limit(message string) string {
-	if len(message) > maxMessage {
-		return message[:maxMessage]
+	if len(message) <= maxMessage {
+		return message
 	}
-	return message
+	return strings.ToValidUTF8(message[:maxMessage], "")
 }
 
-// ownedTypes are the condition types that we write, anywhere.
+// ownedType says whether we write conditions of a type, anywhere.
 func ownedType(t string) bool {
 	switch t {
 	case typeAccepted, typeProgrammed, typeResolvedRefs, typeConflicted, typeOverlapping, typePartiallyInvalid, typeSupportedVersion:

@@ -5,6 +5,7 @@ package gateway
 import (
 	"errors"
 	"net/netip"
+	"slices"
 	"strings"
 	"syscall"
 )
@@ -85,13 +86,13 @@ func (p *projection) failures(l *Listener) (errs []error, sockets int) {
 // listenerProgrammed says whether a listener can be reached on all of its sockets.
 func (p *projection) listenerProgrammed(l *Listener) Condition {
 	if !l.Usable {
-		if reason, message := l.Gateway.faults.summary(typeAccepted); reason != "" {
-			return notProgrammed(reasonInvalid, "The Gateway is not accepted: "+message)
+		if l.Gateway.faults.has(typeAccepted) {
+			return notProgrammed(reasonInvalid, "The Gateway is not accepted")
 		}
 		if _, message := l.Gateway.faults.summary(typeProgrammed); message != "" {
 			return notProgrammed(reasonPending, message)
 		}
-		return notProgrammed(reasonInvalid, "The listener carries no traffic: "+l.faults.first())
+		return notProgrammed(reasonInvalid, "The listener carries no traffic: see condition "+l.cause())
 	}
 	if errs, _ := p.failures(l); len(errs) > 0 {
 		return notProgrammed(reasonPending, joinErrors(errs))
@@ -101,8 +102,8 @@ func (p *projection) listenerProgrammed(l *Listener) Condition {
 
 // gatewayProgrammed sums up the listeners: every one that is valid must be bound.
 func (p *projection) gatewayProgrammed(gw *Gateway) Condition {
-	if reason, message := gw.faults.summary(typeAccepted); reason != "" {
-		return notProgrammed(reasonInvalid, "The Gateway is not accepted: "+message)
+	if gw.faults.has(typeAccepted) {
+		return notProgrammed(reasonInvalid, "The Gateway is not accepted")
 	}
 	if reason, message := gw.faults.summary(typeProgrammed); reason != "" {
 		return notProgrammed(reason, message)
@@ -171,14 +172,6 @@ func (p *projection) reachable(gw *Gateway, a netip.Addr) bool {
 	return false
 }
 
-// first is the message of the first fault.
-func (f faults) first() string {
-	if len(f) == 0 {
-		return "none of its route kinds is supported"
-	}
-	return f[0].message
-}
-
 func isAny(errs []error, target error) bool {
 	for _, err := range errs {
 		if errors.Is(err, target) {
@@ -192,7 +185,7 @@ func isAny(errs []error, target error) bool {
 func joinErrors(errs []error) string {
 	var messages []string
 	for _, err := range errs {
-		if text := err.Error(); !contains(messages, text) {
+		if text := err.Error(); !slices.Contains(messages, text) {
 			messages = append(messages, text)
 		}
 	}
