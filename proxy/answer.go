@@ -3,7 +3,9 @@
 package proxy
 
 import (
+	"errors"
 	"io"
+	"log/slog"
 	"net/http"
 
 	"github.com/wicketgate/wicketgate/message"
@@ -55,8 +57,15 @@ func (c *call) refuse(status int, why string, err error) int {
 // respond sends a response and returns its status. What goes wrong from here on cannot be answered any more: the wire has ended the
 // connection or stream so that the client knows that it has not everything.
 func (c *call) respond(h *message.Head, body message.Body) int {
-	if err := c.x.Respond(h, body); err != nil {
-		c.log(h.Status, "the response was broken off", err)
+	err := c.x.Respond(h, body)
+	if err == nil {
+		return h.Status
+	}
+	var broken *wire.BackendError
+	if errors.As(err, &broken) && broken.Kind != wire.BackendCancelled {
+		c.write(slog.LevelWarn, h.Status, "the backend broke off its response", err)
+	} else {
+		c.write(slog.LevelInfo, h.Status, "the client did not take the whole response", err)
 	}
 	return h.Status
 }

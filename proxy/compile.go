@@ -225,7 +225,7 @@ func (c *compiler) problem(source *gateway.Rule, field, text string) {
 	field = fmt.Sprintf("spec.rules[%d].%s", source.Index, field)
 	o := source.Route.Object
 	c.problems = append(c.problems, object.Problem{
-		Severity: object.Warning, Position: o.At(field), Object: o.Key, Field: field, Message: text,
+		Severity: object.Error, Position: o.At(field), Object: o.Key, Field: field, Message: text,
 	})
 }
 
@@ -275,10 +275,8 @@ func (c *compiler) filters(source *gateway.Rule, list []gatewayv1.HTTPRouteFilte
 	out, errs := compileFilters(list, onBackend)
 	unusable := ""
 	for _, e := range errs {
-		c.problem(source, fmt.Sprintf("%s[%d].%s", at, e.index, e.field), e.text)
-		if e.fatal && unusable == "" {
-			unusable = e.text
-		}
+		c.problem(source, fmt.Sprintf("%s[%d].%s", at, e.index, e.field), e.err.Error())
+		unusable = e.err.Error()
 	}
 	return out, unusable
 }
@@ -299,7 +297,7 @@ func (c *compiler) share(source *gateway.Rule, b *gateway.Backend, index int) *s
 	}
 	out.backend = c.backends[b.Target.Key]
 	if out.backend == nil {
-		out.backend = c.proxy.acquire(config(b.Target))
+		out.backend = c.proxy.acquire(backendConfig(b.Target))
 		c.backends[b.Target.Key] = out.backend
 	}
 	return out

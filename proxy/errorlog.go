@@ -135,11 +135,14 @@ func (e *errorLog) refused(peer *wire.Peer, status int, why error) {
 // reasonUnmatched makes log look for the rules that nearly matched.
 const reasonUnmatched = "no rule matches"
 
-// log writes one line about a request that did not get a backend's answer, or not all of it.
-func (c *call) log(status int, why string, err error) {
+// log writes one line about a request that did not get a backend's answer.
+func (c *call) log(status int, why string, err error) { c.write(level(status), status, why, err) }
+
+// write writes a line if that is allowed. It allocates, which errors may.
+func (c *call) write(level slog.Level, status int, why string, err error) {
 	counts := c.series()
 	e := c.proxy.errors
-	if !e.log.Enabled(context.Background(), level(status)) || !e.allow(kind{counts.labels, status}) {
+	if !e.log.Enabled(context.Background(), level) || !e.allow(kind{counts.labels, status}) {
 		return
 	}
 	attrs := append(make([]slog.Attr, 0, 16), slog.Int("status", status), slog.String("reason", why))
@@ -159,7 +162,7 @@ func (c *call) log(status int, why string, err error) {
 	if err != nil {
 		attrs = append(attrs, slog.Any("error", err))
 	}
-	e.log.LogAttrs(context.Background(), level(status), "request failed", attrs...)
+	e.log.LogAttrs(context.Background(), level, "request failed", attrs...)
 }
 
 // sentPath is the path that the client asked for, as far as it was understood.

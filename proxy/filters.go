@@ -30,54 +30,41 @@ type filters struct {
 	path              *pathModifier
 }
 
-// filterError is a filter that cannot be carried out, or a part of one that is left out.
+// filterError is a filter that cannot be carried out.
 type filterError struct {
 	index int
 	field string // below the filter: "requestHeaderModifier"
-	text  string
-	fatal bool // the whole rule or share is answered with 500
+	err   error
 }
 
-// compileFilters compiles a list. onBackend says that it is a backendRef's, where redirects have no place. Filters that it does
-// not know are left to the graph, which calls rules that have them unusable.
+// compileFilters compiles a list. onBackend says that it is a backendRef's, where redirects have no place. The graph has checked filters already;
+// what is wrong with one here makes its rule or share unusable.
 func compileFilters(list []gatewayv1.HTTPRouteFilter, onBackend bool) (out filters, errs []filterError) {
 	for i := range list {
 		f := &list[i]
-		note := func(field, text string, fatal bool) {
-			errs = append(errs, filterError{i, field, text, fatal})
-		}
-		headers := func(field string, spec *gatewayv1.HTTPHeaderFilter, request bool) *headerModifier {
-			m, refused, err := compileHeaderModifier(spec, request)
-			for _, name := range refused {
-				note(field, fmt.Sprintf("header %s belongs to the connection and is not changed", name), false)
-			}
-			if err != nil {
-				note(field, err.Error(), true)
-			}
-			return m
-		}
+		field := ""
+		var err error
 		switch {
 		case f.RequestHeaderModifier != nil:
-			out.request = headers("requestHeaderModifier", f.RequestHeaderModifier, true)
+			field = "requestHeaderModifier"
+			out.request, err = compileHeaderModifier(f.RequestHeaderModifier)
 		case f.ResponseHeaderModifier != nil:
-			out.response = headers("responseHeaderModifier", f.ResponseHeaderModifier, false)
+			field = "responseHeaderModifier"
+			out.response, err = compileHeaderModifier(f.ResponseHeaderModifier)
 		case f.URLRewrite != nil:
-			path, err := compilePathModifier(f.URLRewrite.Path)
-			if err != nil {
-				note("urlRewrite.path", err.Error(), true)
-			}
-			out.path = path
+			field = "urlRewrite.path"
+			out.path, err = compilePathModifier(f.URLRewrite.Path)
 			if f.URLRewrite.Hostname != nil && *f.URLRewrite.Hostname != "" {
 				out.hostname = []byte(*f.URLRewrite.Hostname)
 			}
 		case f.RequestRedirect != nil && !onBackend:
-			r, err := compileRedirect(f.RequestRedirect)
-			if err != nil {
-				note("requestRedirect.path", err.Error(), true)
-			}
-			out.redirect = r
+			field = "requestRedirect.path"
+			out.redirect, err = compileRedirect(f.RequestRedirect)
 		default:
-			note("type", fmt.Sprintf("filter %s is not served here", f.Type), true)
+			field, err = "type", fmt.Errorf("filter %s is not served here", f.Type)
+		}
+		if err != nil {
+			errs = append(errs, filterError{i, field, err})
 		}
 	}
 	return out, errs

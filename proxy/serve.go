@@ -4,6 +4,7 @@ package proxy
 
 import (
 	"net/http"
+	"net/netip"
 	"time"
 
 	"github.com/wicketgate/wicketgate/message"
@@ -21,6 +22,10 @@ type call struct {
 	peer  *wire.Peer
 	conn  *connection
 	life  *lifetime
+	held  bool // the snapshot's lifetime counts this request
+
+	status int
+	counts *series
 
 	listener *listener // nil: none for this host
 	match    *match    // nil: none for this request
@@ -43,33 +48,39 @@ func (p *Proxy) Serve(x wire.Exchange) {
 	c := p.calls.Get().(*call)
 	c.x, c.req, c.peer = x, x.Request(), x.Peer()
 	c.conn = p.connection(c.peer)
-	shard := c.conn.shard
-	s := p.enter(shard)
-	c.life = s.life
+	s := p.enter(c.conn.shard)
+	c.life, c.held = s.life, true
+	c.status = http.StatusInternalServerError // of a panic, for which the wire answers
+	defer c.end()
 	status := c.resolve(s)
-	counts := c.series()
-	counts.start(shard)
+	c.counts = c.series()
+	c.counts.start(c.conn.shard)
 	if status == 0 {
 		status = c.serve()
 	}
-	counts.done(shard, status, time.Since(x.Arrived()))
-	c.end(shard)
+	c.status = status
 }
 
-// end leaves the snapshot and forgets everything that the request had.
-func (c *call) end(shard uint32) {
-	if c.life != nil {
-		c.life.leave(shard)
+// end counts the request, leaves the snapshot and forgets everything that the request had.
+func (c *call) end() {
+	p, shard := c.proxy, c.conn.shard
+	if c.counts != nil {
+		c.counts.done(shard, c.status, time.Since(c.x.Arrived()))
 	}
-	p := c.proxy
-	header := c.in
-	header.Host, header.Path, header.Method, header.Query, header.Header = nil, nil, nil, nil, nil
-	c.own.Reset()
-	*c = call{
-		proxy: p, in: header, res: c.res, own: c.own,
-		path: c.path[:0], path2: c.path2[:0], forwarded: c.forwarded[:0], location: c.location[:0],
-	}
+	c.leave()
+	c.x, c.req, c.peer, c.conn, c.life, c.counts = nil, nil, nil, nil, nil, nil
+	c.listener, c.match, c.share, c.sent, c.txt.rest = nil, nil, nil, nil, nil
+	c.in.Host, c.in.Path, c.in.Method, c.in.Query, c.in.Header = nil, nil, nil, nil, nil
+	c.res.Endpoint = netip.AddrPort{}
 	p.calls.Put(c)
+}
+
+// leave says that the request needs nothing of its snapshot any more.
+func (c *call) leave() {
+	if c.held {
+		c.held = false
+		c.life.leave(c.conn.shard)
+	}
 }
 
 // series is where the request counts.

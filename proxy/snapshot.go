@@ -93,8 +93,8 @@ func (p *Proxy) empty() *Snapshot {
 	return s
 }
 
-// config is the backend that a target is.
-func config(t *gateway.Target) backend.Config {
+// backendConfig is the backend that a target is.
+func backendConfig(t *gateway.Target) backend.Config {
 	return backend.Config{
 		Key: t.Key, Endpoints: t.Endpoints, Names: t.Names, Port: t.Port,
 		// Addresses that are written down may be this machine's own; what a name resolves to may not.

@@ -11,9 +11,6 @@ import (
 	"github.com/wicketgate/wicketgate/wire"
 )
 
-// tunnelBuffer is how much a direction of a tunnel holds where the kernel cannot copy by itself.
-const tunnelBuffer = 32 << 10
-
 // upgrade passes the backend's 101 on and copies both ways until both are done. It is refused unless the backend switched to
 // what the client asked for (RFC 9110 section 7.8).
 func (c *call) upgrade() int {
@@ -24,8 +21,7 @@ func (c *call) upgrade() int {
 	c.share.filters.response.apply(res)
 	c.match.rule.filters.response.apply(res)
 	// A tunnel may last for days. From here on it needs nothing of the snapshot.
-	c.life.leave(c.conn.shard)
-	c.life = nil
+	c.leave()
 	client, err := c.x.Tunnel(res)
 	if err != nil {
 		c.log(statusClientGone, "the client left before the upgrade", err)
@@ -47,7 +43,8 @@ func join(a, b wire.Duplex) {
 	}
 	defer abort()
 	copyEnd := func(to, from wire.Duplex) {
-		if stream(to, from) != nil || to.CloseWrite() != nil {
+		// Streams over TCP know how to copy in the kernel (io.WriterTo, io.ReaderFrom); the first error ends everything.
+		if _, err := io.Copy(to, from); err != nil || to.CloseWrite() != nil {
 			abort()
 		}
 	}
@@ -58,11 +55,4 @@ func join(a, b wire.Duplex) {
 	}()
 	copyEnd(a, b)
 	<-done
-}
-
-// stream copies to the end. Streams that know how to copy (io.WriterTo, io.ReaderFrom: TCP connections, which splice) do it
-// themselves; others go through a buffer.
-func stream(to io.Writer, from io.Reader) error {
-	_, err := io.CopyBuffer(to, from, make([]byte, tunnelBuffer))
-	return err
 }
