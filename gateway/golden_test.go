@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -89,7 +90,7 @@ func (g *golden) file(named string) string {
 func (g *golden) outputs(objects []*object.Object) [3]txtar.File {
 	graph := Build(object.NewSet(objects...), g.opts)
 	statuses := Statuses(graph, g.bound, nil, testTime)
-	problems := append(graph.Problems[:len(graph.Problems):len(graph.Problems)], CertificateProblems(graph, testTime)...)
+	problems := slices.Concat(graph.Problems, CertificateProblems(graph, testTime))
 	return [3]txtar.File{
 		{Name: "routes", Data: []byte(printRoutes(graph))},
 		{Name: "status", Data: []byte(printStatuses(statuses))},

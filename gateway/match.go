@@ -108,7 +108,7 @@ func checkPathValue(value string) string {
 	if !strings.HasPrefix(value, "/") {
 		return "path " + strconv.Quote(value) + " must begin with a slash"
 	}
-	for _, element := range strings.Split(value[1:], "/") {
+	for element := range strings.SplitSeq(value[1:], "/") {
 		switch plain := strings.NewReplacer("%2e", ".", "%2E", ".").Replace(element); {
 		case plain == "." || plain == "..":
 			return "path " + strconv.Quote(value) + " has a dot segment, which requests are rid of before they are matched: write the path without it"

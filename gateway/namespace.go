@@ -4,6 +4,7 @@ package gateway
 
 import (
 	"errors"
+	"maps"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
@@ -22,9 +23,7 @@ func indexNamespaces(set *object.Set) namespaceLabels {
 	index := namespaceLabels{}
 	for _, o := range set.Kind(coreKind("Namespace")) {
 		all := labels.Set{}
-		for k, v := range o.Meta.Labels {
-			all[k] = v
-		}
+		maps.Copy(all, o.Meta.Labels)
 		all[nameLabel] = o.Name
 		index[o.Name] = all
 	}

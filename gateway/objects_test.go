@@ -36,7 +36,7 @@ func parseObjects(t testing.TB, text string) []*object.Object {
 	t.Helper()
 	var all []*object.Object
 	line := 1
-	for _, doc := range strings.Split("\n"+text, "\n---\n") {
+	for doc := range strings.SplitSeq("\n"+text, "\n---\n") {
 		if strings.TrimSpace(doc) != "" {
 			all = append(all, parseObject(t, doc, line))
 		}
@@ -63,7 +63,7 @@ func parseObject(t testing.TB, doc string, line int) *object.Object {
 		}
 	}
 	o := &object.Object{
-		Key:      object.Key{GroupKind: object.GroupKind{Group: gvk.Group, Kind: gvk.Kind}, Namespace: tree.GetNamespace(), Name: tree.GetName()},
+		Key:      keyOf(kind(gvk.Group, gvk.Kind), tree.GetNamespace(), tree.GetName()),
 		Version:  gvk.Version,
 		Value:    value,
 		Content:  tree.Object,
@@ -163,18 +163,6 @@ func testCertificate(t testing.TB, id string, names []string, expired bool) [2][
 func build(t testing.TB, text string) *Graph {
 	t.Helper()
 	return Build(object.NewSet(parseObjects(t, text)...), Options{DNSBackends: true})
-}
-
-// condition finds a condition by type.
-func findCondition(t testing.TB, list []Condition, named string) Condition {
-	t.Helper()
-	for _, c := range list {
-		if c.Type == named {
-			return c
-		}
-	}
-	t.Fatalf("no condition %s in %v", named, list)
-	return Condition{}
 }
 
 // manyRoutes is a directory of n routes with a Service and an EndpointSlice each, spread over namespaces, on one Gateway with

@@ -93,7 +93,7 @@ func checkExtras(rule *Rule, dropped *faults) {
 	if retry := rule.Spec.Retry; retry != nil && (retry.Attempts == nil || *retry.Attempts > 0) {
 		rule.drop(dropped, reasonUnsupportedValue, "retry", "retry is not served yet: remove it")
 	}
-	if rule.Spec.SessionPersistence != nil {
+	if rule.Spec.SessionPersistence != nil { //nolint:staticcheck // deprecated is not the same as gone
 		rule.drop(dropped, reasonUnsupportedValue, "sessionPersistence", "sessionPersistence is not served yet: remove it")
 	}
 }

@@ -18,8 +18,7 @@ func (p *projection) gateway(gw *Gateway) {
 	for _, l := range gw.Listeners {
 		listeners = append(listeners, p.listener(w, l, fileListener(file, l.Name)))
 	}
-	conditions := append(gw.Conditions[:1:1], p.gatewayProgrammed(gw))
-	conditions = append(conditions, gw.Conditions[1:]...)
+	conditions := slices.Insert(slices.Clone(gw.Conditions), 1, p.gatewayProgrammed(gw))
 	tree := map[string]any{
 		"conditions": w.conditions("", conditions, foreignConditions(file)),
 		"listeners":  listeners,
@@ -47,8 +46,7 @@ func (p *projection) listener(w *writer, l *Listener, file map[string]any) map[s
 	for _, k := range l.SupportedKinds {
 		kinds = append(kinds, map[string]any{"group": string(*k.Group), "kind": string(k.Kind)})
 	}
-	conditions := append(l.Conditions[:1:1], p.listenerProgrammed(l))
-	conditions = append(conditions, l.Conditions[1:]...)
+	conditions := slices.Insert(slices.Clone(l.Conditions), 1, p.listenerProgrammed(l))
 	// The message about references is where a certificate's dates are told: they depend on the time, which the graph does not know.
 	for i := range conditions {
 		if conditions[i].Type == typeResolvedRefs {
@@ -73,14 +71,15 @@ func (p *projection) withValidity(l *Listener, message string) string {
 	return message
 }
 
-// failures gives what went wrong with a listener's sockets, and how many there are of them.
-func (p *projection) failures(l *Listener) (errs []error, sockets int) {
+// failures gives what went wrong with a listener's sockets.
+func (p *projection) failures(l *Listener) []error {
+	var errs []error
 	for _, s := range l.Sockets {
 		if err := p.bound.Failed[s.Bind]; err != nil {
 			errs = append(errs, err)
 		}
 	}
-	return errs, len(l.Sockets)
+	return errs
 }
 
 // listenerProgrammed says whether a listener can be reached on all of its sockets.
@@ -94,7 +93,7 @@ func (p *projection) listenerProgrammed(l *Listener) Condition {
 		}
 		return notProgrammed(reasonInvalid, "The listener carries no traffic: see condition "+l.cause())
 	}
-	if errs, _ := p.failures(l); len(errs) > 0 {
+	if errs := p.failures(l); len(errs) > 0 {
 		return notProgrammed(reasonPending, joinErrors(errs))
 	}
 	return programmed("The listener is ready on " + joinBinds(l))
@@ -113,8 +112,7 @@ func (p *projection) gatewayProgrammed(gw *Gateway) Condition {
 	}
 	var errs []error
 	for _, l := range gw.Listeners {
-		failed, _ := p.failures(l)
-		errs = append(errs, failed...)
+		errs = append(errs, p.failures(l)...)
 	}
 	switch {
 	case len(errs) == 0:
