@@ -118,7 +118,7 @@ func (p *projection) gatewayProgrammed(gw *Gateway) Condition {
 	case len(errs) == 0:
 		return programmed("The Gateway is ready")
 	case len(gw.Addresses) > 0 && isAny(errs, syscall.EADDRNOTAVAIL):
-		return notProgrammed(reasonAddressNotUsable, joinErrors(errs)+": use addresses of this machine")
+		return notProgrammed(reasonAddressNotUsable, joinErrors(errs))
 	}
 	return notProgrammed(reasonPending, joinErrors(errs))
 }
