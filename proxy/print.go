@@ -63,7 +63,7 @@ func describeMatch(m *match) string {
 	text := fmt.Sprintf("%s rule %d (%s): ", o.Key, r.source.Index, o.At(fmt.Sprintf("spec.rules[%d]", r.source.Index)))
 	switch {
 	case r.unusable != "":
-		return text + "500, " + r.unusable
+		return text + "500 (" + r.unusable + ")"
 	case r.filters.redirect != nil:
 		return text + "redirect " + fmt.Sprint(r.filters.redirect.status)
 	}
@@ -71,7 +71,7 @@ func describeMatch(m *match) string {
 	for _, b := range r.backends {
 		name := ""
 		if b.unusable != "" {
-			name = "500, " + b.unusable
+			name = "500 (" + b.unusable + ")"
 		} else {
 			name = b.source.Target.Key
 		}
