@@ -15,7 +15,7 @@ func newLogger(w io.Writer, level, format string) (*slog.Logger, error) {
 	if err := l.UnmarshalText([]byte(level)); err != nil {
 		return nil, fmt.Errorf("--log-level %q is none of debug, info, warn, error", level)
 	}
-	opts := &slog.HandlerOptions{Level: l}
+	opts := &slog.HandlerOptions{Level: l, ReplaceAttr: legible}
 	switch {
 	case format == "text", format == "auto" && isTerminal(w):
 		return slog.New(slog.NewTextHandler(w, opts)), nil
@@ -23,6 +23,14 @@ func newLogger(w io.Writer, level, format string) (*slog.Logger, error) {
 		return slog.New(slog.NewJSONHandler(w, opts)), nil
 	}
 	return nil, fmt.Errorf("--log-format %q is none of auto, text, json", format)
+}
+
+// legible writes durations as people do ("1.5s"), which JSON would have as a number of nanoseconds.
+func legible(_ []string, a slog.Attr) slog.Attr {
+	if a.Value.Kind() == slog.KindDuration {
+		a.Value = slog.StringValue(a.Value.Duration().String())
+	}
+	return a
 }
 
 // isTerminal says whether a person is likely to read w.
