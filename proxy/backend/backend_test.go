@@ -180,7 +180,7 @@ func post(method string, n int) *message.Head {
 // client is an exchange of a client that may leave.
 type client struct {
 	wire.Exchange
-	ctx context.Context //nolint:containedctx // what an exchange hands out
+	ctx context.Context // what it hands out
 
 	mu   sync.Mutex
 	kill wire.Canceller

@@ -158,9 +158,7 @@ func (b *Backend) update(c Config) {
 		old.stop()
 	}
 	b.setEndpoints(nil)
-	n := newNames(b, c.Names, c.Port)
-	b.names.Store(n)
-	n.run()
+	b.names.Store(follow(b, c.Names, c.Port))
 }
 
 // setEndpoints replaces the set of endpoints, keeping those that are in both.

@@ -37,18 +37,17 @@ type names struct {
 	first   chan struct{} // closed when the first lookup is over
 	wanted  chan struct{} // a lookup is wanted before its time
 	err     atomic.Pointer[error]
-	ctx     context.Context //nolint:containedctx // the lifetime of run, which is this type's only loop
-	stop    context.CancelFunc
+	stop    context.CancelFunc // ends the loop
 }
 
-func newNames(b *Backend, list []string, port uint16) *names {
+// follow begins to look the names up, until stop.
+func follow(b *Backend, list []string, port uint16) *names {
 	n := &names{backend: b, list: list, port: port, first: make(chan struct{}), wanted: make(chan struct{}, 1)}
-	n.ctx, n.stop = context.WithCancel(context.Background())
+	ctx, stop := context.WithCancel(context.Background())
+	n.stop = stop
+	go n.loop(ctx)
 	return n
 }
-
-// run starts the loop, which ends with stop.
-func (n *names) run() { go n.loop() }
 
 // hurry asks for a lookup soon. It does not block.
 func (n *names) hurry() {
@@ -58,14 +57,14 @@ func (n *names) hurry() {
 	}
 }
 
-func (n *names) loop() {
+func (n *names) loop(ctx context.Context) {
 	failures := 0
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	<-timer.C
 	for first := true; ; first = false {
-		ttl, err := n.lookup()
-		if n.ctx.Err() != nil {
+		ttl, err := n.lookup(ctx)
+		if ctx.Err() != nil {
 			return
 		}
 		if err != nil {
@@ -79,37 +78,37 @@ func (n *names) loop() {
 		if first {
 			close(n.first)
 		}
-		if !n.pause(timer, min(max(ttl, minLookupPause), maxLookupPause)) {
+		if !n.pause(ctx, timer, min(max(ttl, minLookupPause), maxLookupPause)) {
 			return
 		}
 	}
 }
 
 // pause waits until the next lookup is due and reports whether there is one.
-func (n *names) pause(timer *time.Timer, d time.Duration) bool {
+func (n *names) pause(ctx context.Context, timer *time.Timer, d time.Duration) bool {
 	timer.Reset(minLookupPause)
 	select {
 	case <-timer.C:
-	case <-n.ctx.Done():
+	case <-ctx.Done():
 		return false
 	}
 	timer.Reset(d - minLookupPause)
 	select {
 	case <-timer.C:
 	case <-n.wanted:
-	case <-n.ctx.Done():
+	case <-ctx.Done():
 		return false
 	}
 	return true
 }
 
 // lookup asks once and applies the answer.
-func (n *names) lookup() (time.Duration, error) {
+func (n *names) lookup(ctx context.Context) (time.Duration, error) {
 	resolver := n.backend.registry.opt.Resolver
 	if resolver == nil {
 		return 0, errNoResolver
 	}
-	ctx, cancel := context.WithTimeout(n.ctx, n.backend.registry.opt.LookupTimeout)
+	ctx, cancel := context.WithTimeout(ctx, n.backend.registry.opt.LookupTimeout)
 	defer cancel()
 	found, ttl, err := resolver.Lookup(ctx, n.list)
 	if err != nil {
