@@ -1,0 +1,75 @@
+// The examples as a person runs them, with sh and curl: serve.sh prints curl lines, and those lines work.
+
+package examples
+
+import (
+	"bufio"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+func TestToolsPrintedCurlLinesWork(t *testing.T) {
+	if os.Getenv("WICKETGATE_TEST_TOOLS") == "" {
+		t.Skip("needs curl and the ports 8080 and 8443: make test-all")
+	}
+	// One after the other: all examples serve the same ports.
+	for _, name := range names(t) {
+		t.Run(name, func(t *testing.T) {
+			for _, line := range serveByScript(t, name) {
+				line = strings.Replace(line, "curl ", "curl -sS --retry 30 --retry-connrefused --retry-delay 1 -m 60 ", 1)
+				text, err := exec.CommandContext(t.Context(), "sh", "-c", line).CombinedOutput()
+				if err != nil {
+					t.Errorf("%s: %v: %s", line, err, text)
+				}
+				if !strings.Contains(string(text), `"name": "`) && !strings.Contains(string(text), "HTTP/1.1 ") {
+					t.Errorf("%s answered\n%s", line, text)
+				}
+			}
+		})
+	}
+}
+
+// serveByScript runs serve.sh until the test ends and returns the curl lines that it prints.
+func serveByScript(t *testing.T, name string) []string {
+	t.Helper()
+	// Not the test's context: its end would kill the shell, and the shell could not end what it started.
+	c := exec.Command("sh", "serve.sh", name, "--admin", "127.0.0.1:"+freePort(t))
+	c.Env = append(os.Environ(), "WICKETGATE="+gateway)
+	log, err := os.Create(filepath.Join(t.TempDir(), "log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Stderr = log
+	out, err := c.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = c.Process.Signal(syscall.SIGTERM)
+		_ = c.Wait() // 143: it was told to end
+		if text, err := os.ReadFile(log.Name()); err == nil && t.Failed() {
+			t.Logf("serve.sh printed\n%s", text)
+		}
+		_ = log.Close()
+	})
+	var lines []string
+	for scan := bufio.NewScanner(out); scan.Scan(); {
+		line := strings.TrimSpace(scan.Text())
+		if strings.HasPrefix(line, "curl ") {
+			lines = append(lines, line)
+		} else if line == "" && len(lines) > 0 {
+			break
+		}
+	}
+	if len(lines) == 0 {
+		t.Fatal("serve.sh printed no curl line")
+	}
+	return lines
+}
