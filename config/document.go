@@ -46,7 +46,7 @@ func readDocument(c chunk, lim limits) (d document, err error) {
 		}
 		return document{}, &textError{line: c.line + 1, message: "more than one document without a line of --- between them"}
 	}
-	d.tree, err = newPlaces(&node, c.line, lim)
+	d.tree, err = newPlaces(&node, c, lim)
 	if err != nil {
 		return document{}, err
 	}

@@ -25,7 +25,7 @@ type directory struct {
 
 func newDirectory(t *testing.T) *directory {
 	dir := t.TempDir()
-	return &directory{t: t, path: dir, loader: quick(Options{Roots: []Root{{Path: dir}}})}
+	return &directory{t: t, path: dir, loader: eager(Options{Roots: []Root{{Path: dir}}})}
 }
 
 func (d *directory) write(name, content string) *directory {
@@ -157,7 +157,7 @@ func TestDeletion(t *testing.T) {
 
 func TestARootThatVanishesKeepsItsObjectsAndAnEmptyOneDeletesThem(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "conf")
-	d := &directory{t: t, path: dir, loader: quick(Options{Roots: []Root{{Path: dir}}})}
+	d := &directory{t: t, path: dir, loader: eager(Options{Roots: []Root{{Path: dir}}})}
 	if _, err := d.loader.Load(context.Background()); err == nil || !strings.Contains(err.Error(), "create the directory") {
 		t.Fatalf("missing at start: %v", err)
 	}
@@ -284,7 +284,7 @@ kind: Namespace
 metadata: {name: team}
 `)
 	load := func(root string) *Result {
-		r, err := quick(Options{Roots: []Root{ParseRoot(root)}}).Load(context.Background())
+		r, err := eager(Options{Roots: []Root{ParseRoot(root)}}).Load(context.Background())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -323,7 +323,7 @@ func TestRoots(t *testing.T) {
 	write(t, filepath.Join(dir, "one", "a.yaml"), route("a", "/"))
 	write(t, filepath.Join(dir, "two.conf"), route("b", "/"))
 	t.Chdir(dir)
-	r, err := quick(Options{Roots: []Root{{Path: "two.conf"}, {Path: "./one/"}}}).Load(context.Background())
+	r, err := eager(Options{Roots: []Root{{Path: "two.conf"}, {Path: "./one/"}}}).Load(context.Background())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -351,7 +351,7 @@ func TestSymlinks(t *testing.T) {
 	link("..data/a.yaml", "conf/a.yaml")
 	link("../elsewhere", "conf/linked")
 	link("../conf", "elsewhere/loop")
-	d := &directory{t: t, path: filepath.Join(dir, "conf"), loader: quick(Options{Roots: []Root{{Path: filepath.Join(dir, "conf")}}})}
+	d := &directory{t: t, path: filepath.Join(dir, "conf"), loader: eager(Options{Roots: []Root{{Path: filepath.Join(dir, "conf")}}})}
 	d.expect(d.load(), 0, "a", "b")
 	link("..2026_2", "conf/..data")
 	r := d.load()

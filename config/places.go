@@ -1,9 +1,11 @@
 package config
 
 import (
+	"bytes"
 	"fmt"
 	"math"
 	"strings"
+	"unicode/utf8"
 	"unique"
 
 	"go.yaml.in/yaml/v3"
@@ -58,7 +60,9 @@ type weight struct {
 // placer builds places.
 type placer struct {
 	lim     limits
-	line    int // lines before the document
+	text    []byte
+	lines   [][]byte // text, once a line of it is needed
+	line    int      // lines before the document
 	places  places
 	done    map[*yaml.Node]anchored // finished anchors
 	open    map[*yaml.Node]bool     // anchors that are being read
@@ -70,12 +74,12 @@ type anchored struct {
 	weight weight
 }
 
-// place reduces the nodes of a document. Lines are counted on from offset.
-func newPlaces(root *yaml.Node, offset int, lim limits) (places, error) {
+// newPlaces reduces the nodes of a document.
+func newPlaces(root *yaml.Node, c chunk, lim limits) (places, error) {
 	if root.Kind == yaml.DocumentNode && len(root.Content) == 1 {
 		root = root.Content[0]
 	}
-	p := &placer{lim: lim, line: offset, done: map[*yaml.Node]anchored{}, open: map[*yaml.Node]bool{}}
+	p := &placer{lim: lim, text: c.text, line: c.line, done: map[*yaml.Node]anchored{}, open: map[*yaml.Node]bool{}}
 	p.places = append(p.places, p.at(root))
 	if _, err := p.fill(0, root, 1); err != nil {
 		return nil, err
@@ -165,8 +169,12 @@ func (p *placer) mapping(i int, n *yaml.Node, depth int, w *weight) error {
 	}
 	entries := make([]entry, 0, len(n.Content)/2)
 	index := make(map[string]int, len(n.Content)/2)
+	var hidden []*yaml.Node // values that a merge key behind them overrides: read all the same
 	put := func(e entry) {
 		if at, ok := index[e.place.key]; ok {
+			if entries[at].value != nil {
+				hidden = append(hidden, entries[at].value)
+			}
 			entries[at] = e
 			return
 		}
@@ -207,6 +215,12 @@ func (p *placer) mapping(i int, n *yaml.Node, depth int, w *weight) error {
 			continue
 		}
 		if err := p.child(first+k, e.value, depth, w); err != nil {
+			return err
+		}
+	}
+	for _, n := range hidden {
+		p.places = append(p.places, p.at(n))
+		if err := p.child(len(p.places)-1, n, depth, w); err != nil {
 			return err
 		}
 	}
@@ -261,15 +275,40 @@ func (p *placer) key(n *yaml.Node) (string, error) {
 	if n.Kind != yaml.ScalarNode {
 		return "", p.fail(at, "a key must be a single word or number")
 	}
-	if n.Style&(yaml.DoubleQuotedStyle|yaml.SingleQuotedStyle|yaml.LiteralStyle|yaml.FoldedStyle|yaml.TaggedStyle) == 0 && !plainWord(n.Value) {
-		// Numbers, dates, yes and no: the parser that reads the values says what they become.
-		text, err := sigsyaml.YAMLToJSON([]byte("? " + n.Value + "\n: 0\n"))
-		if key, ok := strings.CutSuffix(string(text), `":0}`); err == nil && ok {
-			return strings.TrimPrefix(key, `{"`), nil
-		}
-		return "", p.fail(at, "%q cannot be a key: put it in quotes", n.Value)
+	if n.Style&yaml.TaggedStyle != 0 {
+		return "", p.fail(at, "a key cannot have a tag")
 	}
-	return n.Value, nil
+	if n.Style&(yaml.DoubleQuotedStyle|yaml.SingleQuotedStyle|yaml.LiteralStyle|yaml.FoldedStyle) != 0 || plainWord(n.Value) {
+		return n.Value, nil
+	}
+	// Numbers, dates, yes and no: the parser that reads the values says what they become. Not every tag shows in the node.
+	if c := p.source(n); c != '!' && c != '&' {
+		var keys map[string]int
+		if err := sigsyaml.Unmarshal([]byte("? "+n.Value+"\n: 0\n"), &keys); err == nil {
+			for key := range keys {
+				return key, nil
+			}
+		}
+	}
+	return "", p.fail(at, "%q cannot be a key: put it in quotes", n.Value)
+}
+
+// source is the byte of the text where a node begins, or 0.
+func (p *placer) source(n *yaml.Node) byte {
+	if p.lines == nil {
+		p.lines = bytes.SplitAfter(p.text, []byte("\n"))
+	}
+	if n.Line < 1 || n.Line > len(p.lines) {
+		return 0
+	}
+	column := 1
+	for _, c := range string(p.lines[n.Line-1]) {
+		if column == n.Column {
+			return byte(min(c, utf8.RuneSelf))
+		}
+		column++
+	}
+	return 0
 }
 
 // plainWord reports whether a plain scalar is certainly read as a string: it begins with a letter and is none of YAML's words.

@@ -36,7 +36,7 @@ func TestAdmission(t *testing.T) {
 				}
 			}
 			t.Chdir(dir)
-			result, err := quick(Options{Roots: []Root{{Path: "."}}}).Load(context.Background())
+			result, err := eager(Options{Roots: []Root{{Path: "."}}}).Load(context.Background())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -94,8 +94,8 @@ func rendered(t *testing.T, r *Result) map[string][]byte {
 	return map[string][]byte{"problems": problems.Bytes(), "objects": objects.Bytes(), "content": content.Bytes()}
 }
 
-// quick is a Loader that does not wait for files to settle.
-func quick(o Options) *Loader {
+// eager is a Loader that does not wait for files to settle.
+func eager(o Options) *Loader {
 	l := New(o)
 	l.settle = settling{}
 	return l
