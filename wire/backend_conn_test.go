@@ -1,6 +1,7 @@
 package wire_test
 
 import (
+	"bufio"
 	"io"
 	"net"
 	"strings"
@@ -275,6 +276,87 @@ func TestBackendTunnel(t *testing.T) {
 		}
 		wait()
 	})
+}
+
+// TestBackendTunnelCopies: io.Copy finds the way below the two streams, and what was in hand comes first.
+func TestBackendTunnelCopies(t *testing.T) {
+	backends(t, func(t *testing.T, portable bool) {
+		c, s := connect(t, portable)
+		var got []byte
+		wait := s.run(func() {
+			s.head()
+			s.say("HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\nhello", " world")
+			_ = s.Conn.(*net.TCPConn).CloseWrite()
+			got, _ = io.ReadAll(s.in)
+		})
+		req := request("GET", message.LengthNone)
+		req.Upgrade = []byte("websocket")
+		var res message.Head
+		if err := c.Do(nil, req, nil, never(), &res); err != nil {
+			t.Fatal(err)
+		}
+		d := c.Duplex().(wire.Spliceable)
+		var from strings.Builder
+		if n, err := io.Copy(&from, d); err != nil || n != 11 || from.String() != "hello world" {
+			t.Errorf("copied %d bytes %q, %v", n, from.String(), err)
+		}
+		if _, err := io.Copy(d, strings.NewReader("to the backend")); err != nil {
+			t.Error(err)
+		}
+		if d.Buffered() != nil || d.NetConn() == nil || d.Close() != nil {
+			t.Error("what is below the stream is not shown")
+		}
+		wait()
+		if string(got) != "to the backend" {
+			t.Errorf("the backend got %q", got)
+		}
+		c.Finish()
+	})
+}
+
+// TestBackendInterimNobodyWants: when the client cannot be told, it is gone.
+func TestBackendInterimNobodyWants(t *testing.T) {
+	backends(t, func(t *testing.T, portable bool) {
+		c, s := connect(t, portable)
+		wait := s.run(func() { s.head(); s.say("HTTP/1.1 103 Early Hints\r\n\r\n" + ok) })
+		defer wait()
+		var res message.Head
+		err := c.Do(&exchange{deaf: true}, request("GET", message.LengthNone), nil, never(), &res)
+		if err == nil || err.Kind != wire.BackendCancelled || !err.Answered {
+			t.Errorf("%+v, want a cancellation", err)
+		}
+	})
+}
+
+// TestBackendWithoutDescriptor: a connection that is no socket keeps the promises, too.
+func TestBackendWithoutDescriptor(t *testing.T) {
+	for _, speaks := range []bool{false, true} {
+		client, server := net.Pipe()
+		c, s := wire.NewBackendConn(client, false), &script{t, server, bufio.NewReader(server)}
+		wait := s.run(func() {
+			if speaks {
+				s.say(ok)
+			}
+			for s.head() != "" {
+				s.say(ok)
+			}
+		})
+		for range 2 {
+			var res message.Head
+			err := c.Do(nil, request("GET", message.LengthNone), nil, never(), &res)
+			if speaks {
+				if err == nil || err.Kind != wire.BackendStale {
+					t.Errorf("%v, want stale", err)
+				}
+				break
+			}
+			if err != nil || !c.Finish() {
+				t.Errorf("%v", err)
+			}
+		}
+		c.Close()
+		wait()
+	}
 }
 
 // TestBackendRefusesUpgrade: an answer other than 101 is a response like any other.

@@ -41,8 +41,8 @@ type script struct {
 	in *bufio.Reader
 }
 
-// connect returns a connection and the other end of it.
-func connect(t testing.TB, portable bool) (*wire.BackendConn, *script) {
+// tcpPair returns the two ends of a connection.
+func tcpPair(t testing.TB) (client, server *net.TCPConn) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -58,6 +58,13 @@ func connect(t testing.TB, portable bool) (*wire.BackendConn, *script) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { s.Close() })
+	return c.(*net.TCPConn), s.(*net.TCPConn)
+}
+
+// connect returns a connection and the other end of it.
+func connect(t testing.TB, portable bool) (*wire.BackendConn, *script) {
+	t.Helper()
+	c, s := tcpPair(t)
 	return wire.NewBackendConn(c, portable), &script{t, s, bufio.NewReader(s)}
 }
 
@@ -195,6 +202,7 @@ func (b *stream) send(p any) bool {
 type exchange struct {
 	wire.Exchange // nil: what is not defined here is not called
 
+	deaf     bool
 	mu       sync.Mutex
 	informed []string
 	watched  wire.Canceller
@@ -203,6 +211,9 @@ type exchange struct {
 func (x *exchange) Inform(h *message.Head) error {
 	x.mu.Lock()
 	defer x.mu.Unlock()
+	if x.deaf {
+		return errStopped
+	}
 	x.informed = append(x.informed, string(wire.AppendResponseHead(nil, h, wire.Framing{}, 1)))
 	return nil
 }

@@ -1,6 +1,7 @@
 package wire_test
 
 import (
+	"bufio"
 	"bytes"
 	"errors"
 	"fmt"
@@ -156,6 +157,40 @@ func stream64K(data []byte) *stream {
 		close(b.pieces)
 	}()
 	return b
+}
+
+// TestBackendFullSocket: a request that was all in hand and that the socket does not take at once goes out whole, or as far as a backend reads that
+// answers early.
+func TestBackendFullSocket(t *testing.T) {
+	data := strings.Repeat("0123456789abcdef", 5<<10) // 80 KiB
+	backends(t, func(t *testing.T, portable bool) {
+		for _, early := range []bool{false, true} {
+			client, server := tcpPair(t)
+			_ = client.SetWriteBuffer(2 << 10)
+			_ = server.SetReadBuffer(2 << 10)
+			c, s := wire.NewBackendConn(client, portable), &script{t, server, bufio.NewReader(server)}
+			var got string
+			wait := s.run(func() {
+				s.head()
+				if !early {
+					got = s.read(len(data))
+				}
+				s.say(ok)
+			})
+			var res message.Head
+			if err := c.Do(nil, request("PUT", int64(len(data))), &inHand{p: data}, never(), &res); err != nil {
+				t.Fatal(err)
+			}
+			wait()
+			if reuse := c.Finish(); reuse == early {
+				t.Errorf("answered early: %v, reusable: %v", early, reuse)
+			}
+			if !early && got != data {
+				t.Error("the backend got something else")
+			}
+			c.Close()
+		}
+	})
 }
 
 // TestBackendWrongBody: a body that is not what the head says never becomes a request that looks complete.

@@ -55,6 +55,10 @@ func (b *Backend) RoundTrip(x wire.Exchange, req *message.Head, body message.Bod
 		}
 		failure := conn.Do(x, req, body, a.deadline(), &res.Head)
 		if failure == nil {
+			if a.reused {
+				e.stats.Reused.Add(1)
+				e.restore()
+			}
 			res.conn, res.endpoint, res.Endpoint = conn, e, e.addr
 			res.Body, res.Duplex = conn.Body(), conn.Duplex()
 			return nil
@@ -107,8 +111,6 @@ func (a *attempt) connect(e *endpoint) (*wire.BackendConn, *Error) {
 	}
 	if !a.fresh {
 		if c := e.pool.take(); c != nil {
-			e.restore()
-			e.stats.Reused.Add(1)
 			a.reused = true
 			return c, nil
 		}

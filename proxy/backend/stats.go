@@ -7,7 +7,7 @@ import "sync/atomic"
 // Stats counts events of one backend since it was acquired. Reading and counting may be concurrent.
 type Stats struct {
 	Opened    atomic.Uint64 // connections dialled
-	Reused    atomic.Uint64 // requests that left on a kept connection
+	Reused    atomic.Uint64 // requests that were answered on a kept connection
 	Failed    atomic.Uint64 // dials that failed
 	Discarded atomic.Uint64 // kept connections found closed, or with bytes nobody asked for, when they were wanted
 	Excess    atomic.Uint64 // connections closed because bytes followed the end of a response
