@@ -19,6 +19,7 @@ var answers = map[int][]byte{
 	http.StatusNotFound:            []byte("no route matches this request\n"),
 	http.StatusMisdirectedRequest:  []byte("this host is not served on this connection: open another one for it\n"),
 	http.StatusInternalServerError: []byte("the route for this request is not usable as configured\n"),
+	http.StatusNotImplemented:      []byte("this is no forward proxy\n"),
 	http.StatusBadGateway:          []byte("the backend gave no valid answer\n"),
 	http.StatusServiceUnavailable:  []byte("no backend is available for this request\n"),
 	http.StatusGatewayTimeout:      []byte("the backend did not answer in time\n"),

@@ -57,9 +57,6 @@ func newBalancer(weights []int32) *balancer {
 
 // pick returns the index of the backendRef that gets the next request.
 func (b *balancer) pick() int {
-	if len(b.table) == 1 {
-		return int(b.table[0]) // one backendRef has all the weight: nothing to count
-	}
 	n := (b.next.Add(1) - 1) % b.sum
 	if b.table != nil {
 		return int(b.table[n])

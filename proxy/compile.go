@@ -25,9 +25,13 @@ import (
 // Backends and metric series are found again by key, so that connections, health and counts survive; of prev, which may be nil, Compile takes
 // over how far the weighted balancing of unchanged rules has come.
 func (p *Proxy) Compile(g *gateway.Graph, prev *Snapshot) *Snapshot {
+	rules := 0
+	for _, r := range g.Routes {
+		rules += len(r.Rules)
+	}
 	c := &compiler{
-		proxy: p, rules: map[*gateway.Rule]*rule{}, listeners: map[*gateway.Listener]*listener{}, backends: map[string]upstream{},
-		balancers: map[ruleKey]*balancer{},
+		proxy: p, rules: make(map[*gateway.Rule]*rule, rules), listeners: map[*gateway.Listener]*listener{}, backends: map[string]upstream{},
+		balancers: map[ruleKey]*balancer{}, series: make([]*series, 0, rules+1),
 	}
 	if prev != nil {
 		c.previous = prev.balancers
@@ -116,12 +120,21 @@ func (c *compiler) listener(source *gateway.Listener) *listener {
 	name := labels{gateway: source.Gateway.Object.Namespace + "/" + source.Gateway.Object.Name, listener: source.Name}
 	l := &listener{source: source, port: strconv.AppendInt(nil, int64(source.Port), 10), unmatched: c.acquire(name)}
 	c.listeners[source] = l
-	var routes []router.Route[*match]
+	routes := make([]router.Route[*match], 0, countMatches(source.Attachments))
 	for _, a := range source.Attachments {
 		routes = c.attachment(routes, a, name)
 	}
 	l.table = c.table(routes)
 	return l
+}
+
+func countMatches(list []*gateway.Attachment) (n int) {
+	for _, a := range list {
+		for _, r := range a.Route.Rules {
+			n += len(r.Spec.Matches) * len(a.Hostnames)
+		}
+	}
+	return n
 }
 
 // attachment appends a route's matches. Attachments come in the order of precedence, and rules and matches in the order of the YAML, so that
@@ -249,13 +262,14 @@ func (c *compiler) rule(source *gateway.Rule) *rule {
 			weights = append(weights, b.Weight)
 		}
 	}
-	if len(weights) > 0 {
+	switch {
+	case len(weights) > 1:
 		r.balance = c.balancer(ruleKey{source.Route.Object.Key, source.Index}, weights)
-		return r
-	}
-	r.unusable = "the rule has no backendRefs"
-	if len(source.Backends) > 0 {
+	case len(weights) == 1: // nothing to balance
+	case len(source.Backends) > 0:
 		r.unusable = "all backendRefs of the rule have weight 0"
+	default:
+		r.unusable = "the rule has no backendRefs"
 	}
 	return r
 }

@@ -24,6 +24,7 @@ var (
 	nameForwardedPort  = []byte("X-Forwarded-Port")
 	nameRealIP         = []byte("X-Real-IP")
 
+	root        = []byte("/")
 	schemeHTTP  = []byte("http")
 	schemeHTTPS = []byte("https")
 )

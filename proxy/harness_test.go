@@ -12,7 +12,7 @@
 //	< body ok
 //
 // The first line gives method and URL, whose scheme and port choose the socket; from=ADDRESS is the client's address, sni=NAME the server name
-// (by default the URL's host, none for sni=-), and HTTP/1.0 the version. Host: replaces the URL's host. "sent" is what the backend
+// (by default the URL's host, none for sni=-), target=TARGET another request target, and HTTP/1.0 the version. Host: replaces the URL's host. "sent" is what the backend
 // received. A backend answers 200, with a header line for each Echo field of the request. The ports of its endpoints may ask for trouble: see
 // portRefused and so on.
 //
@@ -140,6 +140,8 @@ func parseRequest(t *testing.T, line string) *tableCase {
 		switch key {
 		case "from":
 			c.client = netip.MustParseAddr(value)
+		case "target":
+			c.target = value
 		case "sni":
 			c.serverName = strings.TrimSuffix(value, "-")
 		case "HTTP/1.0":

@@ -96,6 +96,9 @@ func (c *call) series() *series {
 
 // resolve finds listener and rule. If there are none it answers and returns the status; else 0.
 func (c *call) resolve(s *Snapshot) int {
+	if string(c.req.Method) == http.MethodConnect {
+		return c.refuse(http.StatusNotImplemented, "CONNECT asks for a forward proxy", nil)
+	}
 	if err := message.NormalizeTarget(c.req, !c.proxy.opt.KeepSlashes); err != nil {
 		return c.refuse(http.StatusBadRequest, "the request target is malformed", err)
 	}
@@ -105,7 +108,9 @@ func (c *call) resolve(s *Snapshot) int {
 	if !c.forward(c.listener) {
 		return c.refuse(http.StatusBadRequest, "a header name has an underscore", nil)
 	}
-	c.sent = c.req.Path
+	if c.sent = c.req.Path; len(c.sent) == 1 && c.sent[0] == '*' {
+		c.sent = root // OPTIONS * is about the whole server: filters that make a path of it begin there
+	}
 	c.in.Host, c.in.Path, c.in.Method, c.in.Query = c.conn.host, c.req.Path, c.req.Method, c.req.Query
 	c.in.Header = &c.req.Fields
 	m, ok := c.listener.table.Lookup(&c.in, nil)
@@ -126,7 +131,10 @@ func (c *call) serve() int {
 	if f.redirect != nil {
 		return c.redirect(f)
 	}
-	c.share = r.backends[r.balance.pick()]
+	c.share = r.backends[0]
+	if r.balance != nil {
+		c.share = r.backends[r.balance.pick()]
+	}
 	if c.share.unusable != "" {
 		return c.refuse(http.StatusInternalServerError, c.share.unusable, nil)
 	}

@@ -53,7 +53,7 @@ type rule struct {
 	unusable string
 	filters  filters
 	backends []*share  // those of weight 0 left out
-	balance  *balancer // nil without backends
+	balance  *balancer // nil where there is nothing to choose
 }
 
 // share is one backendRef.

@@ -1,0 +1,139 @@
+package proxy
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+	"testing"
+
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
+
+	"github.com/wicketgate/wicketgate/gateway"
+	"github.com/wicketgate/wicketgate/object"
+)
+
+// largeGraph has n routes with a hostname and a backend each, and 3 rules, on one listener.
+func largeGraph(n int) *gateway.Graph {
+	at := &gateway.Gateway{Object: &object.Object{Key: object.Key{Namespace: "default", Name: "public"}}, Usable: true}
+	l := &gateway.Listener{Gateway: at, Name: "http", Port: 80, Protocol: gatewayv1.HTTPProtocolType, Usable: true}
+	prefix := gatewayv1.PathMatchPathPrefix
+	for i := range n {
+		r := &gateway.Route{Object: &object.Object{Key: object.Key{Namespace: "default", Name: fmt.Sprintf("route-%d", i)}}}
+		t := &gateway.Target{Key: fmt.Sprintf("Service default/s%d:8080", i), Endpoints: []netip.AddrPort{netip.MustParseAddrPort("10.9.0.1:8080")}}
+		for j := range 3 {
+			path := fmt.Sprintf("/part-%d", j)
+			r.Rules = append(r.Rules, &gateway.Rule{
+				Route: r, Index: j, Backends: []*gateway.Backend{{Weight: 1, Target: t}},
+				Spec: &gatewayv1.HTTPRouteRule{Matches: []gatewayv1.HTTPRouteMatch{{Path: &gatewayv1.HTTPPathMatch{Type: &prefix, Value: &path}}}},
+			})
+		}
+		host := fmt.Sprintf("h%d.example.com", i)
+		l.Attachments = append(l.Attachments, &gateway.Attachment{
+			Route: r, Listener: l, Hostnames: []gateway.Hostname{{Effective: host, Declared: host}},
+		})
+	}
+	return &gateway.Graph{Sockets: []*gateway.Socket{{Bind: netip.MustParseAddrPort("[::]:80"), Listeners: []*gateway.Listener{l}}}}
+}
+
+func BenchmarkCompile(b *testing.B) {
+	for _, n := range []int{100, 10000} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			g := largeGraph(n)
+			p, _ := fakes(Options{})
+			defer p.Close()
+			b.ReportAllocs()
+			for b.Loop() {
+				p.Swap(p.Compile(g, p.Current()))
+			}
+		})
+	}
+}
+
+func TestCompileLeavesOutWhatIsNotServed(t *testing.T) {
+	g := largeGraph(1)
+	tcp := &gateway.Listener{Gateway: g.Sockets[0].Listeners[0].Gateway, Name: "tcp", Protocol: gatewayv1.TCPProtocolType, Usable: true}
+	broken := &gateway.Listener{Gateway: tcp.Gateway, Name: "broken", Protocol: gatewayv1.HTTPProtocolType, Hostname: "broken.example.com"}
+	g.Sockets[0].Listeners = append(g.Sockets[0].Listeners, tcp, broken)
+	p, _ := fakes(Options{})
+	defer p.Close()
+	s := p.Compile(g, nil)
+	defer s.Discard()
+	if n := len(s.sockets[0].listeners); n != 1 {
+		t.Errorf("%d listeners, want the usable HTTP one alone", n)
+	}
+}
+
+// Should the graph let something through that cannot be compiled, it is told and answered with 500, and the rest is served.
+func TestCompileTellsWhatItCannotServe(t *testing.T) {
+	bad, mirror := "a\nb", gatewayv1.HTTPRouteFilter{Type: gatewayv1.HTTPRouteFilterRequestMirror, RequestMirror: &gatewayv1.HTTPRequestMirrorFilter{}}
+	regex, pattern := gatewayv1.PathMatchRegularExpression, "("
+	for name, c := range map[string]struct {
+		change func(r *gateway.Rule)
+		field  string
+		rest   bool // the rule itself is answered with 500; else it is as if it were not there
+	}{
+		"a header value": {func(r *gateway.Rule) {
+			r.Spec.Filters = []gatewayv1.HTTPRouteFilter{{RequestHeaderModifier: &gatewayv1.HTTPHeaderFilter{Set: []gatewayv1.HTTPHeader{{Name: "A", Value: bad}}}}}
+		}, "spec.rules[0].filters[0].requestHeaderModifier", true},
+		"an unknown filter": {func(r *gateway.Rule) { r.Spec.Filters = []gatewayv1.HTTPRouteFilter{mirror} }, "spec.rules[0].filters[0].type", true},
+		"a filter of a backendRef": {func(r *gateway.Rule) {
+			r.Backends[0].Ref = &gatewayv1.HTTPBackendRef{Filters: []gatewayv1.HTTPRouteFilter{mirror}}
+		}, "spec.rules[0].backendRefs[0].filters[0].type", true},
+		"a pattern": {func(r *gateway.Rule) {
+			r.Spec.Matches[0].Path.Type, r.Spec.Matches[0].Path.Value = &regex, &pattern
+		}, "spec.rules[0].matches", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := largeGraph(1)
+			c.change(g.Sockets[0].Listeners[0].Attachments[0].Route.Rules[0])
+			p, _ := fakes(Options{})
+			defer p.Close()
+			s := p.Compile(g, nil)
+			if len(s.Problems()) != 1 || s.Problems()[0].Field != c.field || s.Problems()[0].Message == "" {
+				t.Fatalf("problems %v, want one at %s", s.Problems(), c.field)
+			}
+			p.Swap(s)
+			for path, want := range map[string]int{"/part-0": map[bool]int{true: 500, false: 404}[c.rest], "/part-1": 200} {
+				x := plainExchange()
+				x.req.Authority, x.req.Target = []byte("h0.example.com"), []byte(path)
+				p.Serve(x)
+				if x.status != want {
+					t.Errorf("%s: status %d, want %d", path, x.status, want)
+				}
+			}
+		})
+	}
+}
+
+// A socket confined to one address of the machine gets that address's connections, the wildcard the rest.
+func TestSocketsThatShareABind(t *testing.T) {
+	confined, rest := largeGraph(1), largeGraph(1)
+	confined.Sockets[0].Local = netip.MustParseAddr("127.0.10.1")
+	confined.Sockets[0].Listeners[0].Attachments = nil
+	g := &gateway.Graph{Sockets: append(rest.Sockets, confined.Sockets...)}
+	p, _ := fakes(Options{})
+	defer p.Close()
+	p.Swap(p.Compile(g, nil))
+	for local, want := range map[string]int{"127.0.10.1:80": 404, "[::ffff:127.0.10.1]:80": 404, "127.0.0.1:80": 200} {
+		x := plainExchange()
+		x.peer.Local = netip.MustParseAddrPort(local)
+		x.req.Authority, x.req.Target = []byte("h0.example.com"), []byte("/part-0")
+		p.Serve(x)
+		if x.status != want {
+			t.Errorf("arrived at %s: status %d, want %d", local, x.status, want)
+		}
+	}
+}
+
+func TestCertificatesComeWithTheSnapshot(t *testing.T) {
+	yaml := withSecret(t, strings.Replace(plainYAML, "{name: http, port: 80, protocol: HTTP}",
+		"{name: https, port: 443, protocol: HTTPS, tls: {certificateRefs: [{name: cert}]}}", 1))
+	p, _ := fakes(Options{})
+	defer p.Close()
+	s := p.Compile(graphOf(t, "plain.yaml", yaml), nil)
+	before := p.Certificates()
+	p.Swap(s)
+	if p.Certificates() == before || p.Certificates() != s.certs {
+		t.Error("the certificates in force are not the snapshot's")
+	}
+}
