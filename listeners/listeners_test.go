@@ -8,6 +8,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"net/netip"
 	"os"
@@ -24,15 +25,19 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// free returns a loopback address that nothing listens on at the moment.
+// free returns a loopback address that nothing listens on at the moment, with a port outside of the range that systems take ports
+// from for clients: so nobody is given it before it is used.
 func free(t *testing.T) netip.AddrPort {
 	t.Helper()
-	l, err := ListenTCP(t.Context(), netip.MustParseAddrPort("127.0.0.1:0"))
-	if err != nil {
-		t.Fatal(err)
+	for range 100 {
+		addr := netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), uint16(20000+rand.IntN(12000)))
+		if l, err := ListenTCP(t.Context(), addr); err == nil {
+			l.Close()
+			return addr
+		}
 	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).AddrPort()
+	t.Fatal("no free port")
+	return netip.AddrPort{}
 }
 
 // hello is a Handle that names the socket to the client and closes the connection.
