@@ -68,7 +68,7 @@ type conn struct {
 	whole   atomic.Bool // nothing of the request at work is still to be read
 	done    atomic.Bool // the connection is being closed
 
-	probed int64    // the idle state in which the sweeper has looked for a FIN; its own
+	probed int64    // the state in which the sweeper has looked for a FIN; its own
 	set    *connSet // guarded by Server.mu
 	index  int
 
@@ -252,6 +252,9 @@ func (c *conn) interrupted(err error) bool {
 		return false
 	case !errors.Is(err, os.ErrDeadlineExceeded):
 		c.ended(err)
+		return false
+	case phase == phaseHead && c.transport.hungUp():
+		c.ended(io.EOF)
 		return false
 	case phase == phaseHead:
 		c.begin(phaseLinger, c.s.now())

@@ -33,7 +33,7 @@ func (s *Server) sweep(stop chan struct{}) {
 		s.mu.Unlock()
 		w.collect()
 		for _, c := range list {
-			s.look(c, w, now)
+			s.look(c, w, now, n%restTicks == 0)
 		}
 		w.collect()
 		if n%restTicks == 0 {
@@ -43,25 +43,25 @@ func (s *Server) sweep(stop chan struct{}) {
 	}
 }
 
-// look does what a connection's phase and its age ask for.
-func (s *Server) look(c *conn, w *watches, now int64) {
+// look does what a connection's phase and its age ask for; thorough now and then.
+func (s *Server) look(c *conn, w *watches, now int64, thorough bool) {
 	state := c.state.Load()
 	age := time.Duration(now - state>>stateShift)
 	limit := time.Duration(0)
 	switch state & phaseMask {
 	case phaseIdle:
 		limit = s.lim.KeepAlive
-		if age > tick && age <= limit && c.probed != state {
-			c.probed = state
-			if c.transport.hungUp() {
-				limit = 0
-			}
+		if age > tick && c.probe(state, false) {
+			limit = 0
 		}
 		if age > restAfter && age <= limit {
 			s.rest(c, state)
 		}
 	case phaseHead:
 		limit = s.lim.HeadTime
+		if age > tick && c.probe(state, thorough) {
+			limit = 0
+		}
 	case phaseWriting:
 		limit = s.lim.WriteStall
 		c.lookAfter(w, age)
@@ -78,6 +78,15 @@ func (s *Server) look(c *conn, w *watches, now int64) {
 		c.kick(state)
 		c.mu.Unlock()
 	}
+}
+
+// probe looks, once in a phase and when told to, for an end of the client's stream that no edge told of.
+func (c *conn) probe(state int64, again bool) bool {
+	if c.probed == state && !again {
+		return false
+	}
+	c.probed = state
+	return c.transport.hungUp()
 }
 
 // lookAfter sees to it that whoever waits on behalf of a client learns of its leaving.

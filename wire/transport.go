@@ -18,7 +18,7 @@ type transport interface {
 	send(a, b, c []byte) error
 	// arm begins to watch for the client's leaving, if it can now. The caller is the sweeper and holds conn.mu.
 	arm(w *watches) bool
-	// hungUp reports whether an idle connection has only an end waiting that nobody was told of. The caller is the sweeper.
+	// hungUp reports whether nothing but the end is left to read, and nobody was told.
 	hungUp() bool
 	// stop ends a watch that reads, if there is one, before others read.
 	stop()
