@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"strings"
@@ -105,8 +106,11 @@ func admitStatus(kind *Kind, version *Version, status any) (map[string]any, erro
 	}
 	tree, ok := status.(map[string]any)
 	shape := coreShape(kind).fields["status"]
-	if !ok || shape == nil {
-		return nil, fmt.Errorf("%s has no such status", kind.Kind)
+	switch {
+	case shape == nil:
+		return nil, errors.New("this kind has none")
+	case !ok:
+		return nil, errors.New(mismatch("object", typeOf(status), status))
 	}
 	var f findings
 	if shape.check(tree, nil, &f); len(f) > 0 {

@@ -3,6 +3,7 @@ package config
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -116,8 +117,11 @@ func (s *schema) admitStatus(status any) (map[string]any, error) {
 		return nil, err
 	}
 	tree, ok := status.(map[string]any)
-	if !ok || s.status == nil {
-		return nil, fmt.Errorf("%s", mismatch("object", typeOf(status), status))
+	switch {
+	case s.status == nil:
+		return nil, errors.New("this kind has none")
+	case !ok:
+		return nil, errors.New(mismatch("object", typeOf(status), status))
 	}
 	structural := s.structural.Properties["status"]
 	pruning.Prune(tree, &structural, false)
