@@ -14,8 +14,17 @@ finish() {
 	for pid in $pids; do kill "$pid" 2>/dev/null || true; done
 	wait
 }
+# A terminal sends ^C to the gateway as well, and a second signal would break off its requests: so it gets a moment to end by itself.
+interrupted() {
+	trap '' INT
+	for _ in 1 2 3 4 5 6 7 8 9 10; do
+		kill -0 "${gateway:-$$}" 2>/dev/null || break
+		sleep 0.1
+	done
+	exit 0
+}
 trap finish EXIT
-trap 'exit 130' INT
+trap interrupted INT
 trap 'exit 143' TERM
 
 # The lines hold no quotes: words are words.
@@ -37,5 +46,6 @@ case " $* " in
 *) set -- --port-map 80=8080,443=8443 "$@" ;;
 esac
 "$wicketgate" run --config "$example" "$@" &
-pids="$pids $!"
-wait $!
+gateway=$!
+pids="$pids $gateway"
+wait "$gateway"
