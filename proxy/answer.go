@@ -6,23 +6,37 @@ import (
 	"errors"
 	"io"
 	"log/slog"
-	"net/http"
 
 	"github.com/wicketgate/wicketgate/message"
 	"github.com/wicketgate/wicketgate/wire"
 )
 
+// The statuses that the proxy itself gives or looks at (RFC 9110 section 15).
+const (
+	statusSwitching      = 101
+	statusFound          = 302
+	statusBadRequest     = 400
+	statusNotFound       = 404
+	statusMisdirected    = 421
+	statusClientGone     = 499 // never sent: what metrics and logs call a request whose client left before it had an answer
+	statusInternalError  = 500
+	statusNotImplemented = 501
+	statusBadGateway     = 502
+	statusUnavailable    = 503
+	statusTimeout        = 504
+)
+
 // answers are the bodies of error answers. They tell a client what it can do and nothing of what is behind the gateway; the log has
 // the rest.
 var answers = map[int][]byte{
-	http.StatusBadRequest:          []byte("bad request: the host, the path or a header is not valid\n"),
-	http.StatusNotFound:            []byte("no route matches this request\n"),
-	http.StatusMisdirectedRequest:  []byte("this host is not served on this connection: open another one for it\n"),
-	http.StatusInternalServerError: []byte("the route for this request is not usable as configured\n"),
-	http.StatusNotImplemented:      []byte("this is no forward proxy\n"),
-	http.StatusBadGateway:          []byte("the backend gave no valid answer\n"),
-	http.StatusServiceUnavailable:  []byte("no backend is available for this request\n"),
-	http.StatusGatewayTimeout:      []byte("the backend did not answer in time\n"),
+	statusBadRequest:     []byte("bad request: the host, the path or a header is not valid\n"),
+	statusNotFound:       []byte("no route matches this request\n"),
+	statusMisdirected:    []byte("this host is not served on this connection: open another one for it\n"),
+	statusInternalError:  []byte("the route for this request is not usable as configured\n"),
+	statusNotImplemented: []byte("this is no forward proxy\n"),
+	statusBadGateway:     []byte("the backend gave no valid answer\n"),
+	statusUnavailable:    []byte("no backend is available for this request\n"),
+	statusTimeout:        []byte("the backend did not answer in time\n"),
 }
 
 // text is a body that is all in hand.

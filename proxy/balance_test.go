@@ -1,3 +1,5 @@
+// Weighted balancing: exact over a cycle, even within it, whoever asks.
+
 package proxy
 
 import (

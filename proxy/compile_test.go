@@ -1,3 +1,5 @@
+// Compile: what is left out, what is told, and what it costs.
+
 package proxy
 
 import (
@@ -14,11 +16,11 @@ import (
 
 // largeGraph has n routes with a hostname and a backend each, and 3 rules, on one listener.
 func largeGraph(n int) *gateway.Graph {
-	at := &gateway.Gateway{Object: &object.Object{Key: object.Key{Namespace: "default", Name: "public"}}, Usable: true}
+	at := &gateway.Gateway{Object: &object.Object{Namespace: "default", Name: "public"}, Usable: true}
 	l := &gateway.Listener{Gateway: at, Name: "http", Port: 80, Protocol: gatewayv1.HTTPProtocolType, Usable: true}
 	prefix := gatewayv1.PathMatchPathPrefix
 	for i := range n {
-		r := &gateway.Route{Object: &object.Object{Key: object.Key{Namespace: "default", Name: fmt.Sprintf("route-%d", i)}}}
+		r := &gateway.Route{Object: &object.Object{Namespace: "default", Name: fmt.Sprintf("route-%d", i)}}
 		t := &gateway.Target{Key: fmt.Sprintf("Service default/s%d:8080", i), Endpoints: []netip.AddrPort{netip.MustParseAddrPort("10.9.0.1:8080")}}
 		for j := range 3 {
 			path := fmt.Sprintf("/part-%d", j)

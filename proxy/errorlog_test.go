@@ -1,3 +1,5 @@
+// The bound on log lines.
+
 package proxy
 
 import (

@@ -1,3 +1,5 @@
+// Fakes of wire.Exchange and backend.Backend: the proxy without any network.
+
 package proxy
 
 import (
@@ -56,7 +58,7 @@ func (x *fakeExchange) Respond(h *message.Head, body message.Body) error {
 	}
 	for body != nil {
 		p, err := body.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {

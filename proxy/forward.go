@@ -4,7 +4,6 @@ package proxy
 
 import (
 	"errors"
-	"net/http"
 
 	"github.com/wicketgate/wicketgate/message"
 	"github.com/wicketgate/wicketgate/proxy/backend"
@@ -22,7 +21,7 @@ func (c *call) exchange() int {
 		return c.failed(err)
 	}
 	defer c.res.Finish()
-	if c.res.Head.Status == http.StatusSwitchingProtocols {
+	if c.res.Head.Status == statusSwitching {
 		return c.upgrade()
 	}
 	c.share.filters.response.apply(&c.res.Head)
@@ -34,23 +33,23 @@ func (c *call) exchange() int {
 func (c *call) failed(err error) int {
 	var e *backend.Error
 	if !errors.As(err, &e) {
-		return c.refuse(http.StatusBadGateway, "the backend failed", err)
+		return c.refuse(statusBadGateway, "the backend failed", err)
 	}
 	c.res.Endpoint = e.Endpoint
 	switch e.Result {
 	case backend.NoEndpoint:
-		return c.refuse(http.StatusServiceUnavailable, "the backend has no ready endpoint", e.Err)
+		return c.refuse(statusUnavailable, "the backend has no ready endpoint", e.Err)
 	case backend.ConnectFailed:
-		return c.refuse(http.StatusServiceUnavailable, "no endpoint of the backend accepts connections", e.Err)
+		return c.refuse(statusUnavailable, "no endpoint of the backend accepts connections", e.Err)
 	case backend.TimedOut:
-		return c.refuse(http.StatusGatewayTimeout, "the backend did not answer in time", e.Err)
+		return c.refuse(statusTimeout, "the backend did not answer in time", e.Err)
 	case backend.ClientGone:
 		c.x.Abort(message.ClientGone)
 		c.log(statusClientGone, "the client left before the backend answered", e.Err)
 		return statusClientGone
 	case backend.RequestFailed:
-		return c.refuse(http.StatusBadRequest, "the request's body broke off or is malformed", e.Err)
+		return c.refuse(statusBadRequest, "the request's body broke off or is malformed", e.Err)
 	default:
-		return c.refuse(http.StatusBadGateway, "the backend broke off or answered nonsense", e.Err)
+		return c.refuse(statusBadGateway, "the backend broke off or answered nonsense", e.Err)
 	}
 }

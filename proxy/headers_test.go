@@ -1,3 +1,5 @@
+// Header modifiers, one by one.
+
 package proxy
 
 import (
@@ -53,7 +55,8 @@ func TestHeaderModifier(t *testing.T) {
 		},
 		"remove comes before set and add": {
 			gatewayv1.HTTPHeaderFilter{Set: headerList("S: 2"), Add: headerList("D: 2"), Remove: []string{"s", "d"}},
-			[]string{"S: 1", "D: 1"}, []string{"S: 2", "D: 2"},
+			[]string{"S: 1", "D: 1"},
+			[]string{"S: 2", "D: 2"},
 		},
 		"the first of several entries counts": {
 			gatewayv1.HTTPHeaderFilter{Set: headerList("S: 1", "s: 2"), Add: headerList("D: 1", "d: 2")}, nil, []string{"S: 1", "D: 1"},

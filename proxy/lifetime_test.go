@@ -1,3 +1,5 @@
+// Snapshots are released once, when their last request is done.
+
 package proxy
 
 import (

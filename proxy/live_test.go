@@ -82,7 +82,7 @@ func TestWebSocket(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if head.StatusCode != 101 || head.Header.Get("Sec-WebSocket-Accept") != "abc" || !strings.EqualFold(head.Header.Get("Upgrade"), "websocket") {
+	if head.StatusCode != http.StatusSwitchingProtocols || head.Header.Get("Sec-WebSocket-Accept") != "abc" || !strings.EqualFold(head.Header.Get("Upgrade"), "websocket") {
 		t.Fatalf("answer %d %v", head.StatusCode, head.Header)
 	}
 	// A snapshot that is replaced is not kept by tunnels.
@@ -121,7 +121,7 @@ func TestUpgradeThatTheBackendDeclines(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer res.Body.Close()
-	if body, err := io.ReadAll(res.Body); res.StatusCode != 403 || string(body) != "no" || err != nil {
+	if body, err := io.ReadAll(res.Body); res.StatusCode != http.StatusForbidden || string(body) != "no" || err != nil {
 		t.Errorf("answer %d %q (%v)", res.StatusCode, body, err)
 	}
 }
@@ -144,7 +144,7 @@ func TestUpgradeToSomethingElse(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if res.Body.Close(); res.StatusCode != 502 {
+	if res.Body.Close(); res.StatusCode != http.StatusBadGateway {
 		t.Errorf("status %d, want 502", res.StatusCode)
 	}
 }
@@ -292,7 +292,7 @@ func TestSwapUnderLoadLosesNothing(t *testing.T) {
 				after := swapped.Load()
 				var got int64
 				fmt.Sscan(string(body), &got)
-				if res.StatusCode != 200 || err != nil || got < before || got > after+1 {
+				if res.StatusCode != http.StatusOK || err != nil || got < before || got > after+1 {
 					t.Errorf("status %d, generation %q between %d and %d, %v", res.StatusCode, body, before, after, err)
 					return
 				}

@@ -1,3 +1,5 @@
+// The proxy between a real client and real backends, over loopback.
+
 package proxy
 
 import (

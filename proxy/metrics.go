@@ -8,6 +8,7 @@
 package proxy
 
 import (
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -101,7 +102,7 @@ func (c *cell) addCode(code int) *codeCount {
 		}
 	}
 	n := &codeCount{code: code}
-	list = append(list[:len(list):len(list)], n)
+	list = append(slices.Clip(list), n)
 	c.codes.Store(&list)
 	return n
 }

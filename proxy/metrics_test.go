@@ -1,3 +1,5 @@
+// Counting, and how long counters live.
+
 package proxy
 
 import (

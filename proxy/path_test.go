@@ -1,3 +1,5 @@
+// Path modifiers, by the tables of the specification.
+
 package proxy
 
 import (

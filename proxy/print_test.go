@@ -1,3 +1,5 @@
+// The text of a snapshot.
+
 package proxy
 
 import (

@@ -3,7 +3,6 @@
 package proxy
 
 import (
-	"net/http"
 	"strconv"
 	"strings"
 
@@ -25,7 +24,7 @@ func compileRedirect(f *gatewayv1.HTTPRequestRedirectFilter) (*redirect, error) 
 	if err != nil {
 		return nil, err
 	}
-	r := &redirect{status: http.StatusFound, path: path}
+	r := &redirect{status: statusFound, path: path}
 	if f.StatusCode != nil {
 		r.status = *f.StatusCode
 	}
@@ -36,7 +35,7 @@ func compileRedirect(f *gatewayv1.HTTPRequestRedirectFilter) (*redirect, error) 
 		r.hostname = []byte(*f.Hostname)
 	}
 	if f.Port != nil {
-		r.port = int32(*f.Port)
+		r.port = *f.Port
 	}
 	return r, nil
 }

@@ -1,3 +1,5 @@
+// Locations of redirects, by the rules of the specification.
+
 package proxy
 
 import (

@@ -4,7 +4,6 @@ package proxy
 
 import (
 	"bytes"
-	"net/http"
 	"net/netip"
 	"strings"
 
@@ -59,19 +58,19 @@ func (c *call) listen(s *Snapshot) int {
 		k.enter(s, c.peer)
 	}
 	if k.socket == noSocket {
-		return c.refuse(http.StatusNotFound, "no listener is configured on this socket", nil)
+		return c.refuse(statusNotFound, "no listener is configured on this socket", nil)
 	}
 	at := s.sockets[k.socket]
 	if !bytes.Equal(k.authority, c.req.Authority) || len(k.authority) == 0 {
 		if !k.find(at, c.req) {
-			return c.refuse(http.StatusBadRequest, "the host is missing or malformed", nil)
+			return c.refuse(statusBadRequest, "the host is missing or malformed", nil)
 		}
 	}
 	if k.named != k.listener && k.named != unnamed {
-		return c.refuse(http.StatusMisdirectedRequest, "the host belongs to another listener than the server name of the connection", nil)
+		return c.refuse(statusMisdirected, "the host belongs to another listener than the server name of the connection", nil)
 	}
 	if k.listener == noListener {
-		return c.refuse(http.StatusNotFound, "no listener has this host", nil)
+		return c.refuse(statusNotFound, "no listener has this host", nil)
 	}
 	c.listener = at.listeners[k.listener]
 	return 0

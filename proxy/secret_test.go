@@ -1,3 +1,5 @@
+// A certificate for tables with HTTPS listeners.
+
 package proxy
 
 import (

@@ -3,7 +3,6 @@
 package proxy
 
 import (
-	"net/http"
 	"net/netip"
 	"time"
 
@@ -40,9 +39,6 @@ type call struct {
 	path, path2, forwarded, location []byte
 }
 
-// statusClientGone is what metrics and logs call a request whose client left before it had an answer.
-const statusClientGone = 499
-
 // Serve implements wire.Handler.
 func (p *Proxy) Serve(x wire.Exchange) {
 	c := p.calls.Get().(*call)
@@ -50,7 +46,7 @@ func (p *Proxy) Serve(x wire.Exchange) {
 	c.conn = p.connection(c.peer)
 	s := p.enter(c.conn.shard)
 	c.life, c.held = s.life, true
-	c.status = http.StatusInternalServerError // of a panic, for which the wire answers
+	c.status = statusInternalError // of a panic, for which the wire answers
 	defer c.end()
 	status := c.resolve(s)
 	c.counts = c.series()
@@ -96,17 +92,17 @@ func (c *call) series() *series {
 
 // resolve finds listener and rule. If there are none it answers and returns the status; else 0.
 func (c *call) resolve(s *Snapshot) int {
-	if string(c.req.Method) == http.MethodConnect {
-		return c.refuse(http.StatusNotImplemented, "CONNECT asks for a forward proxy", nil)
+	if string(c.req.Method) == "CONNECT" {
+		return c.refuse(statusNotImplemented, "CONNECT asks for a forward proxy", nil)
 	}
 	if err := message.NormalizeTarget(c.req, !c.proxy.opt.KeepSlashes); err != nil {
-		return c.refuse(http.StatusBadRequest, "the request target is malformed", err)
+		return c.refuse(statusBadRequest, "the request target is malformed", err)
 	}
 	if status := c.listen(s); status != 0 {
 		return status
 	}
 	if !c.forward(c.listener) {
-		return c.refuse(http.StatusBadRequest, "a header name has an underscore", nil)
+		return c.refuse(statusBadRequest, "a header name has an underscore", nil)
 	}
 	if c.sent = c.req.Path; len(c.sent) == 1 && c.sent[0] == '*' {
 		c.sent = root // OPTIONS * is about the whole server: filters that make a path of it begin there
@@ -115,7 +111,7 @@ func (c *call) resolve(s *Snapshot) int {
 	c.in.Header = &c.req.Fields
 	m, ok := c.listener.table.Lookup(&c.in, nil)
 	if !ok {
-		return c.refuse(http.StatusNotFound, reasonUnmatched, nil)
+		return c.refuse(statusNotFound, reasonUnmatched, nil)
 	}
 	c.match = m
 	return 0
@@ -125,7 +121,7 @@ func (c *call) resolve(s *Snapshot) int {
 func (c *call) serve() int {
 	r := c.match.rule
 	if r.unusable != "" {
-		return c.refuse(http.StatusInternalServerError, r.unusable, nil)
+		return c.refuse(statusInternalError, r.unusable, nil)
 	}
 	f := &r.filters
 	if f.redirect != nil {
@@ -136,7 +132,7 @@ func (c *call) serve() int {
 		c.share = r.backends[r.balance.pick()]
 	}
 	if c.share.unusable != "" {
-		return c.refuse(http.StatusInternalServerError, c.share.unusable, nil)
+		return c.refuse(statusInternalError, c.share.unusable, nil)
 	}
 	c.path = f.rewrite(c.req, c.sent, c.match.prefix, c.path)
 	c.path2 = c.share.filters.rewrite(c.req, c.sent, c.match.prefix, c.path2)

@@ -1,3 +1,5 @@
+// Serve on fakes: options, failures, log lines, allocations.
+
 package proxy
 
 import (

@@ -4,7 +4,6 @@ package proxy
 
 import (
 	"io"
-	"net/http"
 	"sync"
 
 	"github.com/wicketgate/wicketgate/message"
@@ -16,7 +15,7 @@ import (
 func (c *call) upgrade() int {
 	res := &c.res.Head
 	if len(c.req.Upgrade) == 0 || !message.EqualFold(res.Upgrade, c.req.Upgrade) || c.res.Duplex == nil {
-		return c.refuse(http.StatusBadGateway, "the backend switched to a protocol that was not asked for", nil)
+		return c.refuse(statusBadGateway, "the backend switched to a protocol that was not asked for", nil)
 	}
 	c.share.filters.response.apply(res)
 	c.match.rule.filters.response.apply(res)
@@ -28,7 +27,7 @@ func (c *call) upgrade() int {
 		return statusClientGone
 	}
 	join(client, c.res.Duplex)
-	return http.StatusSwitchingProtocols
+	return statusSwitching
 }
 
 // join copies between two streams, each way until its end, which is passed on as a half-close. An error in either direction ends both.
