@@ -257,8 +257,7 @@ func (c *BackendConn) fail(err error, unsent bool) *BackendError {
 // classify finds the reason behind an error of this connection: a wait that was cancelled returns the error of a deadline.
 func (c *BackendConn) classify(err error) *BackendError {
 	c.broken = true
-	var known *BackendError
-	if errors.As(err, &known) {
+	if known, ok := errors.AsType[*BackendError](err); ok {
 		return known
 	}
 	switch state := c.state.Load(); {

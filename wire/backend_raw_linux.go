@@ -11,6 +11,7 @@
 package wire
 
 import (
+	"errors"
 	"io"
 	"net"
 	"syscall"
@@ -68,7 +69,7 @@ func (t *rawBackend) onStart(fd uintptr) bool {
 		return true
 	}
 	n, err := sysWrite(fd, t.out.bytes)
-	if err != nil && err != syscall.EAGAIN {
+	if err != nil && !errors.Is(err, syscall.EAGAIN) {
 		t.err = err
 		return true
 	}
@@ -94,7 +95,7 @@ func (t *rawBackend) fill(in *inbox) error {
 func (t *rawBackend) onFill(fd uintptr) bool {
 	n, err := sysRead(fd, t.in.space())
 	switch {
-	case err == syscall.EAGAIN:
+	case errors.Is(err, syscall.EAGAIN):
 		t.in.idle()
 		return false
 	case err != nil:

@@ -33,7 +33,8 @@ func compose(out *outbox, req *message.Head, body message.Body) (*upload, error)
 		if body == nil && req.Length > 0 {
 			return nil, errors.New("the request's body is missing")
 		}
-		return nil, composeHead(out, req)
+		composeHead(out, req)
+		return nil, nil
 	}
 	p, all := body.InHand()
 	if err := checkLength(req.Length, int64(len(p)), all); err != nil {
@@ -66,7 +67,8 @@ func compose(out *outbox, req *message.Head, body message.Body) (*upload, error)
 	return up, nil
 }
 
-func composeHead(out *outbox, req *message.Head) error {
+// composeHead writes the head of a request without content to out.
+func composeHead(out *outbox, req *message.Head) {
 	expect := req.ExpectContinue
 	req.ExpectContinue = false
 	out.bytes = AppendRequestHead(out.open(), req, true)
@@ -74,7 +76,6 @@ func composeHead(out *outbox, req *message.Head) error {
 	if req.Length == message.LengthUnknown {
 		out.bytes = AppendLastChunk(out.bytes, nil)
 	}
-	return nil
 }
 
 // checkLength refuses a body that is known to be longer, or shorter, than the head says.
@@ -125,7 +126,7 @@ func (u *upload) run(sent int) {
 	defer u.giveUp()
 	u.last.Store(u.body == nil)
 	if rest := u.c.out.bytes; sent < len(rest) {
-		if _, err := u.c.conn.Write(rest[sent:]); err != nil {
+		if !u.send(rest[sent:]) {
 			return
 		}
 	}
@@ -172,12 +173,13 @@ func (u *upload) admitted() bool {
 func (u *upload) pump() error {
 	for {
 		p, err := u.body.Next()
-		switch {
-		case u.halted():
+		if u.halted() {
 			return nil
-		case errors.Is(err, io.EOF):
+		}
+		if errors.Is(err, io.EOF) {
 			return u.finish()
-		case err != nil:
+		}
+		if err != nil {
 			return fmt.Errorf("reading the request's body: %w", err)
 		}
 		if u.left >= 0 {
@@ -188,7 +190,7 @@ func (u *upload) pump() error {
 		}
 		skip := min(u.skip, len(p))
 		u.skip -= skip
-		if p = p[skip:]; len(p) > 0 && u.write(p) != nil {
+		if p = p[skip:]; len(p) > 0 && !u.write(p) {
 			return nil
 		}
 	}
@@ -201,30 +203,32 @@ func (u *upload) finish() error {
 	}
 	if u.chunked {
 		u.last.Store(true)
-		if _, err := u.c.conn.Write(AppendLastChunk(nil, u.body.Trailers())); err != nil {
-			return nil //nolint:nilerr // see pump
-		}
 	}
-	u.all = true
+	u.all = !u.chunked || u.send(AppendLastChunk(nil, u.body.Trailers()))
 	return nil
 }
 
+// send writes bytes and reports whether they are gone. Why they are not, reading will tell.
+func (u *upload) send(p []byte) bool {
+	_, err := u.c.conn.Write(p)
+	return err == nil
+}
+
 // write sends a piece of the body. A chunk leaves in one write if it fits a slab.
-func (u *upload) write(p []byte) error {
+func (u *upload) write(p []byte) bool {
 	if !u.chunked {
-		_, err := u.c.conn.Write(p)
-		return err
+		return u.send(p)
 	}
 	out := slabs.Get().(*slab)
 	defer slabs.Put(out)
 	for len(p) > 0 {
 		n := min(len(p), slabSize-chunkRoom)
-		if _, err := u.c.conn.Write(appendPiece(out[:0], p[:n], true)); err != nil {
-			return err
+		if !u.send(appendPiece(out[:0], p[:n], true)) {
+			return false
 		}
 		p = p[n:]
 	}
-	return nil
+	return true
 }
 
 func (u *upload) halted() bool {

@@ -136,8 +136,7 @@ func ask(b *Backend, req *message.Head, body message.Body, t Timeouts, res *Resp
 
 // result is the Result of an error; 255 if it has none.
 func result(err error) Result {
-	var e *Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*Error](err); ok {
 		return e.Result
 	}
 	return 255

@@ -123,11 +123,11 @@ func TestEjection(t *testing.T) {
 		for i := range got[1:] {
 			pauses = append(pauses, got[i+1]-got[i])
 		}
-		want := []time.Duration{1, 2, 4, 8, 16, 30}
-		for i, w := range want {
+		for i, seconds := range []int{1, 2, 4, 8, 16, 30} {
+			want := time.Duration(seconds) * time.Second
 			// a request comes every 100 ms
-			if d := pauses[i] - w*time.Second; d < 0 || d > 200*time.Millisecond {
-				t.Errorf("pause %d is %v, want %v", i, pauses[i], w*time.Second)
+			if d := pauses[i] - want; d < 0 || d > 200*time.Millisecond {
+				t.Errorf("pause %d is %v, want %v", i, pauses[i], want)
 			}
 		}
 		n.set(bad, false)

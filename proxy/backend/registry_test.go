@@ -2,6 +2,7 @@ package backend
 
 import (
 	"bufio"
+	"errors"
 	"io"
 	"net"
 	"net/netip"
@@ -118,7 +119,7 @@ func TestIdleConnectionsAreClosed(t *testing.T) {
 		open := func() (n int) {
 			for _, c := range conns {
 				_ = c.SetReadDeadline(time.Now().Add(time.Nanosecond))
-				if _, err := c.Read(make([]byte, 1)); err != io.EOF {
+				if _, err := c.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
 					n++
 				}
 			}
