@@ -22,8 +22,6 @@ const (
 type portable struct {
 	c    *conn
 	idle []byte
-	// joined takes the pieces of a response for a connection that would write them one by one; while writing it is in use.
-	joined []byte
 
 	// A goroutine that reads ahead to see the client leave. Guarded by conn.mu, except what it waits for.
 	ahead    chan struct{} // closed when it has returned; nil: there is none
@@ -98,23 +96,40 @@ func (t *portable) read(max int) (*buffer, int, error) {
 	return b, n, nil
 }
 
-// send joins the pieces where they would otherwise leave one by one.
+// send counts all of it as one step: how much of a write is done cannot be seen from outside.
 func (t *portable) send(a, b, c []byte) error {
-	p := a
-	if len(b)+len(c) > 0 {
-		t.joined = append(append(append(t.joined[:0], a...), b...), c...)
-		p = t.joined
-		defer func() { t.joined = nil }()
-	}
-	// How much of a write is done cannot be seen from outside: all of it counts as one step.
 	k := t.c
 	if k.begin(phaseWriting, k.s.clock.Load()) {
 		return errStalled
 	}
-	_, err := k.nc.Write(p)
+	err := t.write(a, b, c)
 	if k.begin(phaseServing, k.s.clock.Load()) && err == nil {
 		err = errStalled
 	}
+	return err
+}
+
+// write joins the pieces, which a TLS connection would otherwise send in records of their own.
+func (t *portable) write(a, b, c []byte) error {
+	if len(b)+len(c) == 0 {
+		_, err := t.c.nc.Write(a)
+		return err
+	}
+	joined, n := getBuffer(), 0
+	defer putBuffer(joined)
+	for _, p := range [...][]byte{a, b, c} {
+		for len(p) > 0 {
+			k := copy(joined[n:], p)
+			p = p[k:]
+			if n += k; n == len(joined) {
+				if _, err := t.c.nc.Write(joined[:]); err != nil {
+					return err
+				}
+				n = 0
+			}
+		}
+	}
+	_, err := t.c.nc.Write(joined[:n])
 	return err
 }
 

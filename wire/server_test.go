@@ -44,7 +44,7 @@ func (h *funcHandler) Refused(_ *Peer, status int, why error) {
 // testServer is a server with its listener.
 type testServer struct {
 	*Server
-	t       *testing.T
+	t       testing.TB
 	ln      net.Listener
 	handler *funcHandler
 	conns   sync.WaitGroup
@@ -60,14 +60,14 @@ func run(t *testing.T, f func(t *testing.T, mode Transport)) {
 }
 
 // serve starts a server for a test and ends it with the test.
-func serve(t *testing.T, mode Transport, lim Limits, h func(Exchange)) *testServer {
+func serve(t testing.TB, mode Transport, lim Limits, h func(Exchange)) *testServer {
 	t.Helper()
 	s := listen(t, mode, lim, h)
 	s.conns.Go(s.accept)
 	return s
 }
 
-func listen(t *testing.T, mode Transport, lim Limits, h func(Exchange)) *testServer {
+func listen(t testing.TB, mode Transport, lim Limits, h func(Exchange)) *testServer {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -102,7 +102,7 @@ func (s *testServer) socket() netip.AddrPort { return s.ln.Addr().(*net.TCPAddr)
 // client is a connection to a test server.
 type client struct {
 	*net.TCPConn
-	t *testing.T
+	t testing.TB
 	r *bufio.Reader
 }
 
