@@ -1,3 +1,5 @@
+// A connection to a backend as a whole: staleness, reuse, deadlines, cancellation, tunnels.
+
 package wire_test
 
 import (

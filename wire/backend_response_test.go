@@ -1,3 +1,5 @@
+// What backends may answer, right and wrong.
+
 package wire_test
 
 import (

@@ -1,3 +1,5 @@
+// What the tests of connections to backends share: a scripted backend, request bodies, a client that remembers.
+
 package wire_test
 
 import (

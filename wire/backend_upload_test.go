@@ -1,3 +1,5 @@
+// What is sent to backends: bodies in hand and streamed, early answers, expectations.
+
 package wire_test
 
 import (

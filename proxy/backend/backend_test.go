@@ -1,3 +1,5 @@
+// What the tests of this package share: scripted servers, request bodies, a client that may leave.
+
 package backend
 
 import (

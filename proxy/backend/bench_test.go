@@ -1,3 +1,5 @@
+// The fast path: how long it takes, and that it does not allocate.
+
 package backend
 
 import (

@@ -1,3 +1,5 @@
+// Balancing and ejection, on a network without sockets in time that only the test advances.
+
 package backend
 
 import (

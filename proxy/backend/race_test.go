@@ -1,5 +1,7 @@
 //go:build race
 
+// Built with the race detector.
+
 package backend
 
 const raceEnabled = true

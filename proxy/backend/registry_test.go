@@ -1,3 +1,5 @@
+// Backends by key, updates in place, and idle connections.
+
 package backend
 
 import (

@@ -1,3 +1,5 @@
+// Backends given by name.
+
 package backend
 
 import (

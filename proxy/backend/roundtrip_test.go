@@ -1,3 +1,5 @@
+// What is sent again and what never is; timeouts; clients that leave.
+
 package backend
 
 import (

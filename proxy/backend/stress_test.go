@@ -1,3 +1,5 @@
+// Responses end up with the requests that asked for them, or nowhere, whatever backends do.
+
 package backend
 
 import (
