@@ -309,3 +309,34 @@ func TestSwapUnderLoadLosesNothing(t *testing.T) {
 	close(stop)
 	wg.Wait()
 }
+
+// A request that is under way when its route is removed gets the answer that the route promised; the next one of the connection does not.
+func TestRequestFinishesOnItsSnapshot(t *testing.T) {
+	l := newLoopback(t, Options{})
+	l.swap(graphOf(t, "plain.yaml", strings.Replace(plainYAML, "    backendRefs",
+		"    filters: [{type: ResponseHeaderModifier, responseHeaderModifier: {set: [{name: X-Old, value: \"yes\"}]}}]\n    backendRefs", 1)))
+	entered, finish := make(chan struct{}), make(chan struct{})
+	l.origin.respond(func(http.ResponseWriter, *http.Request) {
+		close(entered)
+		<-finish
+	})
+	c := l.connect(t, anyOn80, netip.Addr{}, nil)
+	r := bufio.NewReader(c)
+	for _, want := range []int{http.StatusOK, http.StatusNotFound} {
+		io.WriteString(c, "GET /cart HTTP/1.1\r\nHost: shop.example.com\r\n\r\n")
+		if want == http.StatusOK {
+			<-entered
+			l.proxy.Swap(l.proxy.empty())
+			close(finish)
+		}
+		res, err := http.ReadResponse(r, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		io.Copy(io.Discard, res.Body)
+		res.Body.Close()
+		if res.StatusCode != want || (res.Header.Get("X-Old") == "yes") != (want == http.StatusOK) {
+			t.Errorf("status %d %v, want %d", res.StatusCode, res.Header, want)
+		}
+	}
+}
