@@ -66,7 +66,7 @@ func New(o Options) *Loader {
 func (l *Loader) Load(ctx context.Context) (*Result, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	r := reader{lim: l.lim, settle: l.settle, deadline: time.Now().Add(l.settle.limit), known: l.memory.known}
+	r := reader{lim: l.lim, settle: l.settle, deadline: time.Now().Add(l.settle.limit), known: l.memory.known, seen: map[string]bool{}}
 	for i, root := range l.roots {
 		if err := r.readRoot(ctx, i, root); err != nil {
 			if ctx.Err() != nil {

@@ -20,6 +20,10 @@ var coreShapes = sync.OnceValue(func() map[string]*shape {
 	for _, k := range Kinds() {
 		if k.core {
 			shapes[k.Kind] = shapeOf(reflect.TypeOf(k.newValue()))
+			if k.Kind == "Secret" {
+				shapes[k.Kind].fields["data"].elem.secret = true
+				shapes[k.Kind].fields["stringData"].elem.secret = true
+			}
 		}
 	}
 	return shapes

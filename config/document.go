@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
 	kjson "sigs.k8s.io/json"
@@ -38,11 +39,11 @@ func readDocument(c chunk, lim limits) (d document, err error) {
 		if errors.Is(err, io.EOF) {
 			return document{}, nil
 		}
-		return document{}, parserError(err, c.line)
+		return document{}, parserError(err, c)
 	}
 	if err := decoder.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
 		if err != nil {
-			return document{}, parserError(err, c.line)
+			return document{}, parserError(err, c)
 		}
 		return document{}, &textError{line: c.line + 1, message: "more than one document without a line of --- between them"}
 	}
@@ -52,10 +53,10 @@ func readDocument(c chunk, lim limits) (d document, err error) {
 	}
 	d.json, err = sigsyaml.YAMLToJSON(c.text)
 	if err != nil {
-		return document{}, parserError(err, c.line)
+		return document{}, parserError(err, c)
 	}
 	if err := kjson.UnmarshalCaseSensitivePreserveInts(d.json, &d.value); err != nil {
-		return document{}, parserError(err, c.line)
+		return document{}, parserError(err, c)
 	}
 	return d, nil
 }
@@ -63,18 +64,30 @@ func readDocument(c chunk, lim limits) (d document, err error) {
 // parserLine finds the line that a parser's message names.
 var parserLine = regexp.MustCompile(`line (\d+): `)
 
-// parserError makes a textError of what a YAML parser says, with what usually is the cause.
-func parserError(err error, offset int) error {
+// parserQuote finds what a parser quotes from the text, which may be part of a secret.
+var parserQuote = regexp.MustCompile(" (`.*`|'[^']+' referenced)")
+
+// unknownAnchor finds the name of an alias without an anchor, for which the parser gives no line.
+var unknownAnchor = regexp.MustCompile(`unknown anchor '([^']+)'`)
+
+// parserError makes a textError of what a YAML parser says about a text, with what usually is the cause.
+func parserError(err error, c chunk) error {
 	text := strings.TrimPrefix(err.Error(), "yaml: ")
 	text = strings.TrimPrefix(text, "unmarshal errors:\n  ")
-	out := &textError{line: offset + 1}
+	out := &textError{line: c.line + 1}
 	if m := parserLine.FindStringSubmatchIndex(text); m != nil {
 		if n, err := strconv.Atoi(text[m[2]:m[3]]); err == nil && m[0] == 0 {
-			out.line = offset + n
+			out.line = c.line + n
 			text = text[m[1]:]
 		}
 	}
+	if m := unknownAnchor.FindStringSubmatch(text); m != nil {
+		before, _, _ := strings.Cut(string(c.text), "*"+m[1])
+		out.line = c.line + strings.Count(before, "\n") + 1
+		out.column = utf8.RuneCountInString(before[strings.LastIndexByte(before, '\n')+1:]) + 1
+	}
 	text, _, _ = strings.Cut(text, "\n")
+	text = parserQuote.ReplaceAllString(text, "")
 	for _, h := range parserHints {
 		if strings.Contains(text, h.message) {
 			text += " (" + h.hint + ")"

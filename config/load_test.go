@@ -332,6 +332,35 @@ func TestRoots(t *testing.T) {
 	}
 }
 
+func TestARootInAnotherIsReadOnce(t *testing.T) {
+	d := newDirectory(t).write("sub/a.yaml", route("a", "/"))
+	d.loader = eager(Options{Roots: []Root{{Path: d.path}, {Path: d.path + "/sub"}, {Path: d.path + "/sub/a.yaml"}}})
+	d.expect(d.load(), 0, "a")
+}
+
+// TestMessagesShowNoSecrets breaks a Secret in every way that a message could repeat its content.
+func TestMessagesShowNoSecrets(t *testing.T) {
+	head := "apiVersion: v1\nkind: Secret\nmetadata: {name: s}\n"
+	for _, text := range []string{
+		head + "stringData: {password: 424242}", head + "data: {password: 424242}", head + "data: {password: \"secret-424242!\"}",
+		head + "stringData: 424242", head + "data: [424242]", head + "stringData: {password: *x424242}", head + "stringData: {password: !!int x424242}",
+		head + "stringData: {password: \"x424242}", head + "stringData: {password: `424242`}", head + "stringData: {password: {424242: x}}",
+		head + "type: kubernetes.io/tls\nstringData: {tls.crt: \"424242\"}", head + "stringData:\n  password: a: 424242",
+		head + "stringData: {? ~ : 424242}", head + "stringData: {password: \"\\x424242\\q\"}", head + "stringData: {password: .inf, b: 424242}",
+	} {
+		objects, problems := Parse("s.yaml", []byte(text))
+		if len(problems) == 0 || len(objects) != 0 {
+			t.Errorf("admitted:\n%s", text)
+		}
+		for _, p := range problems {
+			t.Log(p)
+			if strings.Contains(p.Message, "424242") {
+				t.Errorf("%s", p)
+			}
+		}
+	}
+}
+
 func TestSymlinks(t *testing.T) {
 	dir := t.TempDir()
 	link := func(target, name string) {

@@ -115,6 +115,10 @@ func (p *placer) fill(i int, n *yaml.Node, depth int) (weight, error) {
 		err = p.mapping(i, n, depth, &w)
 	case yaml.SequenceNode:
 		err = p.sequence(i, n, depth, &w)
+	case yaml.ScalarNode:
+		if strings.HasPrefix(strings.TrimLeft(n.Value, "+-"), ".") && n.ShortTag() == "!!float" && len(n.Value) <= len("-.inf") && strings.ContainsAny(n.Value, "nN") {
+			err = p.fail(n, "not a number: infinity and NaN have no meaning here; put it in quotes if it is a text")
+		}
 	}
 	if err != nil {
 		return weight{}, err

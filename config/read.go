@@ -60,6 +60,7 @@ type reader struct {
 	known    func(name string) bool // whether an earlier load read this file
 
 	files    []*file
+	seen     map[string]bool // the names of files
 	bytes    int64
 	lost     []loss
 	problems []object.Problem
@@ -184,6 +185,10 @@ func configName(name string) bool {
 
 // readFile reads one file, once it is not being written any more.
 func (r *reader) readFile(ctx context.Context, p path, name string) error {
+	if r.seen[p.name] { // one root is part of another
+		return nil
+	}
+	r.seen[p.name] = true
 	if len(r.files) >= r.lim.files {
 		r.fail(p, "is not read: there are more than %d files", r.lim.files)
 		return nil

@@ -25,6 +25,7 @@ type shape struct {
 	names  []string          // the keys of fields, in order
 	elem   *shape            // of shapeList and shapeDict
 	bits   int               // of shapeInteger
+	secret bool              // messages must not show the value
 }
 
 type shapeKind uint8
@@ -133,6 +134,9 @@ func (s *shape) check(v any, path *field.Path, f *findings) {
 // want reports a value that does not have the type.
 func (s *shape) want(v any, want string, path *field.Path, f *findings) bool {
 	if got := typeOf(v); got != want {
+		if s.secret {
+			v = nil
+		}
 		f.errorf(path, "%s", mismatch(want, got, v))
 		return false
 	}
@@ -166,7 +170,7 @@ func (s *shape) checkFormat(v any, path *field.Path, f *findings) {
 	}
 	text, ok := v.(string)
 	if !ok {
-		f.errorf(path, "%s", mismatch("string", typeOf(v), v))
+		s.want(v, "string", path, f)
 		return
 	}
 	switch s.kind {
