@@ -12,7 +12,9 @@ package admin
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -91,24 +93,28 @@ func findTarget(group, version string, rest []string) (t target, ok bool) {
 		t.namespace = rest[1]
 		rest = rest[2:]
 	}
-	if len(rest) == 0 || len(rest) > 2 {
-		return t, false
-	}
-	if len(rest) == 2 {
+	switch len(rest) {
+	case 1:
+	case 2:
 		t.name = rest[1]
-	}
-	for _, k := range config.Kinds() {
-		if k.Group == group && k.Plural == rest[0] {
-			t.kind, t.version = k, k.Version(version)
-		}
-	}
-	if t.kind == nil || t.version == nil {
+	default:
 		return t, false
 	}
-	if t.kind.Namespaced == (t.namespace == "") && (t.name != "" || !t.kind.Namespaced) {
-		return t, false // a namespace too few or too many
+	at := slices.IndexFunc(config.Kinds(), func(k *config.Kind) bool { return k.Group == group && k.Plural == rest[0] })
+	if at < 0 {
+		return t, false
 	}
-	return t, true
+	t.kind = config.Kinds()[at]
+	t.version = t.kind.Version(version)
+	return t, t.version != nil && t.placed()
+}
+
+// placed says whether the path has a namespace where the kind needs one, and none where it has no use for it.
+func (t target) placed() bool {
+	if t.kind.Namespaced {
+		return t.namespace != "" || t.name == ""
+	}
+	return t.namespace == ""
 }
 
 // one answers with a single object.
@@ -217,8 +223,6 @@ func asTree(v any) map[string]any {
 // shallow copies one level, so that a shared tree can be changed there.
 func shallow(tree map[string]any) map[string]any {
 	c := make(map[string]any, len(tree)+1)
-	for k, v := range tree {
-		c[k] = v
-	}
+	maps.Copy(c, tree)
 	return c
 }

@@ -33,6 +33,7 @@ type running struct {
 	guard        *dial.Guard
 	proxy        *proxy.Proxy
 	wire         *wire.Server
+	front        *front
 	sockets      *listeners.Set
 	loop         *reconcile.Loop
 	admin        *admin.Server
@@ -56,10 +57,10 @@ func assemble(o *runOptions, s settings, log *slog.Logger, version admin.Version
 		TrustedProxies: s.trustedProxies, KeepSlashes: !o.mergeSlashes, Underscore: s.underscore,
 	})
 	g.wire = wire.NewServer(wire.Options{Handler: g.proxy, Log: log, Transport: s.transport})
-	door := &front{wire: g.wire, tls: tls.NewServer(tls.Options{
+	g.front = &front{wire: g.wire, tls: tls.NewServer(tls.Options{
 		Current: g.proxy.Certificates, Log: log, Done: countHandshakes(g.metrics),
 	})}
-	g.sockets = listeners.New(listeners.Options{Handle: door.handle, Log: log})
+	g.sockets = listeners.New(listeners.Options{Handle: g.front.accept, Log: log})
 	loader := config.New(config.Options{Roots: s.roots})
 	g.loop = reconcile.New(reconcile.Options{
 		Stages: reconcile.Stages{

@@ -42,7 +42,7 @@ func TestEchoAnswersWithWhatItReceived(t *testing.T) {
 			if err := json.Unmarshal([]byte(text), &e); err != nil || code != http.StatusOK {
 				t.Fatalf("%d %v %s", code, err, text)
 			}
-			if e.Name != "cart" || e.Method != "POST" || e.Path != "/a%2Fb/c" || e.Query != "d=e&f" || e.Host != "shop.example.com" ||
+			if e.Name != "cart" || e.Method != http.MethodPost || e.Path != "/a%2Fb/c" || e.Query != "d=e&f" || e.Host != "shop.example.com" ||
 				strings.Join(e.Headers["X-Two"], ",") != "1,2" || e.Trailers.Get("X-Trailer") != "t" || e.Address == "" || e.Client == "" || !c.check(e) {
 				t.Errorf("%+v", e)
 			}

@@ -154,11 +154,22 @@ func get(ctx context.Context, p Program, o *getOptions, args []string) error {
 	if err != nil {
 		return err
 	}
-	var items []map[string]any
+	items, err := fetchObjects(ctx, o, client, list)
+	switch {
+	case err != nil:
+		return err
+	case named && len(items) == 1:
+		return write(p.Stdout, items[0])
+	}
+	return write(p.Stdout, listOf(items))
+}
+
+// fetchObjects asks for everything that is wanted.
+func fetchObjects(ctx context.Context, o *getOptions, client *adminClient, list []wanted) (items []map[string]any, err error) {
 	for _, w := range list {
 		var tree map[string]any
 		if err := client.get(ctx, w.path(o), "application/json", &tree); err != nil {
-			return err
+			return nil, err
 		}
 		if w.name != "" {
 			items = append(items, tree)
@@ -171,10 +182,7 @@ func get(ctx context.Context, p Program, o *getOptions, args []string) error {
 			}
 		}
 	}
-	if named && len(items) == 1 {
-		return write(p.Stdout, items[0])
-	}
-	return write(p.Stdout, listOf(items))
+	return items, nil
 }
 
 // listOf wraps objects as kubectl does, whatever their kinds.

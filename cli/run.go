@@ -5,7 +5,6 @@ package cli
 import (
 	"context"
 	"errors"
-	"net/netip"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -69,8 +68,13 @@ func (g *running) run(ctx context.Context, roots []config.Root) error {
 	if err != nil {
 		return err
 	}
-	looped, served := make(chan error, 1), make(chan error, 1)
-	go func() { looped <- g.loop.Run(loopCtx) }()
+	looped, served := make(chan error), make(chan error, 1)
+	go func() {
+		defer close(looped)
+		if err := g.loop.Run(loopCtx); err != nil {
+			looped <- err
+		}
+	}()
 	go func() { served <- g.admin.Serve() }()
 	for {
 		select {
@@ -81,8 +85,8 @@ func (g *running) run(ctx context.Context, roots []config.Root) error {
 			g.loop.Trigger()
 		case err := <-served:
 			return errors.Join(err, g.end(ctx, endLoop, looped))
-		case err := <-looped:
-			if err != nil {
+		case err, failed := <-looped:
+			if failed {
 				return err
 			}
 			return g.end(ctx, endLoop, looped)
@@ -107,20 +111,16 @@ func (g *running) end(ctx context.Context, endLoop func(), looped chan error) er
 	drained := make(chan struct{})
 	go func() {
 		defer close(drained)
-		g.wire.Drain(until, netip.AddrPort{})
+		g.front.drain(until)
 	}()
 	select {
 	case <-drained:
 	case <-g.stop:
 		hurried = true
 		cancel()
+		<-drained
 	}
-	g.wire.Close()
-	<-drained
-	select { // the loop has one value to give, unless its end was the reason for this one
-	case <-looped:
-	case <-time.After(time.Second):
-	}
+	<-looped
 	g.loop.Drained()
 	switch {
 	case hurried:

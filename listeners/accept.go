@@ -47,7 +47,7 @@ func (s *socket) accept() {
 				s.log.Info("accepting connections again", "address", s.addr, "after", time.Since(since))
 				pause = 0
 			}
-			go s.handle(c, s.addr)
+			s.handle(c, s.addr)
 			continue
 		}
 		if s.closed() || errors.Is(err, net.ErrClosed) {

@@ -1,7 +1,7 @@
 // Package listeners holds the listening sockets across configurations: a socket that is still wanted is never touched, a new one is
 // opened before the configuration that needs it is served, and one that is no longer wanted is closed after.
 //
-//	set := listeners.New(listeners.Options{Handle: serve, Log: log})
+//	set := listeners.New(listeners.Options{Handle: func(c net.Conn, at netip.AddrPort) { go serve(c, at) }, Log: log})
 //	failed := set.Open(ctx, want) // before the new configuration is served: what could not be bound, and why
 //	gone := set.Retire(want)      // after: these accept no more; their connections are the caller's to drain
 //
@@ -24,8 +24,9 @@ type Listen func(ctx context.Context, addr netip.AddrPort) (net.Listener, error)
 
 // Options say what a Set does with the connections that it accepts.
 type Options struct {
-	// Handle gets each accepted connection, in a goroutine of its own, with the address that the socket was asked for. It owns
-	// the connection from then on and must close it.
+	// Handle gets each accepted connection, with the address that the socket was asked for. It owns the connection from then on and must
+	// close it. The accept loop calls it and waits for it: it starts a goroutine for all that takes time. In return, when Close has
+	// returned, no connection is on its way to Handle.
 	Handle func(c net.Conn, socket netip.AddrPort)
 	Log    *slog.Logger
 	// Listen replaces ListenTCP, for sockets that come from somewhere else (a service manager, a predecessor, a test).

@@ -96,7 +96,7 @@ func TestOpenKeepsWhatIsWantedAndRetireClosesTheRest(t *testing.T) {
 }
 
 func TestRetiredSocketsConnectionsLiveOn(t *testing.T) {
-	s := New(Options{Handle: func(c net.Conn, _ netip.AddrPort) { defer c.Close(); _, _ = io.Copy(c, c) }})
+	s := New(Options{Handle: func(c net.Conn, _ netip.AddrPort) { go func() { defer c.Close(); _, _ = io.Copy(c, c) }() }})
 	defer s.Close()
 	a := free(t)
 	s.Open(t.Context(), []netip.AddrPort{a})

@@ -200,10 +200,11 @@ func (e *StrictError) Error() string {
 // Run makes the first run, and then one whenever it is asked to, until ctx ends. It returns an error only if the first run fails: files that
 // cannot be read at all, or errors in them with Options.Strict. Later failures leave what is in force as it is.
 func (l *Loop) Run(ctx context.Context) error {
-	if err := l.run(ctx); err != nil {
-		if ctx.Err() != nil {
-			return nil
-		}
+	err := l.run(ctx)
+	if ctx.Err() != nil {
+		return nil
+	}
+	if err != nil {
 		return err
 	}
 	pause := l.retry

@@ -192,8 +192,8 @@ func TestSeveralCertificatesOfOneListener(t *testing.T) {
 
 func TestProtocolVersions(t *testing.T) {
 	s := serve(socket(listener("", issue(t, ecKey(t), "x", "x.test"))))
-	client := func(max uint16, alpn ...string) *tls.Config {
-		return &tls.Config{ServerName: "x.test", InsecureSkipVerify: true, MinVersion: tls.VersionTLS10, MaxVersion: max, NextProtos: alpn}
+	client := func(latest uint16, alpn ...string) *tls.Config {
+		return &tls.Config{ServerName: "x.test", InsecureSkipVerify: true, MinVersion: tls.VersionTLS10, MaxVersion: latest, NextProtos: alpn}
 	}
 	if _, err, _ := handshake(t, s, client(tls.VersionTLS11)); err == nil {
 		t.Error("TLS 1.1 was accepted")
