@@ -89,7 +89,7 @@ func (l *Loader) Load(ctx context.Context) (*Result, error) {
 // from files.
 func Parse(name string, data []byte) ([]*object.Object, []object.Problem) {
 	l := New(Options{Roots: []Root{{Path: name}}})
-	files, err := l.parse(context.Background(), []*file{{path: path{name: name, rel: name}, data: data, sum: sha256.Sum256(data)}})
+	files, err := l.parse(context.Background(), []*file{{name: name, rel: name, data: data, sum: sha256.Sum256(data)}})
 	if err != nil {
 		panic(fmt.Sprintf("config: a load without a deadline ended: %v", err))
 	}

@@ -150,7 +150,7 @@ func notSupported(err *field.Error) string {
 		return fmt.Sprintf("%v is not supported; use one of %s", err.BadValue, supported)
 	}
 	var options []string
-	for _, o := range strings.Split(supported, ", ") {
+	for o := range strings.SplitSeq(supported, ", ") {
 		options = append(options, strings.Trim(o, `"`))
 	}
 	if guess := nearest(value, options); guess != "" {

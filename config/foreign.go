@@ -117,8 +117,11 @@ var foreignHints = []struct {
 	kinds []string
 	hint  string
 }{
-	{"", []string{"Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "ReplicationController", "Pod", "Job", "CronJob", "Rollout"},
-		"Wicketgate starts no containers; run the backend yourself, and give its address in an EndpointSlice or let the Service's name resolve in DNS"},
+	{
+		"",
+		[]string{"Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "ReplicationController", "Pod", "Job", "CronJob", "Rollout"},
+		"Wicketgate starts no containers; run the backend yourself, and give its address in an EndpointSlice or let the Service's name resolve in DNS",
+	},
 	{"", []string{"Endpoints"}, "write an EndpointSlice of discovery.k8s.io/v1 with the label kubernetes.io/service-name"},
 	{"networking.k8s.io", []string{"Ingress", "IngressClass"}, "write an HTTPRoute instead (ingress2gateway converts Ingresses)"},
 	{"extensions", []string{"Ingress"}, "write an HTTPRoute instead (ingress2gateway converts Ingresses)"},

@@ -144,8 +144,8 @@ func parseKinds(text []byte) ([]*Kind, error) {
 	kinds := make([]*Kind, 0, len(file))
 	for _, f := range file {
 		k := &Kind{
-			GroupKind: object.GroupKind{Group: f.Group, Kind: f.Kind},
-			Plural:    f.Plural, Singular: f.Singular, ShortNames: f.ShortNames, Namespaced: f.Namespaced,
+			Group: f.Group, Kind: f.Kind,
+			Plural: f.Plural, Singular: f.Singular, ShortNames: f.ShortNames, Namespaced: f.Namespaced,
 		}
 		k.newValue = gatewayTypes[k.GroupKind]
 		if k.newValue == nil {
@@ -190,30 +190,30 @@ func coreKinds() []*Kind {
 	text := func(name, path string) Column { return Column{Name: name, Type: "string", JSONPath: path} }
 	return []*Kind{
 		{
-			GroupKind: object.GroupKind{Kind: "ConfigMap"}, Plural: "configmaps", Singular: "configmap", ShortNames: []string{"cm"},
+			Kind: "ConfigMap", Plural: "configmaps", Singular: "configmap", ShortNames: []string{"cm"},
 			Namespaced: true, Versions: []*Version{{Name: "v1", Columns: []Column{age}}},
 			newValue: func() any { return new(corev1.ConfigMap) }, core: true,
 		},
 		{
-			GroupKind: object.GroupKind{Kind: "Namespace"}, Plural: "namespaces", Singular: "namespace", ShortNames: []string{"ns"},
+			Kind: "Namespace", Plural: "namespaces", Singular: "namespace", ShortNames: []string{"ns"},
 			Versions: []*Version{{Name: "v1", Columns: []Column{age}}},
 			newValue: func() any { return new(corev1.Namespace) }, core: true,
 		},
 		{
-			GroupKind: object.GroupKind{Kind: "Secret"}, Plural: "secrets", Singular: "secret",
+			Kind: "Secret", Plural: "secrets", Singular: "secret",
 			Namespaced: true, Versions: []*Version{{Name: "v1", Columns: []Column{text("Type", ".type"), age}}},
 			newValue: func() any { return new(corev1.Secret) }, core: true,
 		},
 		{
-			GroupKind: object.GroupKind{Kind: "Service"}, Plural: "services", Singular: "service", ShortNames: []string{"svc"},
+			Kind: "Service", Plural: "services", Singular: "service", ShortNames: []string{"svc"},
 			Namespaced: true, Versions: []*Version{{Name: "v1", Columns: []Column{
 				text("Type", ".spec.type"), text("Cluster-IP", ".spec.clusterIP"), text("Port(s)", ".spec.ports[*].port"), age,
 			}}},
 			newValue: func() any { return new(corev1.Service) }, core: true,
 		},
 		{
-			GroupKind: object.GroupKind{Group: discoveryGroup, Kind: "EndpointSlice"},
-			Plural:    "endpointslices", Singular: "endpointslice",
+			Group: discoveryGroup, Kind: "EndpointSlice",
+			Plural: "endpointslices", Singular: "endpointslice",
 			Namespaced: true, Versions: []*Version{{Name: "v1", Columns: []Column{
 				text("AddressType", ".addressType"), text("Ports", ".ports[*].port"), text("Endpoints", ".endpoints[*].addresses[*]"), age,
 			}}},

@@ -88,7 +88,7 @@ func TestNearest(t *testing.T) {
 	known := []string{"backendRefs", "filters", "matches", "name", "retry", "timeouts", "port"}
 	for word, want := range map[string]string{
 		"backendrefs": "backendRefs", "backendRef": "backendRefs", "backends": "backendRefs", "filter": "filters", "match": "matches", "macthes": "matches",
-		"nmae": "name", "prot": "port", "timeout": "timeouts", "x": "", "": "", "completelyDifferent": "", "ports": "port",
+		"nam": "name", "prot": "port", "timeout": "timeouts", "x": "", "": "", "completelyDifferent": "", "ports": "port",
 	} {
 		if got := nearest(word, known); got != want {
 			t.Errorf("%q: %q, want %q", word, got, want)

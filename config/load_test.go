@@ -2,6 +2,7 @@ package config
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -92,7 +93,7 @@ spec:
 const brokenText = "a: \"never closed\n"
 
 func key(name string) object.Key {
-	return object.Key{GroupKind: object.GroupKind{Group: gatewayGroup, Kind: "HTTPRoute"}, Namespace: "default", Name: name}
+	return object.Key{Group: gatewayGroup, Kind: "HTTPRoute", Namespace: "default", Name: name}
 }
 
 func TestARejectedObjectKeepsItsLastVersion(t *testing.T) {
@@ -415,7 +416,7 @@ func TestLoadEndsWithItsContext(t *testing.T) {
 	d := newDirectory(t).write("a.yaml", route("a", "/"))
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	if _, err := d.loader.Load(ctx); err != context.Canceled {
+	if _, err := d.loader.Load(ctx); !errors.Is(err, context.Canceled) {
 		t.Errorf("%v", err)
 	}
 	d.expect(d.load(), 0, "a")

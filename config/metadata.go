@@ -30,37 +30,23 @@ func admitMetadata(tree map[string]any, k *Kind, root Root, f *findings) (meta m
 	switch {
 	case tree["metadata"] == nil:
 		f.errorf(path.Child("name"), "is required")
-		return meta, key, identified
+		return meta, key, false
 	case !ok:
 		f.errorf(path, "%s", mismatch("object", typeOf(tree["metadata"]), tree["metadata"]))
-		return meta, key, identified
+		return meta, key, false
 	}
-	for name, v := range m {
-		if v == nil || name == "managedFields" || name == "resourceVersion" || name == "selfLink" {
-			delete(m, name)
-		}
-	}
-	if annotations, ok := m["annotations"].(map[string]any); ok && k.Kind == "Secret" {
-		delete(annotations, lastApplied) // it repeats the secret
-		if len(annotations) == 0 {
-			delete(m, "annotations")
-		}
+	cleanMetadata(m, k)
+	if m["namespace"] == nil && k.Namespaced {
+		m["namespace"] = root.defaultNamespace()
 	}
 	var own findings
 	metadataShape().check(m, path, &own)
+	if m["name"] == nil || m["name"] == "" {
+		own.errorf(path.Child("name"), "%s", nameMissing(m))
+	}
 	*f = append(*f, own...)
-	name, nameIsText := m["name"].(string)
+	name, _ := m["name"].(string)
 	namespace, namespaceIsText := m["namespace"].(string)
-	if m["namespace"] == nil && k.Namespaced {
-		namespace, namespaceIsText = root.defaultNamespace(), true
-		m["namespace"] = namespace
-	}
-	if !nameIsText || name == "" {
-		if m["name"] == nil || name == "" && nameIsText {
-			f.errorf(path.Child("name"), "%s", nameMissing(m))
-		}
-		return meta, key, identified
-	}
 	key.Name = name
 	if k.Namespaced {
 		key.Namespace = namespace
@@ -75,6 +61,21 @@ func admitMetadata(tree map[string]any, k *Kind, root Root, f *findings) (meta m
 	}
 	validateMetadata(&meta, k, root, path, f)
 	return meta, key, identified
+}
+
+// cleanMetadata drops what an API server writes into objects that it stores, and has no meaning in a file.
+func cleanMetadata(m map[string]any, k *Kind) {
+	for name, v := range m {
+		if v == nil || name == "managedFields" || name == "resourceVersion" || name == "selfLink" {
+			delete(m, name)
+		}
+	}
+	if annotations, ok := m["annotations"].(map[string]any); ok && k.Kind == "Secret" {
+		delete(annotations, lastApplied) // it repeats the secret
+		if len(annotations) == 0 {
+			delete(m, "annotations")
+		}
+	}
 }
 
 // nameMissing says what to do about an object without a name.

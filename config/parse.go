@@ -124,8 +124,7 @@ func parseFile(f *file, root Root, lim limits) *parsed {
 // broken records text that cannot be read.
 func (p *parsed) broken(err error) {
 	at := object.Position{File: p.name}
-	var te *textError
-	if errors.As(err, &te) {
+	if te, ok := errors.AsType[*textError](err); ok {
 		at.Line, at.Column = te.line, te.column
 		p.complain(at, te.message)
 		return

@@ -1,15 +1,13 @@
 package config
 
 import (
-	"bytes"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
-	"unicode/utf8"
 	"unique"
 
 	"go.yaml.in/yaml/v3"
-	sigsyaml "sigs.k8s.io/yaml"
 
 	"github.com/wicketgate/wicketgate/object"
 )
@@ -164,50 +162,11 @@ func (p *placer) sequence(i int, n *yaml.Node, depth int, w *weight) error {
 	return nil
 }
 
-// mapping fills in the values of a mapping. A merge key (<<) adds the keys of the mappings that it names; whatever comes later in
-// the text wins, as in the parser that reads the values.
+// mapping fills in the values of a mapping.
 func (p *placer) mapping(i int, n *yaml.Node, depth int, w *weight) error {
-	type entry struct {
-		place place
-		value *yaml.Node // nil for merged keys, which have their children already
-	}
-	entries := make([]entry, 0, len(n.Content)/2)
-	index := make(map[string]int, len(n.Content)/2)
-	var hidden []*yaml.Node // values that a merge key behind them overrides: read all the same
-	put := func(e entry) {
-		if at, ok := index[e.place.key]; ok {
-			if entries[at].value != nil {
-				hidden = append(hidden, entries[at].value)
-			}
-			entries[at] = e
-			return
-		}
-		index[e.place.key] = len(entries)
-		entries = append(entries, e)
-	}
-	for k := 0; k+1 < len(n.Content); k += 2 {
-		keyNode, value := n.Content[k], n.Content[k+1]
-		if keyNode.Kind == yaml.ScalarNode && keyNode.ShortTag() == "!!merge" {
-			merged, err := p.merged(value, depth, w)
-			if err != nil {
-				return err
-			}
-			for _, m := range merged {
-				put(entry{place: m})
-			}
-			continue
-		}
-		key, err := p.key(keyNode)
-		if err != nil {
-			return err
-		}
-		if at, ok := index[key]; ok && entries[at].value != nil {
-			return p.fail(keyNode, "key %q is given twice: first on line %d", key, entries[at].place.line)
-		}
-		e := entry{place: p.at(keyNode), value: value}
-		e.place.key = unique.Make(key).Value()
-		w.bytes += int64(len(key))
-		put(e)
+	entries, hidden, err := p.entries(n, depth, w)
+	if err != nil {
+		return err
 	}
 	first := len(p.places)
 	for _, e := range entries {
@@ -231,6 +190,56 @@ func (p *placer) mapping(i int, n *yaml.Node, depth int, w *weight) error {
 	return nil
 }
 
+// entry is a key of a mapping.
+type entry struct {
+	place place
+	value *yaml.Node // nil for merged keys, which have their children already
+}
+
+// entries lists the keys of a mapping. A merge key (<<) adds the keys of the mappings that it names; whatever comes later in the text
+// wins, as in the parser that reads the values. Values that a merge key behind them overrides are hidden, and read all the same.
+func (p *placer) entries(n *yaml.Node, depth int, w *weight) (entries []entry, hidden []*yaml.Node, err error) {
+	entries = make([]entry, 0, len(n.Content)/2)
+	index := make(map[string]int, len(n.Content)/2)
+	put := func(e entry) {
+		at, ok := index[e.place.key]
+		if !ok {
+			index[e.place.key] = len(entries)
+			entries = append(entries, e)
+			return
+		}
+		if entries[at].value != nil {
+			hidden = append(hidden, entries[at].value)
+		}
+		entries[at] = e
+	}
+	for k := 0; k+1 < len(n.Content); k += 2 {
+		keyNode, value := n.Content[k], n.Content[k+1]
+		if keyNode.Kind == yaml.ScalarNode && keyNode.ShortTag() == "!!merge" {
+			merged, err := p.merged(value, depth, w)
+			if err != nil {
+				return nil, nil, err
+			}
+			for _, m := range merged {
+				put(entry{place: m})
+			}
+			continue
+		}
+		key, err := p.key(keyNode)
+		if err != nil {
+			return nil, nil, err
+		}
+		if at, ok := index[key]; ok && entries[at].value != nil {
+			return nil, nil, p.fail(keyNode, "key %q is given twice: first on line %d", key, entries[at].place.line)
+		}
+		e := entry{place: p.at(keyNode), value: value}
+		e.place.key = unique.Make(key).Value()
+		w.bytes += int64(len(key))
+		put(e)
+	}
+	return entries, hidden, nil
+}
+
 // child fills one child and adds its weight to its parent's.
 func (p *placer) child(i int, n *yaml.Node, depth int, w *weight) error {
 	c, err := p.fill(i, n, depth+1)
@@ -250,8 +259,7 @@ func (p *placer) merged(n *yaml.Node, depth int, w *weight) ([]place, error) {
 		sources = n.Content
 	}
 	var all []place
-	for k := len(sources) - 1; k >= 0; k-- { // the first of several wins
-		s := sources[k]
+	for _, s := range slices.Backward(sources) { // the first of several wins
 		target := s
 		if s.Kind == yaml.AliasNode {
 			target = s.Alias
@@ -268,63 +276,6 @@ func (p *placer) merged(n *yaml.Node, depth int, w *weight) ([]place, error) {
 		all = append(all, p.places[from.first:from.first+from.count]...)
 	}
 	return all, nil
-}
-
-// key is what a mapping's key becomes in JSON.
-func (p *placer) key(n *yaml.Node) (string, error) {
-	at := n
-	if n.Kind == yaml.AliasNode {
-		n = n.Alias
-	}
-	if n.Kind != yaml.ScalarNode {
-		return "", p.fail(at, "a key must be a single word or number")
-	}
-	if n.Style&yaml.TaggedStyle != 0 {
-		return "", p.fail(at, "a key cannot have a tag")
-	}
-	if n.Style&(yaml.DoubleQuotedStyle|yaml.SingleQuotedStyle|yaml.LiteralStyle|yaml.FoldedStyle) != 0 || plainWord(n.Value) {
-		return n.Value, nil
-	}
-	// Numbers, dates, yes and no: the parser that reads the values says what they become. Not every tag shows in the node.
-	if c := p.source(n); c != '!' && c != '&' {
-		var keys map[string]int
-		if err := sigsyaml.Unmarshal([]byte("? "+n.Value+"\n: 0\n"), &keys); err == nil {
-			for key := range keys {
-				return key, nil
-			}
-		}
-	}
-	return "", p.fail(at, "%q cannot be a key: put it in quotes", n.Value)
-}
-
-// source is the byte of the text where a node begins, or 0.
-func (p *placer) source(n *yaml.Node) byte {
-	if p.lines == nil {
-		p.lines = bytes.SplitAfter(p.text, []byte("\n"))
-	}
-	if n.Line < 1 || n.Line > len(p.lines) {
-		return 0
-	}
-	column := 1
-	for _, c := range string(p.lines[n.Line-1]) {
-		if column == n.Column {
-			return byte(min(c, utf8.RuneSelf))
-		}
-		column++
-	}
-	return 0
-}
-
-// plainWord reports whether a plain scalar is certainly read as a string: it begins with a letter and is none of YAML's words.
-func plainWord(s string) bool {
-	if s == "" || (s[0]|0x20) < 'a' || (s[0]|0x20) > 'z' {
-		return false
-	}
-	switch strings.ToLower(s) {
-	case "y", "yes", "n", "no", "on", "off", "true", "false", "null":
-		return false
-	}
-	return true
 }
 
 // child returns the index of a mapping's child with that key, or -1.

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -165,7 +166,7 @@ func (r *reader) entry(ctx context.Context, p path, name string, e os.DirEntry, 
 				return nil
 			}
 		}
-		return r.directory(ctx, p, name, append(parents[:len(parents):len(parents)], info))
+		return r.directory(ctx, p, name, append(slices.Clip(parents), info))
 	case isConfig && info.Mode().IsRegular():
 		return r.readFile(ctx, p, name)
 	case isConfig:
@@ -236,7 +237,7 @@ func (r *reader) attempt(name string) (data []byte, wait time.Duration, err erro
 	if err != nil {
 		return nil, 0, err
 	}
-	defer f.Close() //nolint:errcheck // opened for reading
+	defer f.Close()
 	before, err := f.Stat()
 	if err != nil {
 		return nil, 0, err
@@ -266,8 +267,7 @@ func (r *reader) attempt(name string) (data []byte, wait time.Duration, err erro
 
 // reason drops the path from an error about a file, since the position names it.
 func reason(err error) error {
-	var pe *fs.PathError
-	if errors.As(err, &pe) {
+	if pe, ok := errors.AsType[*fs.PathError](err); ok {
 		return fmt.Errorf("cannot be read: %w", pe.Err)
 	}
 	return err

@@ -3,7 +3,6 @@ package config
 import (
 	"encoding/base64"
 	"maps"
-	"math"
 	"reflect"
 	"slices"
 	"strconv"
@@ -84,8 +83,8 @@ func shapeOf(t reflect.Type) *shape {
 
 // addFields adds the JSON fields of a struct, those of embedded structs included.
 func (s *shape) addFields(t reflect.Type) {
-	for i := range t.NumField() {
-		f := t.Field(i)
+	for f := range t.Fields() {
+		f := f
 		name, options, _ := strings.Cut(f.Tag.Get("json"), ",")
 		if f.Anonymous && (name == "" || strings.Contains(options, "inline")) {
 			s.addFields(f.Type)
@@ -106,13 +105,10 @@ func (s *shape) check(v any, path *field.Path, f *findings) {
 	case shapeObject, shapeDict:
 		s.checkMapping(v, path, f)
 	case shapeList:
-		items, ok := v.([]any)
-		if !ok {
-			f.errorf(path, "%s", mismatch("array", typeOf(v), v))
-			return
-		}
-		for i, item := range items {
-			s.elem.check(item, path.Index(i), f)
+		if s.want(v, "array", path, f) {
+			for i, item := range v.([]any) {
+				s.elem.check(item, path.Index(i), f)
+			}
 		}
 	case shapeText:
 		s.want(v, "string", path, f)
@@ -123,7 +119,7 @@ func (s *shape) check(v any, path *field.Path, f *findings) {
 			s.want(v, "number", path, f)
 		}
 	case shapeInteger:
-		if s.want(v, "integer", path, f) && s.bits == 32 && (v.(int64) > math.MaxInt32 || v.(int64) < math.MinInt32) {
+		if s.want(v, "integer", path, f) && s.bits == 32 && v.(int64) != int64(int32(v.(int64))) {
 			f.errorf(path, "%d does not fit into 32 bits", v)
 		}
 	case shapeBytes, shapeTime, shapeIntOrText:

@@ -29,7 +29,7 @@ func Watch(ctx context.Context, roots []Root, log *slog.Logger) (<-chan struct{}
 	events, signals := make(chan struct{}, 1), make(chan struct{}, 1)
 	go w.receive(events)
 	go func() {
-		defer fs.Close() //nolint:errcheck // nothing depends on it any more; it ends receive
+		defer fs.Close() // ends receive
 		defaultDebouncing.run(ctx, events, func() {
 			// New directories are watched before the signal: what happens in them later is an event, and what happened before
 			// is seen by the load.

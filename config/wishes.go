@@ -57,7 +57,7 @@ func (w wishes) directory(dir string, parents []os.FileInfo) {
 			continue
 		}
 		if !slices.ContainsFunc(parents, func(p os.FileInfo) bool { return os.SameFile(p, info) }) {
-			w.directory(target, append(parents[:len(parents):len(parents)], info))
+			w.directory(target, append(slices.Clip(parents), info))
 		}
 	}
 }

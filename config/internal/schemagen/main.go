@@ -9,6 +9,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -48,7 +49,7 @@ type (
 func main() {
 	if err := run("schemas.json"); err != nil {
 		fmt.Fprintln(os.Stderr, "schemagen:", err)
-		os.Exit(1)
+		os.Exit(1) //nolint:forbidigo // this is the main of a program of its own
 	}
 }
 
@@ -67,10 +68,9 @@ func run(target string) error {
 
 // moduleDir is where the module cache holds the pinned gateway-api module.
 func moduleDir() (string, error) {
-	out, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", gatewayAPI).Output()
+	out, err := exec.CommandContext(context.Background(), "go", "list", "-m", "-f", "{{.Dir}}", gatewayAPI).Output()
 	if err != nil {
-		var exit *exec.ExitError
-		if errors.As(err, &exit) {
+		if exit, ok := errors.AsType[*exec.ExitError](err); ok {
 			err = fmt.Errorf("%w: %s", err, exit.Stderr)
 		}
 		return "", fmt.Errorf("find module %s: %w", gatewayAPI, err)
