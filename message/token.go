@@ -2,7 +2,10 @@
 
 package message
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"strings"
+)
 
 // The classes of a byte, as bits of classes.
 const (
@@ -20,29 +23,23 @@ var (
 )
 
 func makeClasses() (t [256]uint8) {
-	const symbols = "!#$%&'*+-.^_`|~"
 	for i := range t {
 		c := byte(i)
-		if isAlphanumeric(c) {
-			t[c] |= classToken | classUnreserved
-		}
-		if c == '-' || c == '.' || c == '_' || c == '~' {
-			t[c] |= classUnreserved
-		}
-		// Beyond RFC 3986's own set, bytes that browsers and scripts send unescaped, among them UTF-8, mean themselves; nothing that could
-		// end the target, begin a fragment or be taken for a slash does.
-		if c > ' ' && c != 0x7f && c != '#' {
-			t[c] |= classQuery
-			if c != '\\' && c != '?' && c != '%' && c != '/' {
-				t[c] |= classPath
+		named := isAlphanumeric(c)
+		printing := c > ' ' && c != 0x7f
+		for class, is := range map[uint8]bool{
+			classToken:      named || strings.IndexByte("!#$%&'*+-.^_`|~", c) >= 0,
+			classUnreserved: named || strings.IndexByte("-._~", c) >= 0,
+			// Beyond RFC 3986's own set, bytes that browsers and scripts send unescaped, among them UTF-8, mean themselves; nothing
+			// that could end the target, begin a fragment or be taken for a slash does.
+			classQuery: printing && c != '#',
+			classPath:  printing && strings.IndexByte("#\\?%/", c) < 0,
+			classText:  printing || c == ' ' || c == '\t',
+		} {
+			if is {
+				t[c] |= class
 			}
 		}
-		if c >= ' ' && c != 0x7f || c == '\t' {
-			t[c] |= classText
-		}
-	}
-	for i := range len(symbols) {
-		t[symbols[i]] |= classToken
 	}
 	return t
 }

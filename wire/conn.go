@@ -36,7 +36,7 @@ const (
 func stateOf(phase, since int64) int64 { return since<<stateShift | phase }
 
 // long ago: a deadline that has passed.
-var past = time.Unix(1, 0) //nolint:gochecknoglobals // a constant
+var past = time.Unix(1, 0)
 
 // verdict is what becomes of a connection after the bytes in hand were looked at.
 type verdict uint8

@@ -44,7 +44,7 @@ type exchange struct {
 	memory [headBuffer]byte
 }
 
-var exchanges = sync.Pool{New: func() any { return new(exchange) }} //nolint:gochecknoglobals // a pool of memory, no state
+var exchanges = sync.Pool{New: func() any { return new(exchange) }}
 
 func newExchange(c *conn) *exchange {
 	x := exchanges.Get().(*exchange)

@@ -120,55 +120,60 @@ func splitField(line []byte) (name, value []byte, err error) {
 // field files one field: what speaks of this hop here, all else in fields.
 func (p *hop) field(fields *message.Fields, name, value []byte) error {
 	switch len(name) {
-	case len("te"):
-		if message.Equal(name, "te") {
-			p.trailers = p.trailers || message.HasToken(value, "trailers")
-			return nil
-		}
 	case len("host"):
 		if message.Equal(name, "host") {
 			p.hosts++
 			p.host = value
 			return nil
 		}
-	case len("expect"):
-		if message.Equal(name, "expect") {
-			p.expect = true
-			p.expectMore = p.expectMore || !message.Equal(value, "100-continue")
-			return nil
-		}
-	case len("upgrade"):
-		if message.Equal(name, "upgrade") {
-			if message.HasToken(value, "websocket") {
-				p.upgrade = []byte("websocket")
-			}
-			return nil
-		}
-	case len("connection"):
+	case len("connection"): // and keep-alive
 		if message.Equal(name, "connection") {
 			return p.connection(value)
 		}
-		if message.Equal(name, "keep-alive") {
-			return nil
-		}
-	case len("content-length"):
+	case len("content-length"): // and http2-settings
 		if message.Equal(name, "content-length") {
 			return p.contentLength(value)
-		}
-		if message.Equal(name, "http2-settings") {
-			return nil
-		}
-	case len("proxy-connection"):
-		if message.Equal(name, "proxy-connection") {
-			return nil
 		}
 	case len("transfer-encoding"):
 		if message.Equal(name, "transfer-encoding") {
 			return p.transferEncoding(value)
 		}
 	}
-	fields.Add(name, value)
+	if !p.lesser(name, value) {
+		fields.Add(name, value)
+	}
 	return nil
+}
+
+// lesser takes the fields of this hop that frame nothing, and reports whether it was one.
+func (p *hop) lesser(name, value []byte) bool {
+	switch len(name) {
+	case len("te"):
+		if message.Equal(name, "te") {
+			p.trailers = p.trailers || message.HasToken(value, "trailers")
+			return true
+		}
+	case len("expect"):
+		if message.Equal(name, "expect") {
+			p.expect = true
+			p.expectMore = p.expectMore || !message.Equal(value, "100-continue")
+			return true
+		}
+	case len("upgrade"):
+		if message.Equal(name, "upgrade") {
+			if message.HasToken(value, "websocket") {
+				p.upgrade = []byte("websocket")
+			}
+			return true
+		}
+	case len("keep-alive"):
+		return message.Equal(name, "keep-alive")
+	case len("http2-settings"):
+		return message.Equal(name, "http2-settings")
+	case len("proxy-connection"):
+		return message.Equal(name, "proxy-connection")
+	}
+	return false
 }
 
 // contentLength takes the one Content-Length: decimal digits and nothing else, once (RFC 9112 section 6.3).

@@ -16,12 +16,9 @@ const maxMethod = 64
 // h.Path is not set yet (message.NormalizeTarget), and h.Scheme only by a target in absolute form. lim is what Limits.WithDefaults returned.
 func ParseRequestHead(buf []byte, h *message.Head, lim *Limits) (int, Framing, error) {
 	h.Reset()
-	pos := 0
-	if len(buf) >= 2 && buf[0] == '\r' && buf[1] == '\n' { // one empty line may precede a request (section 2.2)
-		pos = 2
-	}
-	if len(buf) > pos && message.Token(buf[pos:pos+1]) == 0 && !(buf[pos] == '\r' && pos == 0 && len(buf) == 1) {
-		return 0, Framing{}, malformed("request does not begin with a method")
+	pos, err := skipEmptyLine(buf)
+	if err != nil {
+		return 0, Framing{}, err
 	}
 	line, next, err := nextLine(buf, pos, lim)
 	if next == 0 || err != nil {
@@ -47,6 +44,22 @@ func ParseRequestHead(buf []byte, h *message.Head, lim *Limits) (int, Framing, e
 		return 0, Framing{}, err
 	}
 	return end, f, nil
+}
+
+// skipEmptyLine finds where the request line begins: one empty line may precede it (section 2.2). What cannot be a method is refused
+// before its line is complete: somebody may speak TLS here, and wait.
+func skipEmptyLine(buf []byte) (int, error) {
+	pos := 0
+	switch {
+	case len(buf) == 1 && buf[0] == '\r':
+		return 0, nil
+	case bytes.HasPrefix(buf, crlf):
+		pos = len(crlf)
+	}
+	if len(buf) > pos && message.Token(buf[pos:pos+1]) == 0 {
+		return 0, malformed("request does not begin with a method")
+	}
+	return pos, nil
 }
 
 // parseRequestLine splits method SP target SP version: one space each, and no other white space.

@@ -131,6 +131,11 @@ func (x *exchange) copy(f Framing, body message.Body) error {
 		}
 		x.out = x.out[:0]
 	}
+	return x.copyBody(f, body)
+}
+
+// copyBody sends the body, with what x.out holds in front of it.
+func (x *exchange) copyBody(f Framing, body message.Body) error {
 	for ended := false; ; {
 		p, err := body.Next()
 		if errors.Is(err, io.EOF) {

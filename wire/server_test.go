@@ -106,15 +106,17 @@ type client struct {
 	r *bufio.Reader
 }
 
-func (s *testServer) dial() *client {
-	s.t.Helper()
+func (s *testServer) dial() *client { return s.dialFor(s.t) }
+
+func (s *testServer) dialFor(t testing.TB) *client {
+	t.Helper()
 	c, err := net.Dial("tcp", s.ln.Addr().String())
 	if err != nil {
-		s.t.Fatal(err)
+		t.Fatal(err)
 	}
-	s.t.Cleanup(func() { _ = c.Close() })
+	t.Cleanup(func() { _ = c.Close() })
 	_ = c.SetDeadline(time.Now().Add(patience))
-	return &client{TCPConn: c.(*net.TCPConn), t: s.t, r: bufio.NewReader(c)}
+	return &client{TCPConn: c.(*net.TCPConn), t: t, r: bufio.NewReader(c)}
 }
 
 func (c *client) send(s string) {

@@ -50,4 +50,4 @@ func errnoError(e syscall.Errno) error {
 	return e
 }
 
-var errAgain error = syscall.EAGAIN //nolint:gochecknoglobals,errname // a constant
+var errAgain error = syscall.EAGAIN

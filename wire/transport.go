@@ -30,7 +30,7 @@ const bufferSize = 64 << 10
 type buffer [bufferSize]byte
 
 // buffers are held only while bytes are in hand.
-var buffers = sync.Pool{New: func() any { return new(buffer) }} //nolint:gochecknoglobals // a pool of memory, no state
+var buffers = sync.Pool{New: func() any { return new(buffer) }}
 
 func getBuffer() *buffer { return buffers.Get().(*buffer) }
 

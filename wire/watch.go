@@ -20,7 +20,7 @@ var (
 type watch struct {
 	canceller Canceller
 	told      bool
-	ctx       context.Context //nolint:containedctx // it is what the exchange hands out
+	ctx       context.Context
 	cancel    context.CancelCauseFunc
 	armed     bool // the client is being watched
 	over      bool // the exchange is to be broken off

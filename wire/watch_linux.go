@@ -29,13 +29,16 @@ func (t *raw) arm(w *watches) bool {
 			return false
 		}
 	}
-	op := syscall.EPOLL_CTL_MOD
-	if t.watchID == 0 {
+	op, known := syscall.EPOLL_CTL_MOD, t.watchID != 0
+	if !known {
 		op = syscall.EPOLL_CTL_ADD
 		w.last++
 		t.watchID = w.last
 	}
 	if err := t.enter(w, op, syscall.EPOLLRDHUP); err != nil {
+		if !known {
+			t.watchID = 0
+		}
 		return false
 	}
 	w.byID[t.watchID] = t

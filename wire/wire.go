@@ -68,7 +68,8 @@ type Exchange interface {
 	Written() int64
 }
 
-// Canceller is an operation that can be broken off from another goroutine: it then returns an error that says why.
+// Canceller is an operation that can be broken off from another goroutine: it then returns an error that says why. Cancel returns at once
+// and calls no method of the Exchange: the connection is locked meanwhile, so that no call is under way once Watch(nil) has returned.
 type Canceller interface{ Cancel(message.Reason) }
 
 // Duplex is a bidirectional byte stream after an upgrade.

@@ -1,0 +1,72 @@
+// Upgraded connections.
+
+package wire
+
+import (
+	"io"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/wicketgate/wicketgate/message"
+)
+
+func TestTunnel(t *testing.T) {
+	const upgrade = "GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+	run(t, func(t *testing.T, mode Transport) {
+		t.Run("carries both ways and half-closes", func(t *testing.T) {
+			s := serve(t, mode, Limits{KeepAlive: 100 * time.Millisecond, HeadTime: 100 * time.Millisecond}, func(x Exchange) {
+				d, err := x.Tunnel(&message.Head{Status: 101})
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				b, err := io.ReadAll(d)
+				if err != nil {
+					t.Error(err)
+				}
+				time.Sleep(3 * tick) // no limit for requests applies any more
+				_, _ = io.WriteString(d, strings.ToUpper(string(b)))
+				_ = d.CloseWrite()
+			})
+			k := s.dial()
+			k.send(upgrade + "early ")
+			k.expect("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+			k.send("late")
+			_ = k.CloseWrite()
+			if got := k.all(); got != "EARLY LATE" {
+				t.Errorf("got %q", got)
+			}
+		})
+		t.Run("gives its connection and what is in hand", func(t *testing.T) {
+			s := serve(t, mode, Limits{}, func(x Exchange) {
+				d, _ := x.Tunnel(&message.Head{Status: 101})
+				v := d.(Spliceable)
+				_, _ = v.NetConn().Write(v.Buffered())
+				if len(v.Buffered()) > 0 {
+					t.Error("bytes are given twice")
+				}
+			})
+			k := s.dial()
+			k.send(upgrade + "early")
+			k.expect("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nearly")
+		})
+		t.Run("is refused to requests that did not ask", func(t *testing.T) {
+			s := serve(t, mode, Limits{}, func(x Exchange) {
+				if _, err := x.Tunnel(&message.Head{Status: 101}); err == nil {
+					t.Error("tunnel without an upgrade")
+				}
+				respond(x, 400, "no\n")
+			})
+			k := s.dial()
+			k.send(get)
+			k.expect("HTTP/1.1 400 Bad Request\r\n")
+		})
+		t.Run("an upgrade may be declined", func(t *testing.T) {
+			s := serve(t, mode, Limits{}, func(x Exchange) { respond(x, 200, "no\n") })
+			k := s.dial()
+			k.send(upgrade + get)
+			k.expect("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nno\nHTTP/1.1 200 OK\r\n")
+		})
+	})
+}
