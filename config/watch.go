@@ -12,7 +12,8 @@ import (
 )
 
 // Watch signals, on the channel it returns, that a load may find something new: within 150 ms of a change, once for a burst of changes. A
-// signal that nobody has taken yet stands for later ones, too. Watching ends with ctx; the channel is never closed.
+// signal that nobody has taken yet stands for later ones, too. Watching ends with ctx; the channel is never closed. Begin to watch before the first
+// load, so that no change falls between the two.
 //
 // Directories are watched, never files, because a file that an editor replaces by a rename is another file then. The watched ones are
 // all directories of the roots, and every directory that holds a link of the way to a file or a root, or the root itself: so new and moved
