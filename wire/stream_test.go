@@ -334,7 +334,7 @@ func TestEarlyAnswer(t *testing.T) {
 // TestStopWhileReading: a body that another goroutine is waiting for can be stopped, and the connection goes on if the rest comes.
 func TestStopWhileReading(t *testing.T) {
 	run(t, func(t *testing.T, mode Transport) {
-		waits := make(chan struct{})
+		waits, stopped := make(chan struct{}), make(chan struct{})
 		s := serve(t, mode, Limits{}, func(x Exchange) {
 			if x.Body() == nil {
 				respond(x, 200, "next\n")
@@ -355,10 +355,12 @@ func TestStopWhileReading(t *testing.T) {
 			if err := receive(t, got, "return of Next"); !errors.Is(err, errUnwanted) {
 				t.Errorf("Next returned %v", err)
 			}
+			close(stopped)
 		})
 		k := s.dial()
 		k.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nab")
 		k.expect("HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nearly\n")
+		receive(t, stopped, "end of the handler")
 		k.send("cdGET / HTTP/1.1\r\nHost: a\r\n\r\n")
 		k.expect("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nnext\n")
 	})
