@@ -227,6 +227,23 @@ func TestTheAdmittedOneOfTwoStays(t *testing.T) {
 	}
 }
 
+// An exported object that was deleted and created again under its name brings its own generation: nothing of the old one's is carried on.
+func TestGenerationOfAnotherObject(t *testing.T) {
+	with := func(uid, path string) string {
+		return strings.Replace(route("a", path), "name: a}", fmt.Sprintf("name: a, generation: 1, uid: %s}", uid), 1)
+	}
+	d := newDirectory(t)
+	for i, step := range []struct {
+		uid, path string
+		want      int64
+	}{{"one", "/1", 1}, {"one", "/2", 2}, {"two", "/3", 1}, {"two", "/4", 2}} {
+
+		if got := d.write("a.yaml", with(step.uid, step.path)).load().Objects.Get(key("a")).Meta.Generation; got != step.want {
+			t.Errorf("step %d: generation %d, want %d", i, got, step.want)
+		}
+	}
+}
+
 func TestGeneration(t *testing.T) {
 	with := func(generation int, path string) string {
 		return strings.Replace(route("a", path), "name: a}", fmt.Sprintf("name: a, generation: %d, annotations: {x: %q}}", generation, path), 1)

@@ -13,6 +13,8 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"k8s.io/apimachinery/pkg/types"
+
 	"github.com/wicketgate/wicketgate/object"
 )
 
@@ -210,7 +212,7 @@ func (it *item) object(before *inForce) *object.Object {
 		return o
 	}
 	generation := max(it.meta.Generation, 1)
-	if before != nil {
+	if before != nil && !isAnother(it.meta.UID, before.object.Meta.UID) {
 		generation = max(it.meta.Generation, before.object.Meta.Generation)
 		if before.item.spec != it.spec && generation == before.object.Meta.Generation {
 			generation++
@@ -219,6 +221,9 @@ func (it *item) object(before *inForce) *object.Object {
 	setGeneration(o, generation)
 	return o
 }
+
+// isAnother reports whether two uids name different objects: one was deleted and another created under its name, which begins to count anew.
+func isAnother(a, b types.UID) bool { return a != "" && b != "" && a != b }
 
 // hasGeneration reports whether an API server counts generations of a kind.
 func hasGeneration(gk object.GroupKind) bool { return gk.Group != "" }
