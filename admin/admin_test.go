@@ -78,7 +78,7 @@ type source struct {
 func newSource(t *testing.T, yaml string) *source {
 	t.Helper()
 	s := &source{yaml: make(chan string, 1)}
-	s.Loop = reconcile.New(reconcile.Options{Stages: reconcile.Stages{
+	s.Loop = reconcile.New(reconcile.Options{
 		Load: func(ctx context.Context) (*config.Result, error) {
 			select {
 			case yaml = <-s.yaml:
@@ -90,8 +90,9 @@ func newSource(t *testing.T, yaml string) *source {
 		Build:   func(set *object.Set) *gateway.Graph { return gateway.Build(set, gateway.Options{DNSBackends: true}) },
 		Compile: func(*gateway.Graph) (func(), []object.Problem) { return func() {}, nil },
 		Open:    func(context.Context, []netip.AddrPort) map[netip.AddrPort]error { return nil },
+		Accept:  func() {},
 		Retire:  func([]netip.AddrPort) []netip.AddrPort { return nil },
-	}})
+	})
 	return s
 }
 

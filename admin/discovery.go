@@ -13,7 +13,7 @@ import (
 // coreVersions answers /api.
 func (a *api) coreVersions(w http.ResponseWriter, _ *http.Request) {
 	writeJSON(w, http.StatusOK, metav1.APIVersions{
-		TypeMeta: metav1.TypeMeta{Kind: "APIVersions"},
+		Kind:     "APIVersions",
 		Versions: []string{"v1"},
 		// Clients outside of a cluster have found us already; the field must be there.
 		ServerAddressByClientCIDRs: []metav1.ServerAddressByClientCIDR{},
@@ -22,7 +22,7 @@ func (a *api) coreVersions(w http.ResponseWriter, _ *http.Request) {
 
 // groups answers /apis.
 func (a *api) groups(w http.ResponseWriter, _ *http.Request) {
-	list := metav1.APIGroupList{TypeMeta: metav1.TypeMeta{Kind: "APIGroupList", APIVersion: "v1"}, Groups: []metav1.APIGroup{}}
+	list := metav1.APIGroupList{Kind: "APIGroupList", APIVersion: "v1", Groups: []metav1.APIGroup{}}
 	for _, k := range config.Kinds() {
 		n := len(list.Groups)
 		if k.Group != "" && (n == 0 || list.Groups[n-1].Name != k.Group) { // kinds come ordered by group
@@ -68,7 +68,7 @@ func describeGroup(name string) *metav1.APIGroup {
 
 // resources answers /api/v1 and /apis/GROUP/VERSION.
 func (a *api) resources(w http.ResponseWriter, r *http.Request, group, version string) {
-	list := metav1.APIResourceList{TypeMeta: metav1.TypeMeta{Kind: "APIResourceList", APIVersion: "v1"}}
+	list := metav1.APIResourceList{Kind: "APIResourceList", APIVersion: "v1"}
 	for _, k := range config.Kinds() {
 		if k.Group != group || k.Version(version) == nil {
 			continue

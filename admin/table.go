@@ -41,9 +41,9 @@ type column struct {
 func (a *api) table(v *reconcile.View, t target, list []*object.Object) *metav1.Table {
 	columns := columnsOf(t, a.now())
 	table := &metav1.Table{
-		TypeMeta: metav1.TypeMeta{Kind: "Table", APIVersion: "meta.k8s.io/v1"},
-		ListMeta: metav1.ListMeta{ResourceVersion: strconv.FormatUint(v.Generation, 10)},
-		Rows:     []metav1.TableRow{},
+		Kind: "Table", APIVersion: "meta.k8s.io/v1",
+		ResourceVersion: strconv.FormatUint(v.Generation, 10),
+		Rows:            []metav1.TableRow{},
 	}
 	for _, c := range columns {
 		table.ColumnDefinitions = append(table.ColumnDefinitions, c.TableColumnDefinition)
@@ -51,10 +51,8 @@ func (a *api) table(v *reconcile.View, t target, list []*object.Object) *metav1.
 	for _, o := range list {
 		tree := render(v, t, o)
 		row := metav1.TableRow{Object: runtime.RawExtension{Object: &metav1.PartialObjectMetadata{
-			TypeMeta: metav1.TypeMeta{Kind: "PartialObjectMetadata", APIVersion: "meta.k8s.io/v1"},
-			ObjectMeta: metav1.ObjectMeta{
-				Name: o.Name, Namespace: o.Namespace, Labels: o.Meta.Labels, Generation: o.Meta.Generation, CreationTimestamp: o.Meta.CreationTimestamp,
-			},
+			Kind: "PartialObjectMetadata", APIVersion: "meta.k8s.io/v1",
+			Name: o.Name, Namespace: o.Namespace, Labels: o.Meta.Labels, Generation: o.Meta.Generation, CreationTimestamp: o.Meta.CreationTimestamp,
 		}}}
 		for _, c := range columns {
 			row.Cells = append(row.Cells, c.cell(tree))

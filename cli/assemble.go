@@ -63,17 +63,17 @@ func assemble(o *runOptions, s settings, log *slog.Logger, version admin.Version
 	g.sockets = listeners.New(listeners.Options{Handle: g.front.accept, Log: log})
 	loader := config.New(config.Options{Roots: s.roots})
 	g.loop = reconcile.New(reconcile.Options{
-		Stages: reconcile.Stages{
-			Load:    loader.Load,
-			Build:   func(set *object.Set) *gateway.Graph { return gateway.Build(set, s.gateway) },
-			Check:   gateway.CertificateProblems,
-			Compile: g.compile,
-			Open:    g.sockets.Open, Retire: g.sockets.Retire,
-			Interfaces: interfaces,
-			Own:        g.own,
-			Drain:      g.wire.Drain,
-		},
-		Strict: o.strict, DrainTimeout: o.drainTimeout, Log: log, Metrics: g.metrics,
+		Load:       loader.Load,
+		Build:      func(set *object.Set) *gateway.Graph { return gateway.Build(set, s.gateway) },
+		Check:      gateway.CertificateProblems,
+		Compile:    g.compile,
+		Open:       g.sockets.Open,
+		Accept:     g.sockets.Accept,
+		Retire:     g.sockets.Retire,
+		Interfaces: interfaces,
+		Own:        g.own,
+		Drain:      g.wire.Drain,
+		Strict:     o.strict, DrainTimeout: o.drainTimeout, Log: log, Metrics: g.metrics,
 	})
 	return g
 }

@@ -5,6 +5,7 @@ package cli
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -68,13 +69,13 @@ func (g *running) run(ctx context.Context, roots []config.Root) error {
 	if err != nil {
 		return err
 	}
-	looped, served := make(chan error), make(chan error, 1)
-	go func() {
-		defer close(looped)
-		if err := g.loop.Run(loopCtx); err != nil {
-			looped <- err
-		}
-	}()
+	looped, served := make(chan error, 1), make(chan error, 1)
+	var loop sync.WaitGroup
+	loop.Go(func() { looped <- g.loop.Run(loopCtx) })
+	end := func() error {
+		endLoop()
+		return g.end(ctx, loop.Wait)
+	}
 	go func() { served <- g.admin.Serve() }()
 	for {
 		select {
@@ -84,26 +85,27 @@ func (g *running) run(ctx context.Context, roots []config.Root) error {
 			g.log.Info("reload asked for by signal")
 			g.loop.Trigger()
 		case err := <-served:
-			return errors.Join(err, g.end(ctx, endLoop, looped))
-		case err, failed := <-looped:
-			if failed {
+			return errors.Join(err, end())
+		case err := <-looped:
+			if err != nil {
 				return err
 			}
-			return g.end(ctx, endLoop, looped)
+			return end()
 		case <-ctx.Done():
-			return g.end(ctx, endLoop, looped)
+			return end()
 		case <-g.stop:
-			return g.end(ctx, endLoop, looped)
+			return end()
 		}
 	}
 }
 
-// end stops accepting, lets what is in flight finish, and returns when all is over.
-func (g *running) end(ctx context.Context, endLoop func(), looped chan error) error {
+// end stops accepting, lets what is in flight finish, and returns when all is over. looped waits for the end of the reload loop, which has been
+// asked for.
+func (g *running) end(ctx context.Context, looped func()) error {
 	g.stopping.Store(true)
 	g.log.Info("stopping: requests in flight may finish", "timeout", g.drainTimeout)
 	begun := time.Now()
-	endLoop()
+	looped() // so that no run opens sockets again
 	g.sockets.Close()
 	until, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), g.drainTimeout, errDrainTimeout)
 	defer cancel()
@@ -120,7 +122,6 @@ func (g *running) end(ctx context.Context, endLoop func(), looped chan error) er
 		cancel()
 		<-drained
 	}
-	<-looped
 	g.loop.Drained()
 	switch {
 	case hurried:

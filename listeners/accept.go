@@ -26,6 +26,8 @@ type socket struct {
 	log      *slog.Logger
 	done     chan struct{}
 	once     sync.Once
+
+	accepting bool // guarded by Set.mu
 }
 
 func (s *socket) close() {

@@ -3,7 +3,8 @@
 //
 //	set := listeners.New(listeners.Options{Handle: func(c net.Conn, at netip.AddrPort) { go serve(c, at) }, Log: log})
 //	failed := set.Open(ctx, want) // before the new configuration is served: what could not be bound, and why
-//	gone := set.Retire(want)      // after: these accept no more; their connections are the caller's to drain
+//	set.Accept()                  // once it is served: connections that came meanwhile have waited in the kernel's queue
+//	gone := set.Retire(want)      // at last: these accept no more; their connections are the caller's to drain
 //
 // The package knows addresses and connections. It imports nothing else of this project.
 package listeners
@@ -57,7 +58,8 @@ func New(o Options) *Set {
 	return s
 }
 
-// Open opens the sockets of want that are not open yet and keeps the others as they are. A socket that cannot be bound is no
+// Open opens the sockets of want that are not open yet, which then take connections but do not hand them out before Accept, and keeps the
+// others as they are. A socket that cannot be bound is no
 // reason to fail: it is reported in the result, with an error that says what to do, and the next Open tries again.
 // Sockets that are open and not in want stay open until Retire, with one exception: where one of them is
 // what keeps a wanted address from being bound (a wildcard and a specific address on one port exclude each other),
@@ -77,7 +79,7 @@ func (s *Set) Open(ctx context.Context, want []netip.AddrPort) (failed map[netip
 			failed[addr] = explain(addr, err)
 			continue
 		}
-		s.start(addr, l)
+		s.add(addr, l)
 	}
 	return failed
 }
@@ -108,11 +110,21 @@ func excludes(a, b netip.AddrPort) bool {
 	return a.Port() == b.Port() && (a.Addr().IsUnspecified() || b.Addr().IsUnspecified())
 }
 
-func (s *Set) start(addr netip.AddrPort, l net.Listener) {
-	sock := &socket{addr: addr, listener: l, handle: s.handle, log: s.log, done: make(chan struct{})}
-	s.open[addr] = sock
-	s.loops.Go(sock.accept)
+func (s *Set) add(addr netip.AddrPort, l net.Listener) {
+	s.open[addr] = &socket{addr: addr, listener: l, handle: s.handle, log: s.log, done: make(chan struct{})}
 	s.log.Info("listening", "address", addr)
+}
+
+// Accept begins to hand out the connections of the sockets that Open has opened since.
+func (s *Set) Accept() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, sock := range s.open {
+		if !sock.accepting {
+			sock.accepting = true
+			s.loops.Go(sock.accept)
+		}
+	}
 }
 
 // Retire closes the sockets that are not in want and returns their addresses in order. Connections that they accepted live on.

@@ -40,6 +40,14 @@ func free(t *testing.T) netip.AddrPort {
 	return netip.AddrPort{}
 }
 
+// open opens what is wanted and accepts on it.
+func open(t *testing.T, s *Set, want ...netip.AddrPort) map[netip.AddrPort]error {
+	t.Helper()
+	failed := s.Open(t.Context(), want)
+	s.Accept()
+	return failed
+}
+
 // hello is a Handle that names the socket to the client and closes the connection.
 func hello(c net.Conn, socket netip.AddrPort) {
 	defer c.Close()
@@ -65,12 +73,12 @@ func TestOpenKeepsWhatIsWantedAndRetireClosesTheRest(t *testing.T) {
 	s := New(Options{Handle: hello})
 	defer s.Close()
 	a, b, c := free(t), free(t), free(t)
-	if failed := s.Open(t.Context(), []netip.AddrPort{a, b}); failed != nil {
+	if failed := open(t, s, a, b); failed != nil {
 		t.Fatal(failed)
 	}
 	kept := s.open[b].listener
 	next := []netip.AddrPort{b, c}
-	if failed := s.Open(t.Context(), next); failed != nil {
+	if failed := open(t, s, next...); failed != nil {
 		t.Fatal(failed)
 	}
 	if got := ask(t, a.String()); got != a.String() {
@@ -95,11 +103,34 @@ func TestOpenKeepsWhatIsWantedAndRetireClosesTheRest(t *testing.T) {
 	}
 }
 
+// Clients that come between Open and Accept wait; they see nothing of the configuration before.
+func TestConnectionsWaitForAccept(t *testing.T) {
+	handled := make(chan struct{}, 1)
+	s := New(Options{Handle: func(c net.Conn, at netip.AddrPort) { handled <- struct{}{}; hello(c, at) }})
+	defer s.Close()
+	a := free(t)
+	if failed := s.Open(t.Context(), []netip.AddrPort{a}); failed != nil {
+		t.Fatal(failed)
+	}
+	c, err := net.Dial("tcp", a.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if len(handled) != 0 {
+		t.Error("handed out before Accept")
+	}
+	s.Accept()
+	if b, err := io.ReadAll(c); string(b) != a.String() || err != nil {
+		t.Errorf("%q %v", b, err)
+	}
+}
+
 func TestRetiredSocketsConnectionsLiveOn(t *testing.T) {
 	s := New(Options{Handle: func(c net.Conn, _ netip.AddrPort) { go func() { defer c.Close(); _, _ = io.Copy(c, c) }() }})
 	defer s.Close()
 	a := free(t)
-	s.Open(t.Context(), []netip.AddrPort{a})
+	open(t, s, a)
 	c, err := net.Dial("tcp", a.String())
 	if err != nil {
 		t.Fatal(err)
@@ -123,7 +154,7 @@ func TestWildcardTakesBothFamilies(t *testing.T) {
 	defer s.Close()
 	for _, wild := range []netip.Addr{netip.IPv6Unspecified(), netip.IPv4Unspecified()} {
 		addr := netip.AddrPortFrom(wild, free(t).Port())
-		if failed := s.Open(t.Context(), []netip.AddrPort{addr}); failed != nil {
+		if failed := open(t, s, addr); failed != nil {
 			t.Fatal(failed)
 		}
 		for _, host := range []string{"127.0.0.1", "::1"} {
@@ -156,7 +187,7 @@ func TestAnAddressInUseIsReportedAndTriedAgain(t *testing.T) {
 	taken := other.Addr().(*net.TCPAddr).AddrPort()
 	fine := free(t)
 	want := []netip.AddrPort{taken, fine}
-	failed := s.Open(t.Context(), want)
+	failed := open(t, s, want...)
 	if len(failed) != 1 || !errors.Is(failed[taken], syscall.EADDRINUSE) {
 		t.Fatalf("failed = %v", failed)
 	}
@@ -167,7 +198,7 @@ func TestAnAddressInUseIsReportedAndTriedAgain(t *testing.T) {
 		t.Errorf("the other socket said %q", got)
 	}
 	other.Close()
-	if failed := s.Open(t.Context(), want); failed != nil {
+	if failed := open(t, s, want...); failed != nil {
 		t.Fatalf("after the address was free: %v", failed)
 	}
 	if got := ask(t, taken.String()); got != taken.String() {
@@ -183,7 +214,7 @@ func TestChangingBetweenWildcardAndSpecificAddress(t *testing.T) {
 	wild := netip.AddrPortFrom(netip.IPv6Unspecified(), specific.Port())
 	for _, step := range []struct{ from, to netip.AddrPort }{{netip.AddrPort{}, specific}, {specific, wild}, {wild, specific}} {
 		want := []netip.AddrPort{step.to}
-		if failed := s.Open(t.Context(), want); failed != nil {
+		if failed := open(t, s, want...); failed != nil {
 			t.Fatalf("to %s: %v", step.to, failed)
 		}
 		gone := s.Retire(want)
@@ -195,7 +226,7 @@ func TestChangingBetweenWildcardAndSpecificAddress(t *testing.T) {
 		}
 	}
 	both := []netip.AddrPort{specific, wild}
-	failed := s.Open(t.Context(), both)
+	failed := open(t, s, both...)
 	if len(failed) != 1 || failed[wild] == nil {
 		t.Errorf("both wanted: failed = %v", failed)
 	}
@@ -266,7 +297,7 @@ func TestRunningOutOfDescriptorsIsSurvivedAndSaidOnce(t *testing.T) {
 			Listen: func(context.Context, netip.AddrPort) (net.Listener, error) { return l, nil },
 		})
 		addr := netip.MustParseAddrPort("127.0.0.1:80")
-		s.Open(t.Context(), []netip.AddrPort{addr})
+		open(t, s, addr)
 		time.Sleep(time.Minute) // fake time: the loop backs off meanwhile
 		synctest.Wait()
 		if n := l.tries.Load(); n < 60 || n > 75 {
@@ -294,7 +325,7 @@ func TestRunningOutOfDescriptorsIsSurvivedAndSaidOnce(t *testing.T) {
 func TestCloseEndsABackOff(t *testing.T) {
 	l := &starved{room: make(chan struct{}), closed: make(chan struct{})}
 	s := New(Options{Handle: hello, Listen: func(context.Context, netip.AddrPort) (net.Listener, error) { return l, nil }})
-	s.Open(t.Context(), []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:80")})
+	open(t, s, netip.MustParseAddrPort("127.0.0.1:80"))
 	for l.tries.Load() == 0 {
 		time.Sleep(time.Millisecond)
 	}

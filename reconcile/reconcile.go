@@ -2,10 +2,10 @@
 //
 // One run goes through the stages in order and ends with one change of everything at once:
 //
-//	Load -> Build -> Compile -> Open -> Swap -> Retire -> Statuses -> View
+//	Load -> Build -> Compile -> Open -> Swap -> Accept -> Retire -> Statuses -> View
 //
-// Sockets are opened before the swap and retired after it, so that no request meets a listener without routes or a route without its
-// listener. There is one run at a time and at most one pending: whatever asks for a run while one is going on shares the next.
+// Sockets are opened before the swap, and accept and are retired after it, so that no request meets a listener without routes or a route
+// without its listener. There is one run at a time and at most one pending: whatever asks for a run while one is going on shares the next.
 package reconcile
 
 import (
@@ -34,8 +34,9 @@ type Stages struct {
 	Check func(g *gateway.Graph, now time.Time) []object.Problem
 	// Compile prepares a graph to be served, and returns what puts it into force, and what it found wrong.
 	Compile func(g *gateway.Graph) (swap func(), problems []object.Problem)
-	// Open and Retire change the listening sockets: see listeners.Set.
+	// Open, Accept and Retire change the listening sockets: see listeners.Set.
 	Open   func(ctx context.Context, want []netip.AddrPort) map[netip.AddrPort]error
+	Accept func()
 	Retire func(want []netip.AddrPort) []netip.AddrPort
 	// Interfaces, if set, lists the machine's addresses, for the status of Gateways that listen on all of them.
 	Interfaces func() []netip.Addr
@@ -200,12 +201,11 @@ func (e *StrictError) Error() string {
 // Run makes the first run, and then one whenever it is asked to, until ctx ends. It returns an error only if the first run fails: files that
 // cannot be read at all, or errors in them with Options.Strict. Later failures leave what is in force as it is.
 func (l *Loop) Run(ctx context.Context) error {
-	err := l.run(ctx)
+	if err := l.run(ctx); err != nil && ctx.Err() == nil {
+		return err
+	}
 	if ctx.Err() != nil {
 		return nil
-	}
-	if err != nil {
-		return err
 	}
 	pause := l.retry
 	for {

@@ -112,8 +112,9 @@ func start(t *testing.T, w *world, o Options) {
 			w.open = slices.Clone(want)
 			return gone
 		},
-		Own:   func([]netip.AddrPort) { w.note("own") },
-		Drain: func(_ context.Context, socket netip.AddrPort) { w.drains <- socket },
+		Accept: func() { w.note("accept") },
+		Own:    func([]netip.AddrPort) { w.note("own") },
+		Drain:  func(_ context.Context, socket netip.AddrPort) { w.drains <- socket },
 	}
 	o.Log = slog.New(slog.NewTextHandler(&w.log, nil))
 	o.Metrics = w.stats
@@ -191,7 +192,7 @@ func TestStagesFollowEachOther(t *testing.T) {
 		w := &world{yaml: gatewayOn(8080)}
 		start(t, w, Options{})
 		defer w.stop()
-		want := []string{"load", "build", "compile", "own", "open", "swap", "retire"}
+		want := []string{"load", "build", "compile", "own", "open", "swap", "accept", "retire"}
 		if !slices.Equal(w.calls(), want) {
 			t.Errorf("calls %v, want %v", w.calls(), want)
 		}
@@ -278,7 +279,7 @@ func TestAwaitAnswersOnceTheDigestIsServed(t *testing.T) {
 			got <- v
 		}()
 		synctest.Wait()
-		if len(got) != 0 || len(w.calls()) != 7 {
+		if len(got) != 0 || len(w.calls()) != 8 {
 			t.Fatalf("waiting answered early or triggered a run: %v", w.calls())
 		}
 		w.set(func() { w.yaml = next })
@@ -376,7 +377,7 @@ func TestAFailedRunLeavesWhatIsServed(t *testing.T) {
 
 // programmed is the status of a condition of the Gateway.
 func programmed(v *View) string {
-	tree := v.Statuses.Get(object.Key{GroupKind: object.GroupKind{Group: "gateway.networking.k8s.io", Kind: "Gateway"}, Namespace: "default", Name: "web"})
+	tree := v.Statuses.Get(object.Key{Group: "gateway.networking.k8s.io", Kind: "Gateway", Namespace: "default", Name: "web"})
 	list, _ := tree["conditions"].([]any)
 	for _, c := range list {
 		if m, ok := c.(map[string]any); ok && m["type"] == "Programmed" {
@@ -400,7 +401,7 @@ func TestASocketThatCannotBeBoundIsReportedAndTriedAgain(t *testing.T) {
 		}
 		time.Sleep(time.Hour)
 		synctest.Wait()
-		if n := len(w.calls()); n < 100 || n > 150 {
+		if n := len(w.calls()); n < 200 || n > 300 {
 			t.Errorf("%d attempts in an hour; they should back off to 30 s", n)
 		}
 		if w.loop.View() != v || w.logged("in use") != 1 {
@@ -413,7 +414,7 @@ func TestASocketThatCannotBeBoundIsReportedAndTriedAgain(t *testing.T) {
 		if programmed(v) != "True" || v.Generation != 2 || v.Errors() != 0 || w.metric(t, "wicketgate_sockets_failed", "") != 0 {
 			t.Errorf("after it could be bound: Programmed=%s, view %+v", programmed(v), v)
 		}
-		if slices.Contains(w.calls()[7:], "load") {
+		if slices.Contains(w.calls()[8:], "load") {
 			t.Error("trying sockets again read the files again")
 		}
 	})

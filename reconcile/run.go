@@ -53,6 +53,7 @@ func (l *Loop) serve(ctx context.Context, p *prepared, begun time.Time) {
 	}
 	failed := l.stages.Open(ctx, want)
 	p.swap()
+	l.stages.Accept()
 	ended := l.stages.Retire(want)
 	if old := l.View(); old != nil {
 		ended = append(ended, changedKind(old.Graph, p.graph)...)
@@ -103,7 +104,9 @@ func (l *Loop) timed(g *gateway.Graph, now time.Time) []object.Problem {
 func (l *Loop) refresh(ctx context.Context) {
 	old := l.View()
 	v := *old
-	l.conclude(&v, l.stages.Open(ctx, binds(old.Graph)), time.Now())
+	failed := l.stages.Open(ctx, binds(old.Graph))
+	l.stages.Accept()
+	l.conclude(&v, failed, time.Now())
 	if slices.Equal(v.Problems, old.Problems) {
 		return
 	}
