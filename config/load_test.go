@@ -237,7 +237,6 @@ func TestGenerationOfAnotherObject(t *testing.T) {
 		uid, path string
 		want      int64
 	}{{"one", "/1", 1}, {"one", "/2", 2}, {"two", "/3", 1}, {"two", "/4", 2}} {
-
 		if got := d.write("a.yaml", with(step.uid, step.path)).load().Objects.Get(key("a")).Meta.Generation; got != step.want {
 			t.Errorf("step %d: generation %d, want %d", i, got, step.want)
 		}
