@@ -108,7 +108,8 @@ func (f *Fields) Combined(name string, scratch []byte) (value []byte, ok bool) {
 	if Equal(f.list[first].Name, "cookie") {
 		separator = "; "
 	}
-	out := append(scratch[:0], f.list[first].Value...)
+	out := scratch[:0]
+	out = append(out, f.list[first].Value...)
 	for ; next >= 0; next = f.index(name, next+1) {
 		out = append(append(out, separator...), f.list[next].Value...)
 	}

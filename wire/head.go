@@ -70,7 +70,8 @@ func parseFields(buf []byte, pos int, fields *message.Fields, p *hop, lim *Limit
 		}
 		pos = next
 		if len(line) == 0 {
-			return pos, p.dropNamed(fields)
+			p.dropNamed(fields)
+			return pos, nil
 		}
 		if count == lim.Fields {
 			return 0, &ParseError{431, "too many header fields"}
@@ -235,7 +236,7 @@ func (p *hop) connection(list []byte) error {
 }
 
 // dropNamed removes the fields that Connection named, except those on which a later hop's trust rests.
-func (p *hop) dropNamed(fields *message.Fields) error {
+func (p *hop) dropNamed(fields *message.Fields) {
 	for _, list := range p.named[:p.nameds] {
 		for len(list) > 0 {
 			var option []byte
@@ -248,7 +249,6 @@ func (p *hop) dropNamed(fields *message.Fields) error {
 			}
 		}
 	}
-	return nil
 }
 
 // forwarding reports whether a field is one of those by which proxies tell where a request came from: a client can neither have

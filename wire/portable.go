@@ -83,12 +83,12 @@ func readOnce(c net.Conn, p []byte) (int, error) {
 	}
 }
 
-func (t *portable) read(max int) (*buffer, int, error) {
+func (t *portable) read(limit int) (*buffer, int, error) {
 	b := getBuffer()
 	if p := t.takePeeked(); len(p) > 0 {
 		return b, copy(b[:], p), nil
 	}
-	n, err := readOnce(t.c.nc, b[:min(max, bufferSize)])
+	n, err := readOnce(t.c.nc, b[:min(limit, bufferSize)])
 	if err != nil {
 		putBuffer(b)
 		return nil, 0, err

@@ -13,11 +13,16 @@
 package wire
 
 import (
+	"errors"
 	"io"
 	"net"
 	"syscall"
 )
 
+// errAgain says that a socket is not ready: one value, so that it costs no allocation.
+var errAgain error = syscall.EAGAIN
+
+// raw implements transport.
 type raw struct {
 	c      *conn
 	rc     syscall.RawConn
@@ -29,7 +34,7 @@ type raw struct {
 
 	// of read
 	fetch func(uintptr) bool
-	max   int
+	limit int
 	got   *buffer
 	n     int
 	rerr  error
@@ -87,7 +92,7 @@ func (t *raw) onReadable(fd uintptr) bool {
 		space := x.space()
 		n, err := sysRead(fd, space)
 		switch {
-		case err == syscall.EAGAIN:
+		case errors.Is(err, errAgain):
 			t.c.relinquish()
 			if t.c.lastRead {
 				t.next = over
@@ -114,8 +119,8 @@ func eofOr(err error) error {
 	return err
 }
 
-func (t *raw) read(max int) (*buffer, int, error) {
-	t.max, t.got, t.n, t.rerr = max, nil, 0, nil
+func (t *raw) read(limit int) (*buffer, int, error) {
+	t.limit, t.got, t.n, t.rerr = limit, nil, 0, nil
 	if err := t.rc.Read(t.fetch); err != nil {
 		return nil, 0, err
 	}
@@ -128,13 +133,13 @@ func (t *raw) read(max int) (*buffer, int, error) {
 // onFetch holds a buffer only while there is something to put into it.
 func (t *raw) onFetch(fd uintptr) bool {
 	b := getBuffer()
-	n, err := sysRead(fd, b[:min(t.max, bufferSize)])
+	n, err := sysRead(fd, b[:min(t.limit, bufferSize)])
 	if n > 0 {
 		t.got, t.n = b, n
 		return true
 	}
 	putBuffer(b)
-	if err == syscall.EAGAIN {
+	if errors.Is(err, errAgain) {
 		return false
 	}
 	t.rerr = eofOr(err)
@@ -171,7 +176,7 @@ func (t *raw) onFlush(fd uintptr) bool {
 			return true
 		}
 		written, err := sysWritev(fd, t.vec[:n])
-		if err == syscall.EAGAIN {
+		if errors.Is(err, errAgain) {
 			t.stalled = true
 			if t.c.begin(phaseWriting, t.c.s.clock.Load()) {
 				t.werr = errStalled

@@ -153,20 +153,34 @@ func TestResponseFraming(t *testing.T) {
 		fails         bool
 	}{
 		{"length", "1.1", 200, 4, func() message.Body { return list(io.EOF, "ab", "cd") }, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nabcd", false},
-		{"large pieces", "1.1", 200, 20000, func() message.Body { return list(io.EOF, large, large) },
-			"HTTP/1.1 200 OK\r\nContent-Length: 20000\r\n\r\n" + large + large, false},
-		{"unknown length", "1.1", 200, -2, func() message.Body { return list(io.EOF, "ab", "cdefghijklmnopqrst") },
-			"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n12\r\ncdefghijklmnopqrst\r\n0\r\n\r\n", false},
-		{"unknown length, large pieces", "1.1", 200, -2, func() message.Body { return list(io.EOF, large) },
-			"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2710\r\n" + large + "\r\n0\r\n\r\n", false},
-		{"trailers", "1.1", 200, -2, func() message.Body { return &text{s: "ab", trailers: trailers} },
-			"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\nT: u\r\n\r\n", false},
-		{"trailers behind a large piece", "1.1", 200, -2, func() message.Body { return &text{s: large, trailers: trailers} },
-			"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2710\r\n" + large + "\r\n0\r\nT: u\r\n\r\n", false},
-		{"unknown length and empty", "1.1", 200, -2, func() message.Body { return &text{} },
-			"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", false},
-		{"unknown length to HTTP/1.0", "1.0", 200, -2, func() message.Body { return list(io.EOF, "ab", "cd") },
-			"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nabcd", false},
+		{
+			"large pieces", "1.1", 200, 20000, func() message.Body { return list(io.EOF, large, large) },
+			"HTTP/1.1 200 OK\r\nContent-Length: 20000\r\n\r\n" + large + large, false,
+		},
+		{
+			"unknown length", "1.1", 200, -2, func() message.Body { return list(io.EOF, "ab", "cdefghijklmnopqrst") },
+			"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n12\r\ncdefghijklmnopqrst\r\n0\r\n\r\n", false,
+		},
+		{
+			"unknown length, large pieces", "1.1", 200, -2, func() message.Body { return list(io.EOF, large) },
+			"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2710\r\n" + large + "\r\n0\r\n\r\n", false,
+		},
+		{
+			"trailers", "1.1", 200, -2, func() message.Body { return &text{s: "ab", trailers: trailers} },
+			"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\nT: u\r\n\r\n", false,
+		},
+		{
+			"trailers behind a large piece", "1.1", 200, -2, func() message.Body { return &text{s: large, trailers: trailers} },
+			"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2710\r\n" + large + "\r\n0\r\nT: u\r\n\r\n", false,
+		},
+		{
+			"unknown length and empty", "1.1", 200, -2, func() message.Body { return &text{} },
+			"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", false,
+		},
+		{
+			"unknown length to HTTP/1.0", "1.0", 200, -2, func() message.Body { return list(io.EOF, "ab", "cd") },
+			"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nabcd", false,
+		},
 		{"no body", "1.1", 200, -1, func() message.Body { return nil }, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", false},
 		{"204", "1.1", 204, 4, func() message.Body { return list(io.EOF, "ab") }, "HTTP/1.1 204 No Content\r\n\r\n", false},
 		{"304 tells the length", "1.1", 304, 4, func() message.Body { return nil }, "HTTP/1.1 304 Not Modified\r\nContent-Length: 4\r\n\r\n", false},
@@ -174,8 +188,10 @@ func TestResponseFraming(t *testing.T) {
 		{"missing", "1.1", 200, 4, func() message.Body { return nil }, "", true},
 		{"too long", "1.1", 200, 4, func() message.Body { return list(io.EOF, "abc", "de") }, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nabc", true},
 		{"broken", "1.1", 200, 4, func() message.Body { return list(broken, "ab") }, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nab", true},
-		{"broken, chunked", "1.1", 200, -2, func() message.Body { return list(broken, "ab") },
-			"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n", true},
+		{
+			"broken, chunked", "1.1", 200, -2, func() message.Body { return list(broken, "ab") },
+			"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n", true,
+		},
 		{"interim status", "1.1", 103, 0, func() message.Body { return nil }, "", true},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -49,5 +49,3 @@ func errnoError(e syscall.Errno) error {
 	}
 	return e
 }
-
-var errAgain error = syscall.EAGAIN

@@ -11,9 +11,9 @@ type transport interface {
 	run()
 	// inside reports whether the caller is within a callback of run, where nothing may block on this connection's reading side.
 	inside() bool
-	// read blocks until there are bytes, at most max of them, and lends them in a pooled buffer, nil with an error. Not to be called
+	// read blocks until there are bytes, at most limit of them, and lends them in a pooled buffer, nil with an error. Not to be called
 	// inside.
-	read(max int) (*buffer, int, error)
+	read(limit int) (*buffer, int, error)
 	// send writes all of its arguments, in order, in as few system calls as it can.
 	send(a, b, c []byte) error
 	// arm begins to watch for the client's leaving, if it can now. The caller is the sweeper and holds conn.mu.
