@@ -52,6 +52,7 @@ func assemble(o *runOptions, s settings, log *slog.Logger, version admin.Version
 		Log:      log,
 		Portable: s.transport == wire.Portable,
 	})
+	g.metrics.MustRegister(newBackendMetrics(registry))
 	g.proxy = proxy.New(proxy.Options{
 		Registry: registry, Log: log, Metrics: g.metrics,
 		TrustedProxies: s.trustedProxies, KeepSlashes: !o.mergeSlashes, Underscore: s.underscore,

@@ -86,9 +86,10 @@ func (s slow) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // conversation is a kept-alive connection that a test reads and writes by hand.
 type conversation struct {
-	t *testing.T
-	c net.Conn
-	r *bufio.Reader
+	t    *testing.T
+	c    net.Conn
+	r    *bufio.Reader
+	host string
 }
 
 func converse(t *testing.T, port int) *conversation {
@@ -101,12 +102,12 @@ func converse(t *testing.T, port int) *conversation {
 	if err := c.SetDeadline(time.Now().Add(time.Minute)); err != nil {
 		t.Fatal(err)
 	}
-	return &conversation{t, c, bufio.NewReader(c)}
+	return &conversation{t, c, bufio.NewReader(c), "any.test"}
 }
 
 func (c *conversation) send(path string) {
 	c.t.Helper()
-	if _, err := fmt.Fprintf(c.c, "GET %s HTTP/1.1\r\nHost: x\r\n\r\n", path); err != nil {
+	if _, err := fmt.Fprintf(c.c, "GET %s HTTP/1.1\r\nHost: %s\r\n\r\n", path, c.host); err != nil {
 		c.t.Fatal(err)
 	}
 }
@@ -192,6 +193,78 @@ func TestSIGTERMLetsRequestsFinish(t *testing.T) {
 			}
 		})
 	}
+}
+
+// hesitant is a client's connection that waits before its second flight, so that a handshake is under way for as long as a test wants.
+type hesitant struct {
+	net.Conn
+	writes        int
+	begun, finish chan struct{}
+}
+
+func (c *hesitant) Write(p []byte) (int, error) {
+	if c.writes++; c.writes == 2 {
+		close(c.begun)
+		<-c.finish
+	}
+	return c.Conn.Write(p)
+}
+
+func TestSIGTERMLetsClientsFinishTheirHandshake(t *testing.T) {
+	port := freePort(t)
+	cert, key := certificate(t, time.Now().Add(time.Hour), "shop.test")
+	g := startGate(t, map[string]string{
+		"gateway.yaml": secureYAML(port, map[string]string{"shop": "shop.test"}), "shop.yaml": secretYAML("shop", cert, key),
+		"route.yaml": routeYAML("fast", "/", newBackend(t, saying("fast"))),
+	})
+	plain := converse(t, port)
+	client := &hesitant{Conn: plain.c, begun: make(chan struct{}), finish: make(chan struct{})}
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM(cert)
+	secure := tls.Client(client, &tls.Config{RootCAs: pool, ServerName: "shop.test"})
+	done := make(chan error, 1)
+	go func() { done <- secure.Handshake() }()
+	<-client.begun // the server's first flight has come
+	g.signal(syscall.SIGTERM)
+	eventually(t, "the socket is closed", func() bool { return strings.Contains(g.log.String(), "no longer listening") })
+	close(client.finish)
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	c := &conversation{t, secure, bufio.NewReader(secure), "shop.test"}
+	c.send("/")
+	if code, body, closes := c.receive(); code != http.StatusOK || body != "fast" || !closes {
+		t.Errorf("%d %q closes=%t", code, body, closes)
+	}
+	if code := g.exit(); code != 0 {
+		t.Errorf("exit status %d", code)
+	}
+}
+
+func TestMetricsShowRequestsBackendsAndReloads(t *testing.T) {
+	port := freePort(t)
+	g := startGate(t, map[string]string{"gateway.yaml": gatewayYAML(port), "route.yaml": routeYAML("fast", "/", newBackend(t, saying("fast")))})
+	for range 2 {
+		if code, body := fetch(t, client, at(port, "/")); code != http.StatusOK {
+			t.Fatalf("%d %s", code, body)
+		}
+	}
+	eventually(t, "both requests are counted", func() bool {
+		_, text := g.ask("GET", "/metrics")
+		for _, want := range []string{
+			`wicketgate_http_requests_total{code="200",gateway="default/web",listener="p` + fmt.Sprint(port) + `",route="default/fast",rule="0"} 2`,
+			`wicketgate_backend_connections_opened_total{backend="Service default/fast:80"} 1`,
+			`wicketgate_backend_connections_reused_total{backend="Service default/fast:80"} 1`,
+			`wicketgate_config_reloads_total{result="ok"}`, `wicketgate_config_objects 4`, "wicketgate_config_last_success_timestamp_seconds ",
+			`wicketgate_tls_handshakes_total{outcome="ok"} 0`, `wicketgate_build_info{`, "process_resident_memory_bytes", "go_goroutines",
+		} {
+			if !strings.Contains(text, want) {
+				t.Logf("no %s yet", want)
+				return false
+			}
+		}
+		return true
+	})
 }
 
 func TestASecondSignalEndsAtOnce(t *testing.T) {

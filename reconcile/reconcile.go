@@ -204,16 +204,11 @@ func (l *Loop) Run(ctx context.Context) error {
 	if err := l.run(ctx); err != nil && ctx.Err() == nil {
 		return err
 	}
-	if ctx.Err() != nil {
-		return nil
-	}
 	pause := l.retry
-	for {
+	for ctx.Err() == nil {
 		timer := time.NewTimer(l.untilRefresh(pause))
 		select {
 		case <-ctx.Done():
-			timer.Stop()
-			return nil
 		case <-l.kick:
 			pause = l.retry
 			if err := l.run(ctx); err != nil && ctx.Err() == nil {
@@ -226,6 +221,7 @@ func (l *Loop) Run(ctx context.Context) error {
 		}
 		timer.Stop()
 	}
+	return nil
 }
 
 // Pauses between looks at what changes by itself.

@@ -1,0 +1,57 @@
+// Metrics of the connections to backends, read from the registry when they are asked for.
+
+package cli
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/wicketgate/wicketgate/proxy/backend"
+)
+
+// backendMetrics is a prometheus.Collector over a registry's counters. Series come and go with the backends.
+type backendMetrics struct {
+	registry *backend.Registry
+	events   []backendEvent
+}
+
+// backendEvent is one counter of backend.Stats.
+type backendEvent struct {
+	desc  *prometheus.Desc
+	count func(s *backend.Stats) uint64
+}
+
+func newBackendMetrics(r *backend.Registry) *backendMetrics {
+	event := func(name, help string, count func(s *backend.Stats) uint64) backendEvent {
+		return backendEvent{prometheus.NewDesc("wicketgate_backend_"+name+"_total", help, []string{"backend"}, nil), count}
+	}
+	return &backendMetrics{registry: r, events: []backendEvent{
+		event("connections_opened", "Connections dialled.", func(s *backend.Stats) uint64 { return s.Opened.Load() }),
+		event("connections_reused", "Requests answered on a kept connection.", func(s *backend.Stats) uint64 { return s.Reused.Load() }),
+		event("connections_failed", "Dials that failed.", func(s *backend.Stats) uint64 { return s.Failed.Load() }),
+		event("connections_discarded", "Kept connections that were found closed, or with bytes nobody asked for.",
+			func(s *backend.Stats) uint64 { return s.Discarded.Load() }),
+		event("connections_excess", "Connections closed because bytes followed the end of a response.", func(s *backend.Stats) uint64 { return s.Excess.Load() }),
+		event("retries", "Requests sent again because a kept connection turned out to be dead.", func(s *backend.Stats) uint64 { return s.Retried.Load() }),
+		event("ejections", "Times an endpoint was left out for a while after a failed dial.", func(s *backend.Stats) uint64 { return s.Ejected.Load() }),
+	}}
+}
+
+// Describe tells the registry of the metrics' names.
+func (m *backendMetrics) Describe(out chan<- *prometheus.Desc) {
+	for _, e := range m.events {
+		out <- e.desc
+	}
+}
+
+// Collect reads the counters. Sending may wait for the receiver, so nothing is sent while the registry is locked.
+func (m *backendMetrics) Collect(out chan<- prometheus.Metric) {
+	var found []prometheus.Metric
+	m.registry.Visit(func(key string, s *backend.Stats) {
+		for _, e := range m.events {
+			found = append(found, prometheus.MustNewConstMetric(e.desc, prometheus.CounterValue, float64(e.count(s)), key))
+		}
+	})
+	for _, metric := range found {
+		out <- metric
+	}
+}
