@@ -1,0 +1,94 @@
+// What the documents say of flags and files is compared with what is there.
+
+package policy
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+var (
+	flagName = regexp.MustCompile("`--([a-z][a-z-]*[a-z])")
+	link     = regexp.MustCompile(`\]\(([^)#]+)[^)]*\)`)
+)
+
+// documents are the Markdown files that people read, relative to the module's root.
+func documents(t *testing.T) []string {
+	t.Helper()
+	root := filepath.Join("..", "..")
+	var list []string
+	for _, pattern := range []string{"*.md", "docs/*.md", "examples/*.md", "examples/*/*.md"} {
+		paths, err := filepath.Glob(filepath.Join(root, pattern))
+		if err != nil {
+			t.Fatal(err)
+		}
+		list = append(list, paths...)
+	}
+	if len(list) < 8 {
+		t.Fatalf("found only %d documents", len(list))
+	}
+	return list
+}
+
+func read(t *testing.T, path string) string {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+func TestDocumentedFlagsExist(t *testing.T) {
+	var code strings.Builder
+	for _, f := range sources(t) {
+		if f.dir == "cli" && !f.test {
+			code.WriteString(f.text)
+		}
+	}
+	for _, path := range documents(t) {
+		for _, m := range flagName.FindAllStringSubmatch(read(t, path), -1) {
+			if m[1] != "help" && !strings.Contains(code.String(), `"`+m[1]+`"`) {
+				t.Errorf("%s speaks of --%s, and no command has it", path, m[1])
+			}
+		}
+	}
+}
+
+func TestFlagsOfRunAreDocumented(t *testing.T) {
+	limits := read(t, filepath.Join("..", "..", "docs", "limits.md"))
+	readme := read(t, filepath.Join("..", "..", "README.md"))
+	registered := regexp.MustCompile(`f\.\w+Var\(&[\w.]+, "([a-z-]+)"`)
+	var names []string
+	for _, f := range sources(t) {
+		if f.path == "cli/options.go" {
+			for _, m := range registered.FindAllStringSubmatch(f.text, -1) {
+				names = append(names, m[1])
+			}
+		}
+	}
+	if len(names) < 10 {
+		t.Fatalf("found only %d flags", len(names))
+	}
+	for _, name := range names {
+		if !strings.Contains(limits+readme, "--"+name) {
+			t.Errorf("--%s stands neither in README.md nor in docs/limits.md", name)
+		}
+	}
+}
+
+func TestLinksBetweenDocumentsLead(t *testing.T) {
+	for _, path := range documents(t) {
+		for _, m := range link.FindAllStringSubmatch(read(t, path), -1) {
+			if strings.Contains(m[1], "://") {
+				continue
+			}
+			if _, err := os.Stat(filepath.Join(filepath.Dir(path), filepath.FromSlash(m[1]))); err != nil {
+				t.Errorf("%s: link to %s: %v", path, m[1], err)
+			}
+		}
+	}
+}
