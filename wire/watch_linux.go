@@ -5,6 +5,8 @@ package wire
 
 import (
 	"syscall"
+	"time"
+	"unsafe"
 )
 
 // watches belongs to the sweeper.
@@ -61,8 +63,8 @@ func (t *raw) enter(w *watches, op int, events uint32) error {
 }
 
 // collect tells those whose clients have left. A connection that was entered on this tick and reports the end of the client's
-// stream already had it: the client half-closed together with its request and waits for the answer. Only the whole
-// connection's end counts then.
+// stream already had it: if it came together with the request, the client has only half-closed and waits for the answer, and from
+// then on the whole connection's end counts. If it came later, the client has left.
 func (w *watches) collect() {
 	if w.epoll < 0 {
 		return
@@ -89,11 +91,29 @@ func (w *watches) report(t *raw, events uint32, fresh bool) {
 	defer c.mu.Unlock()
 	switch {
 	case !c.watch.armed: // of an exchange that is over
-	case events&(syscall.EPOLLERR|syscall.EPOLLHUP) != 0 || !fresh:
+	case events&(syscall.EPOLLERR|syscall.EPOLLHUP) != 0 || !fresh || t.endedLater():
 		c.watch.leave()
 	default:
 		_ = t.enter(w, syscall.EPOLL_CTL_MOD, 0) // fails only if the connection is being closed
 	}
+}
+
+// aloneTime is how long after the last data an end must have come to be taken for one that did not belong to it.
+const aloneTime = 50 * time.Millisecond
+
+// endedLater reports whether the end of the client's stream came some time after its last data. The kernel keeps when the last data and when the last
+// acknowledgement came, and a segment that only ends the stream is one of the latter.
+func (t *raw) endedLater() bool {
+	later := false
+	_ = t.rc.Control(func(fd uintptr) {
+		var info syscall.TCPInfo
+		size := uint32(unsafe.Sizeof(info))
+		_, _, e := syscall.Syscall6(syscall.SYS_GETSOCKOPT, fd, syscall.IPPROTO_TCP, syscall.TCP_INFO,
+			uintptr(unsafe.Pointer(&info)), uintptr(unsafe.Pointer(&size)), 0)
+		gap := time.Duration(int64(info.Last_data_recv)-int64(info.Last_ack_recv)) * time.Millisecond
+		later = e == 0 && gap > aloneTime
+	})
+	return later
 }
 
 // forget drops connections that were closed; the kernel has already.
