@@ -3,6 +3,7 @@
 package proxy
 
 import (
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -129,4 +130,38 @@ func TestBalancingGoesOnOverReloads(t *testing.T) {
 	if got[200] != 90 || got[500] != 10 {
 		t.Errorf("shares %v with a reload before every request", got)
 	}
+}
+
+// Nobody is inside of a snapshot that was released, not even for a moment.
+func TestReleasedSnapshotIsNeverEntered(t *testing.T) {
+	p, _ := plainProxy(t, Options{})
+	p.Swap(p.empty())
+	var wg sync.WaitGroup
+	var released sync.Map
+	stop := make(chan struct{})
+	for shard := range p.shards {
+		wg.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				s := p.enter(shard)
+				runtime.Gosched()
+				if _, gone := released.Load(s.life); gone {
+					t.Error("a request runs on a released snapshot")
+				}
+				s.life.leave(shard)
+			}
+		})
+	}
+	for range 20000 {
+		s := p.empty()
+		life, release := s.life, s.life.release
+		life.release = func() { released.Store(life, true); release() }
+		p.Swap(s)
+	}
+	close(stop)
+	wg.Wait()
 }

@@ -340,3 +340,24 @@ func TestRequestFinishesOnItsSnapshot(t *testing.T) {
 		}
 	}
 }
+
+func TestBackendConnectionsAreUsedAgain(t *testing.T) {
+	l := plainLoopback(t, io.Discard)
+	c := l.connect(t, anyOn80, netip.Addr{}, nil)
+	r := bufio.NewReader(c)
+	for range 3 {
+		io.WriteString(c, "GET /cart HTTP/1.1\r\nHost: shop.example.com\r\n\r\n")
+		res, err := http.ReadResponse(r, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		io.Copy(io.Discard, res.Body)
+		res.Body.Close()
+		l.swap(graphOf(t, "plain.yaml", plainYAML))
+	}
+	l.origin.mu.Lock()
+	defer l.origin.mu.Unlock()
+	if l.origin.dials != 1 {
+		t.Errorf("%d connections to the backend for 3 requests and 3 snapshots, want 1", l.origin.dials)
+	}
+}

@@ -29,6 +29,7 @@ type origin struct {
 
 	mu      sync.Mutex
 	meant   map[string]netip.AddrPort // by the address of the proxy's end
+	dials   int
 	seen    *seenRequest
 	handler http.HandlerFunc // answers instead of the echo, if set
 	holes   []net.Conn       // ends of connections to endpoints that never answer
@@ -75,6 +76,7 @@ func (o *origin) dial(ctx context.Context, to netip.AddrPort, _ bool) (net.Conn,
 	}
 	o.mu.Lock()
 	o.meant[c.LocalAddr().String()] = to
+	o.dials++
 	o.mu.Unlock()
 	return c, nil
 }

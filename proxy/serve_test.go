@@ -195,6 +195,10 @@ func TestBackendFailures(t *testing.T) {
 			if strings.Count(log.String(), "\n") != 1 {
 				t.Errorf("not one line: %s", &log)
 			}
+			var e *backend.Error
+			if errors.As(c.err, &e) && e.Endpoint.IsValid() != strings.Contains(log.String(), "endpoint=10.9.0.1:8080") {
+				t.Errorf("the log and the endpoint: %s", &log)
+			}
 			if n := p.metrics.series[labels{"default/public", "http", "default/shop", "0"}].read(); n.finished != 1 || n.inFlight != 0 {
 				t.Errorf("counted %+v", n)
 			}
@@ -289,5 +293,28 @@ func TestConnectionMemory(t *testing.T) {
 	p.Serve(again)
 	if again.status != 404 {
 		t.Errorf("status %d after everything was removed", again.status)
+	}
+}
+
+// Listeners have other numbers in the next snapshot: a connection that stays must not take them for the old ones.
+func TestConnectionMemoryEndsWithTheSnapshot(t *testing.T) {
+	listeners := func(names ...string) string {
+		list := ""
+		for _, n := range names {
+			list += "{name: " + n + ", port: 80, protocol: HTTP, hostname: " + n + ".example.com}, "
+		}
+		return strings.Replace(plainYAML, "{name: http, port: 80, protocol: HTTP}", list, 1)
+	}
+	p, _ := fakes(Options{})
+	t.Cleanup(p.Close)
+	peer := plainExchange().peer
+	for i, yaml := range []string{listeners("shop"), listeners("other", "shop"), listeners("shop", "other"), listeners("a", "b", "shop")} {
+		p.Swap(p.Compile(graphOf(t, "plain.yaml", yaml), p.Current()))
+		x := plainExchange()
+		x.peer = peer
+		p.Serve(x)
+		if x.status != 200 {
+			t.Errorf("snapshot %d: status %d", i, x.status)
+		}
 	}
 }
