@@ -1,3 +1,5 @@
+// Admission of one object: what an API server does on a create. The outcome depends on the object alone, not on where it stands, and is remembered by content.
+
 package config
 
 import (

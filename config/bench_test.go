@@ -1,3 +1,5 @@
+// Benchmarks: reading, admission of one HTTPRoute, and a reload of a large directory.
+
 package config
 
 import (

@@ -1,3 +1,5 @@
+// Admission of the kinds that have no CRD. Their defaults and rules are those of an API server as far as they matter to a gateway.
+
 package config
 
 import (
@@ -11,8 +13,6 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
-
-// This file admits the kinds that have no CRD. Their defaults and rules are those of an API server as far as they matter to a gateway.
 
 // coreShapes are the shapes of the core kinds, by kind.
 var coreShapes = sync.OnceValue(func() map[string]*shape {

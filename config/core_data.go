@@ -1,3 +1,5 @@
+// Admission of Secrets and ConfigMaps.
+
 package config
 
 import (

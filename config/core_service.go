@@ -1,3 +1,5 @@
+// Admission of Services.
+
 package config
 
 import (

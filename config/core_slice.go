@@ -1,3 +1,5 @@
+// Admission of EndpointSlices.
+
 package config
 
 import (

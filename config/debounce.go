@@ -1,3 +1,5 @@
+// Debouncing: many events of one edit become one signal, soon after the last of them and not much later than the first.
+
 package config
 
 import (

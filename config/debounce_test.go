@@ -1,3 +1,5 @@
+// Tests of the debouncing, in fake time.
+
 package config
 
 import (

@@ -1,3 +1,5 @@
+// Reading one YAML document: its values as kubectl reads them, and where in the text each of them stands.
+
 package config
 
 import (

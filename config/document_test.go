@@ -1,3 +1,5 @@
+// Tests of reading documents: splitting, positions, dangerous YAML, and that values and positions have one shape.
+
 package config
 
 import (

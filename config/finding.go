@@ -1,3 +1,5 @@
+// Findings: what is wrong with one object, before it is known where it stands.
+
 package config
 
 import (

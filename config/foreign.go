@@ -1,3 +1,6 @@
+// Kinds that the registry does not have: those that Wicketgate has no use for are ignored, and said so once a kind; those that
+// are a kind of the registry misspelt are errors.
+
 package config
 
 import (
@@ -9,9 +12,6 @@ import (
 
 	"github.com/wicketgate/wicketgate/object"
 )
-
-// This file is about kinds that the registry does not have: those that Wicketgate has no use for are ignored, and said so once a kind; those that
-// are a kind of the registry misspelt are errors.
 
 // foreign is a kind without use.
 type foreign struct {

@@ -1,3 +1,5 @@
+// What the keys of YAML mappings become in JSON, where all keys are strings: "on" becomes "true", 0x10 becomes "16".
+
 package config
 
 import (
@@ -8,8 +10,6 @@ import (
 	"go.yaml.in/yaml/v3"
 	sigsyaml "sigs.k8s.io/yaml"
 )
-
-// This file says what the keys of YAML mappings become in JSON, where all keys are strings: "on" becomes "true", 0x10 becomes "16".
 
 // key is what a mapping's key becomes in JSON.
 func (p *placer) key(n *yaml.Node) (string, error) {

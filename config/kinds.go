@@ -1,3 +1,6 @@
+// The registry of the kinds that admission knows: those of the Gateway API, from the generated schemas.json, and the core kinds beside
+// them. Others read it for REST paths, for names on the command line and for printer columns.
+
 package config
 
 import (
@@ -15,9 +18,6 @@ import (
 
 	"github.com/wicketgate/wicketgate/object"
 )
-
-// This file is the registry of the kinds that admission knows: those of the Gateway API, from the generated schemas.json, and
-// the core kinds beside them. Others read it for REST paths, for names on the command line and for printer columns.
 
 //go:generate go run ./internal/schemagen
 

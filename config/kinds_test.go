@@ -1,3 +1,5 @@
+// Tests of the registry, the schemas and the suggestions.
+
 package config
 
 import (

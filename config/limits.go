@@ -1,3 +1,5 @@
+// The bounds of a load.
+
 package config
 
 // limits bound what a load may take in, so that no file can exhaust memory or time. All are far above what a large

@@ -1,3 +1,5 @@
+// Tests of what a Loader remembers from load to load.
+
 package config
 
 import (

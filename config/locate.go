@@ -1,3 +1,5 @@
+// From the path of a field to its position in the file.
+
 package config
 
 import (

@@ -1,3 +1,6 @@
+// What is in force: the admitted objects of one load, joined with what earlier loads admitted where a file cannot be read or holds no
+// admissible version any more.
+
 package config
 
 import (

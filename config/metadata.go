@@ -1,3 +1,5 @@
+// Admission of metadata: names, namespaces, labels, and what an exported object carries of its cluster.
+
 package config
 
 import (

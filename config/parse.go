@@ -1,3 +1,5 @@
+// From the files of a load to admitted or refused items, on all processors, redoing nothing that an earlier load did.
+
 package config
 
 import (

@@ -1,3 +1,17 @@
+// Where in the text each value of a document stands.
+//
+// The nodes of the YAML parser are large and hold the text twice, so they are reduced at once to places: 32 bytes a value, which live
+// as long as the objects of the document. The children of a place lie side by side:
+//
+//	a: {b: 1, c: [x]}      0 root   children 1..1
+//	                       1 a      children 2..3
+//	                       2 b
+//	                       3 c      children 4..4
+//	                       4 [0]
+//
+// An alias shares the children of its anchor. The same pass refuses what would make the expansion of the document dangerous or
+// ambiguous: aliases that multiply, depth, a key given twice.
+
 package config
 
 import (
@@ -11,20 +25,6 @@ import (
 
 	"github.com/wicketgate/wicketgate/object"
 )
-
-// This file knows where in the text each value of a document stands.
-//
-// The nodes of the YAML parser are large and hold the text twice, so they are reduced at once to places: 32 bytes a value, which live
-// as long as the objects of the document. The children of a place lie side by side:
-//
-//	a: {b: 1, c: [x]}      0 root   children 1..1
-//	                       1 a      children 2..3
-//	                       2 b
-//	                       3 c      children 4..4
-//	                       4 [0]
-//
-// An alias shares the children of its anchor. The same pass refuses what would make the expansion of the document dangerous or
-// ambiguous: aliases that multiply, depth, a key given twice.
 
 // place is where a value stands: at its key in a mapping, else at its first character.
 type place struct {

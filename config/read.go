@@ -1,3 +1,5 @@
+// Reading the files of all roots: recursively, within bounds, following symlinks, and giving writes in progress time to settle.
+
 package config
 
 import (

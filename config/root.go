@@ -1,3 +1,5 @@
+// Roots: the directories and files to read, and the namespaces that they are confined to.
+
 package config
 
 import (

@@ -1,3 +1,5 @@
+// The CRDs' schemas: structure, defaults and CEL rules, compiled when first needed.
+
 package config
 
 import (

@@ -1,3 +1,6 @@
+// Checking JSON trees against Go types: every field known, every value of the right type. A decoder would do, too, but stops at
+// the first defect and does not say in which item of which list it is.
+
 package config
 
 import (
@@ -13,9 +16,6 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
-
-// This file checks JSON trees against Go types: every field known, every value of the right type. A decoder would do, too, but stops at
-// the first defect and does not say in which item of which list it is.
 
 // shape is what a Go type looks like in JSON. Shapes are immutable.
 type shape struct {

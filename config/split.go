@@ -1,3 +1,5 @@
+// Cutting a file into its documents.
+
 package config
 
 import (

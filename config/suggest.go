@@ -1,3 +1,5 @@
+// Suggestions: what somebody who wrote an unknown word most probably meant.
+
 package config
 
 import (

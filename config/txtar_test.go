@@ -1,3 +1,5 @@
+// Golden tests of admission: files in, objects and problems out.
+
 package config
 
 import (

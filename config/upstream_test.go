@@ -1,3 +1,5 @@
+// The Gateway API module's own examples: the valid ones are admitted, the invalid ones refused.
+
 package config
 
 import (

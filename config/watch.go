@@ -1,3 +1,5 @@
+// Watching the roots for changes by file system notifications.
+
 package config
 
 import (

@@ -1,3 +1,5 @@
+// Tests of the watch on real directories.
+
 package config
 
 import (

@@ -1,3 +1,5 @@
+// Which directories have to be watched to learn of every change below the roots, with symlinks on the way.
+
 package config
 
 import (

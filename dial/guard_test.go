@@ -1,3 +1,5 @@
+// Tests of the guard and the dialer.
+
 package dial
 
 import (

@@ -1,3 +1,5 @@
+// Tests of the resolver against a name server that misbehaves.
+
 package dial
 
 import (

@@ -1,3 +1,5 @@
+// A small name server for the tests, on UDP and TCP, whose answers each test scripts.
+
 package dial
 
 import (

@@ -1,3 +1,5 @@
+// Benchmarks of Build and Statuses with many routes.
+
 package gateway
 
 import (

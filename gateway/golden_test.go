@@ -1,3 +1,5 @@
+// Golden tests: YAML in, the graph and the statuses out; and that the order of objects does not matter.
+
 package gateway
 
 import (

@@ -1,3 +1,5 @@
+// Tests of hostname intersection, of covering wildcards and of the address pool.
+
 package gateway
 
 import (

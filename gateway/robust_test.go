@@ -1,3 +1,5 @@
+// Build takes whatever objects it is given: fields missing or damaged, in any mixture.
+
 package gateway
 
 import (

@@ -1,3 +1,5 @@
+// Tests of what is common to all statuses: times, generations, foreign entries, order.
+
 package gateway
 
 import (

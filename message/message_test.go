@@ -1,3 +1,5 @@
+// Tests of fields, authorities and token tables.
+
 package message
 
 import (

@@ -1,3 +1,5 @@
+// Tests of the normalisation of request targets.
+
 package message
 
 import (

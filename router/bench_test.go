@@ -1,3 +1,5 @@
+// Benchmarks of lookups in small and large tables, and that a lookup does not allocate.
+
 package router
 
 import (

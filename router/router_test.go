@@ -1,3 +1,5 @@
+// Tests of the matcher by hand-written tables; the oracle's are in oracle_test.go and lookup_test.go.
+
 package router
 
 import (

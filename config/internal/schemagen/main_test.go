@@ -1,3 +1,5 @@
+// Tests of what the generator leaves of a CRD.
+
 package main
 
 import (
