@@ -15,11 +15,14 @@ import (
 // awaitHead reads up to the end of the head of the final response, or of 101.
 func (c *BackendConn) awaitHead(req, res *message.Head) error {
 	toHEAD := string(req.Method) == "HEAD"
+	last := false // an interim response announced the connection's end, or a body, which it cannot have
 	for interim := 0; ; interim++ {
 		n, err := c.readHead(res, toHEAD)
 		if err != nil {
 			return err
 		}
+		last = last || !c.framing.KeepAlive
+		c.framing.KeepAlive = !last
 		if res.Status >= 200 || res.Status == 101 {
 			return c.final(n, req, res, toHEAD)
 		}

@@ -54,6 +54,8 @@ var responses = []struct {
 	{name: "answers twice", say: []string{"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil"}, status: 200, body: "ok", excess: true},
 	{name: "answers twice, chunked", say: []string{"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\nHTTP/1.1 200 OK\r\n\r\n"}, status: 200, body: "ok", excess: true},
 	{name: "one byte too many", say: []string{"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nhello"}, status: 200, body: "hell", excess: true},
+	{name: "an interim response announces a body", say: []string{"HTTP/1.1 103 Early Hints\r\nContent-Length: 2\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"}, status: 200, body: "ok"},
+	{name: "an interim response announces its close", say: []string{"HTTP/1.1 103 Early Hints\r\nConnection: close\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"}, status: 200, body: "ok"},
 	{name: "200 fields", say: []string{"HTTP/1.1 200 OK\r\n" + strings.Repeat("X-A: b\r\n", 199) + "Content-Length: 0\r\n\r\n"}, status: 200, reuse: true},
 	{name: "a body larger than any buffer", say: []string{"HTTP/1.1 200 OK\r\nContent-Length: 300000\r\n\r\n" + strings.Repeat("0123456789", 30000)}, status: 200, body: strings.Repeat("0123456789", 30000), reuse: true},
 
