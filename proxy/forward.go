@@ -17,7 +17,7 @@ func (c *call) exchange() int {
 		t.Request = c.x.Arrived().Add(timeouts.Request)
 	}
 	t.Backend = timeouts.BackendRequest
-	if err := c.share.backend.RoundTrip(c.x, c.req, c.x.Body(), t, &c.res); err != nil {
+	if err := c.share.backend.RoundTrip(c.x, c.req, c.body(), t, &c.res); err != nil {
 		return c.failed(err)
 	}
 	defer c.res.Finish()

@@ -31,10 +31,11 @@ type call struct {
 	share    *share    // nil: none chosen
 	sent     []byte    // the path that the client sent, normalised
 
-	in  router.Input
-	res backend.Response
-	own message.Head
-	txt text
+	in      router.Input
+	res     backend.Response
+	own     message.Head
+	txt     text
+	content screened
 	// Memory for values made for this request; they are valid until it ends.
 	path, path2, forwarded, location []byte
 }
@@ -66,6 +67,7 @@ func (c *call) end() {
 	c.leave()
 	c.x, c.req, c.peer, c.conn, c.life, c.counts = nil, nil, nil, nil, nil, nil
 	c.listener, c.match, c.share, c.sent, c.txt.rest = nil, nil, nil, nil, nil
+	c.content = screened{}
 	c.in.Host, c.in.Path, c.in.Method, c.in.Query, c.in.Header = nil, nil, nil, nil, nil
 	c.res.Endpoint = netip.AddrPort{}
 	p.calls.Put(c)

@@ -1,0 +1,62 @@
+// The trailer fields of requests. Backends may merge them into the header (RFC 9110 section 6.5.1), so whatever a client cannot say in the
+// header it cannot say in the trailer either.
+
+package proxy
+
+import (
+	"bytes"
+
+	"github.com/wicketgate/wicketgate/message"
+)
+
+// screened is a request's body whose trailers pass the policy for header names and the rule's header filters. Like every body it belongs to one
+// goroutine.
+type screened struct {
+	message.Body
+	underscore Underscore
+	modifiers  [2]*headerModifier
+}
+
+// body is the request's body as the backend gets it.
+func (c *call) body() message.Body {
+	b := c.x.Body()
+	if b == nil || c.req.Length != message.LengthUnknown {
+		return b // without chunks there are no trailers
+	}
+	c.content = screened{b, c.proxy.opt.Underscore, [2]*headerModifier{c.match.rule.filters.request, c.share.filters.request}}
+	return &c.content
+}
+
+// Trailers implements message.Body.
+func (s *screened) Trailers() *message.Fields {
+	t := s.Body.Trailers()
+	if t == nil {
+		return nil
+	}
+	t.Filter(func(f message.Field) bool {
+		return !isForwarding(f.Name) && !s.modifiers[0].names(f.Name) && !s.modifiers[1].names(f.Name) &&
+			(s.underscore == AllowUnderscore || bytes.IndexByte(f.Name, '_') < 0)
+	})
+	if t.Len() == 0 {
+		return nil
+	}
+	return t
+}
+
+// names reports whether a modifier sets or removes a field. What it adds to, others may add to as well.
+func (m *headerModifier) names(name []byte) bool {
+	if m == nil {
+		return false
+	}
+	for _, removed := range m.remove {
+		if message.Equal(name, removed) {
+			return true
+		}
+	}
+	for i := range m.set {
+		if message.EqualFold(name, m.set[i].Name) {
+			return true
+		}
+	}
+	return false
+}
