@@ -29,6 +29,7 @@ type settings struct {
 	rounds  int
 	window  time.Duration
 	out     string
+	busy    string // the machine's load averages before anything was started
 }
 
 func main() {
@@ -53,6 +54,9 @@ func main() {
 func run(ctx context.Context, s settings, out io.Writer) error {
 	if err := needTools(); err != nil {
 		return err
+	}
+	if averages := strings.Fields(procLine("/proc/loadavg")); len(averages) > 2 {
+		s.busy = strings.Join(averages[:3], " ")
 	}
 	var results []result
 	for _, row := range rows {

@@ -22,7 +22,7 @@ func report(results []result, about []string, s settings) string {
 	b.WriteString("divided by nginx's in the same round, median [quartiles] over the rounds. Lower is better. Differences below a tenth mean\n")
 	b.WriteString("little, and absolute times speak of the machine. Every proxy sets the same X-Forwarded headers, keeps its connections\n")
 	b.WriteString("to the backend and writes no access log; the configurations are in bench/peers.\n\n")
-	fmt.Fprintf(&b, "%d rounds of %v each. %s.\n", s.rounds, s.window, strings.Join(about, "; "))
+	fmt.Fprintf(&b, "%d rounds of %v each. %s. Load average before: %s.\n", s.rounds, s.window, strings.Join(about, "; "), s.busy)
 	for _, r := range results {
 		placement := "all processes on all CPUs"
 		if r.Pinned {
@@ -60,7 +60,10 @@ func line(name string, samples, reference []sample) string {
 
 // versions describes the machine and the programs, as far as they can be asked.
 func versions(ctx context.Context, gateway string) []string {
-	list := []string{fmt.Sprintf("%d CPUs (%s)", runtime.NumCPU(), processor()), "Linux " + kernel(), runtime.Version()}
+	list := []string{
+		fmt.Sprintf("%d CPUs (%s)", runtime.NumCPU(), processor()),
+		"Linux " + procLine("/proc/sys/kernel/osrelease"), runtime.Version(),
+	}
 	for _, c := range [][]string{{gateway, "version"}, {"nginx", "-v"}, {"haproxy", "-v"}, {"wrk", "-v"}} {
 		// wrk exits with 1 after printing its version.
 		text, _ := exec.CommandContext(ctx, c[0], c[1:]...).CombinedOutput()
@@ -82,8 +85,9 @@ func processor() string {
 	return strings.Trim(name, "\t :")
 }
 
-func kernel() string {
-	text, err := os.ReadFile("/proc/sys/kernel/osrelease")
+// procLine is the content of a file with one line.
+func procLine(path string) string {
+	text, err := os.ReadFile(path)
 	if err != nil {
 		return "unknown"
 	}
