@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/netip"
@@ -219,14 +220,17 @@ func pin(w row, cpu int) []string {
 	return []string{"taskset", "-c", fmt.Sprint(cpu)}
 }
 
-// freePort finds a loopback port that is free now.
+// freePort finds a loopback port that is free now, outside the range from which the system picks the ports of the load's connections.
 func freePort() netip.AddrPort {
-	l, err := net.ListenTCP("tcp4", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
-	if err != nil {
-		return netip.AddrPort{}
+	loopback := netip.AddrFrom4([4]byte{127, 0, 0, 1})
+	for {
+		addr := netip.AddrPortFrom(loopback, uint16(10_000+rand.IntN(20_000)))
+		l, err := net.ListenTCP("tcp4", net.TCPAddrFromAddrPort(addr))
+		if err == nil {
+			_ = l.Close()
+			return addr
+		}
 	}
-	defer l.Close()
-	return netip.MustParseAddrPort(l.Addr().String())
 }
 
 // needTools says which programs the benchmark cannot do without.

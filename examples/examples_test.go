@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -27,6 +28,8 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/yaml"
+
+	_ "github.com/wicketgate/wicketgate/cli" // what the binary is made of: go test's cache must see it change
 )
 
 var update = flag.Bool("update", false, "rewrite each check.txt with what check says")
@@ -38,6 +41,9 @@ func TestMain(m *testing.M) {
 	flag.Parse()
 	dir, err := os.MkdirTemp("", "wicketgate-examples-")
 	if err != nil {
+		panic(err)
+	}
+	if _, err := os.ReadFile("../main.go"); err != nil { // also for the cache, which notes what a test reads
 		panic(err)
 	}
 	gateway = filepath.Join(dir, "wicketgate")
@@ -243,18 +249,25 @@ func await(t *testing.T, url string) {
 	t.Fatalf("%s does not answer with 200: %s", url, last)
 }
 
+// given are the ports that freePort has handed out.
+var given sync.Map
+
+// freePort finds a port that nobody listens on and that was not handed out before, outside the range from which the system picks the
+// ports of outgoing connections.
 func freePort(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp4", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 1000 {
+		port := fmt.Sprint(10_000 + rand.IntN(20_000))
+		if _, taken := given.LoadOrStore(port, true); taken {
+			continue
+		}
+		if l, err := net.Listen("tcp", ":"+port); err == nil {
+			_ = l.Close()
+			return port
+		}
 	}
-	defer l.Close()
-	_, port, err := net.SplitHostPort(l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return port
+	t.Fatal("no port is free")
+	return ""
 }
 
 // run sends the request and compares what comes back.
