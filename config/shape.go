@@ -84,7 +84,6 @@ func shapeOf(t reflect.Type) *shape {
 // addFields adds the JSON fields of a struct, those of embedded structs included.
 func (s *shape) addFields(t reflect.Type) {
 	for f := range t.Fields() {
-		f := f
 		name, options, _ := strings.Cut(f.Tag.Get("json"), ",")
 		if f.Anonymous && (name == "" || strings.Contains(options, "inline")) {
 			s.addFields(f.Type)
