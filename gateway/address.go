@@ -31,13 +31,6 @@ func (b *builder) assignAddresses() {
 			b.assignFromPool(gw, n, taken)
 		}
 	}
-	for _, gw := range b.graph.Gateways {
-		if gw.faults.has(typeAccepted) || gw.faults.has(typeProgrammed) {
-			for _, l := range gw.Listeners {
-				l.Usable = false
-			}
-		}
-	}
 }
 
 // readAddresses takes the addresses that a spec names, and returns how many more it wants to be given.
@@ -61,13 +54,11 @@ func (b *builder) readAddresses(gw *Gateway) int {
 			gw.faults.add(typeAccepted, reasonUnsupportedAddress, field, "routability "+string(a.Routability)+" has no meaning without a cluster: leave it out")
 		case a.Value == "" && b.opts.AddressPool.IsValid():
 			given++
-		case a.Value == "":
-			gw.faults.add(typeProgrammed, string(gatewayv1.GatewayReasonAddressNotAssigned), field,
-				"there is no pool to assign an address from: name one, leave addresses out to listen on all interfaces, or start with --address-pool")
-		case err != nil:
+		case a.Value != "" && err != nil:
 			gw.faults.add(typeAccepted, reasonUnsupportedAddress, field, strconv.Quote(a.Value)+" is not an IP address")
 		default:
-			if parsed = parsed.Unmap(); parsed.IsUnspecified() {
+			// Without a pool, whatever address the machine has is the one to be given.
+			if parsed = parsed.Unmap(); a.Value == "" || parsed.IsUnspecified() {
 				parsed = allInterfaces()
 			}
 			if !slices.Contains(gw.Addresses, parsed) {

@@ -41,14 +41,18 @@ func Build(set *object.Set, opts Options) *Graph {
 		backends: indexBackends(set),
 		classes:  map[string]*Class{},
 		gateways: map[name]*Gateway{},
+		sets:     map[name]*ListenerSet{},
 		certs:    map[object.Key]certificateResult{},
 		filters:  map[*Listener]*namespaceFilter{},
 		hints:    map[object.GroupKind]*hints{},
 	}
 	b.buildClasses()
 	b.buildGateways()
+	b.buildListenerSets()
+	b.settleListeners()
 	b.buildSockets()
 	b.buildRoutes()
+	b.concludeListenerSets()
 	b.concludeGateways()
 	b.reportKinds()
 	b.reportUnattached()
@@ -66,6 +70,7 @@ type builder struct {
 	backends *backendIndex
 	classes  map[string]*Class
 	gateways map[name]*Gateway
+	sets     map[name]*ListenerSet
 	certs    map[object.Key]certificateResult
 	filters  map[*Listener]*namespaceFilter
 	hints    map[object.GroupKind]*hints
@@ -88,7 +93,7 @@ type typedObject[T any] struct {
 	value  T
 }
 
-// buildGateways makes the Gateways of served classes, by precedence, with their listeners.
+// buildGateways makes the Gateways of served classes, by precedence, with their own listeners and their addresses.
 func (b *builder) buildGateways() {
 	all := typed[*gatewayv1.Gateway](b.set, gatewayKind("Gateway"))
 	slices.SortFunc(all, func(x, y typedObject[*gatewayv1.Gateway]) int { return older(x.object, y.object) })

@@ -40,7 +40,7 @@ func (b *builder) checkTLS(l *Listener) {
 	}
 	for i := range config.CertificateRefs {
 		field := l.field("tls.certificateRefs[" + strconv.Itoa(i) + "]")
-		certificate, reason, message := b.resolveCertificate(l.Gateway.Object, &config.CertificateRefs[i])
+		certificate, reason, message := b.resolveCertificate(l.Object(), &config.CertificateRefs[i])
 		if reason != "" {
 			l.faults.add(typeResolvedRefs, reason, field, message)
 			continue
@@ -61,7 +61,7 @@ func (b *builder) warnOptions(l *Listener, options map[gatewayv1.AnnotationKey]g
 		keys = append(keys, string(k))
 	}
 	slices.Sort(keys)
-	b.warn(l.Gateway.Object, l.field("tls.options"), "TLS options are another gateway's and are not used: "+strings.Join(keys, ", "))
+	b.warn(l.Object(), l.field("tls.options"), "TLS options are another gateway's and are not used: "+strings.Join(keys, ", "))
 }
 
 // warnCoverage tells when no certificate of a listener is valid for its hostname: clients would refuse it.
@@ -74,7 +74,7 @@ func (b *builder) warnCoverage(l *Listener) {
 			return
 		}
 	}
-	b.warn(l.Gateway.Object, l.field("tls.certificateRefs"), "no certificate of the listener is valid for "+l.Hostname+": clients will refuse it")
+	b.warn(l.Object(), l.field("tls.certificateRefs"), "no certificate of the listener is valid for "+l.Hostname+": clients will refuse it")
 }
 
 // covers says whether a certificate is valid for some host that a listener's hostname stands for. A wildcard in a certificate stands for
@@ -87,16 +87,16 @@ func covers(leaf *x509.Certificate, hostname string) bool {
 	return slices.ContainsFunc(leaf.DNSNames, func(san string) bool { return strings.HasSuffix(strings.ToLower(san), suffix) })
 }
 
-// resolveCertificate follows a reference to a Secret with a certificate; the reason is empty if all went well. The grant comes first:
-// without one the answer must not tell whether the Secret exists.
-func (b *builder) resolveCertificate(gw *object.Object, ref *gatewayv1.SecretObjectReference) (c *Certificate, reason, message string) {
+// resolveCertificate follows a Gateway's or ListenerSet's reference to a Secret with a certificate; the reason is empty if all went well. The
+// grant comes first: without one the answer must not tell whether the Secret exists. What is granted to a Gateway is not to its ListenerSets.
+func (b *builder) resolveCertificate(from *object.Object, ref *gatewayv1.SecretObjectReference) (c *Certificate, reason, message string) {
 	group, k := string(deref(ref.Group, "")), string(deref(ref.Kind, "Secret"))
-	target := keyOf(kind(group, k), string(deref(ref.Namespace, gatewayv1.Namespace(gw.Namespace))), string(ref.Name))
+	target := keyOf(kind(group, k), string(deref(ref.Namespace, gatewayv1.Namespace(from.Namespace))), string(ref.Name))
 	if group != "" || k != "Secret" {
 		return nil, reasonInvalidCertificate, target.String() + kindGroup(group) + " cannot hold a certificate: refer to a Secret"
 	}
-	if !b.grants.permits(gatewayKind("Gateway"), gw.Namespace, target) {
-		return nil, reasonNotPermitted, notPermitted(gatewayKind("Gateway"), gw.Namespace, target)
+	if !b.grants.permits(from.GroupKind, from.Namespace, target) {
+		return nil, reasonNotPermitted, notPermitted(from.GroupKind, from.Namespace, target)
 	}
 	secret := b.set.Get(target)
 	if secret == nil {
@@ -193,12 +193,12 @@ func (c *Certificate) validity(now time.Time) string {
 func CertificateProblems(g *Graph, now time.Time) []object.Problem {
 	var problems []object.Problem
 	for _, gw := range g.Gateways {
-		for _, l := range gw.Listeners {
+		for l := range gw.all() {
 			for _, c := range l.Certificates {
 				if message := c.validity(now); message != "" {
 					field := l.field("tls.certificateRefs")
 					problems = append(problems, object.Problem{
-						Severity: object.Warning, Position: gw.Object.At(field), Object: gw.Object.Key, Field: field, Message: message,
+						Severity: object.Warning, Position: l.Object().At(field), Object: l.Object().Key, Field: field, Message: message,
 					})
 				}
 			}

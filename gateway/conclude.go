@@ -2,7 +2,7 @@
 
 package gateway
 
-// concludeGateways turns the faults of Gateways and their listeners into conditions and problems.
+// concludeGateways turns the faults of Gateways and their own listeners into conditions and problems.
 func (b *builder) concludeGateways() {
 	for _, gw := range b.graph.Gateways {
 		var invalid, unresolved []string
@@ -15,11 +15,13 @@ func (b *builder) concludeGateways() {
 			if reason, _ := l.faults.summary(typeAccepted); reason != "" {
 				invalid = append(invalid, l.Name+" ("+reason+")")
 			}
-			gw.Usable = gw.Usable || l.Usable
 			b.reportFaults(gw.Object, l.faults)
 		}
+		for l := range gw.all() {
+			gw.Usable = gw.Usable || l.Usable
+		}
 		gw.Conditions = []Condition{
-			gatewayAccepted(gw.faults, invalid, len(gw.Listeners)),
+			gatewayAccepted(gw, invalid),
 			gatewayResolvedRefs(gw.faults, unresolved),
 		}
 		b.reportFaults(gw.Object, gw.faults)
@@ -34,12 +36,12 @@ func concludeListener(l *Listener) {
 	}
 }
 
-// cause names the condition, and its reason, for which a listener carries no traffic.
-func (l *Listener) cause() string {
-	for _, condition := range [...]string{typeConflicted, typeAccepted, typeResolvedRefs} {
-		if reason, _ := l.faults.summary(condition); reason != "" {
-			return condition + " (" + reason + ")"
+// cause gives the condition, and its reason, for which a listener carries no traffic.
+func (l *Listener) cause() (condition, reason string) {
+	for _, condition = range [...]string{typeConflicted, typeAccepted, typeResolvedRefs} {
+		if reason, _ = l.faults.summary(condition); reason != "" {
+			return condition, reason
 		}
 	}
-	return typeAccepted
+	return typeAccepted, reasonInvalid
 }

@@ -46,6 +46,10 @@ const (
 	reasonHostnameConflict   = string(gatewayv1.ListenerReasonHostnameConflict)
 	reasonProtocolConflict   = string(gatewayv1.ListenerReasonProtocolConflict)
 	reasonAddressNotUsable   = string(gatewayv1.GatewayReasonAddressNotUsable)
+	reasonNotAllowed         = string(gatewayv1.ListenerSetReasonNotAllowed)
+	reasonParentNotAccepted  = string(gatewayv1.ListenerSetReasonParentNotAccepted)
+	// reasonParentNotProgrammed is in the documentation of the API, but not among its constants.
+	reasonParentNotProgrammed = "ParentNotProgrammed"
 )
 
 // fault is one reason why a condition of a node is not as its author wants it.
@@ -129,13 +133,14 @@ func classSupportedVersion() Condition {
 	}
 }
 
-// gatewayAccepted is True as long as one of the Gateway's listeners is accepted; the reason tells that others are not.
-func gatewayAccepted(f faults, invalid []string, listeners int) Condition {
-	c := f.positive(typeAccepted, reasonAccepted, "The Gateway is accepted")
+// gatewayAccepted is True as long as one of the Gateway's listeners or ListenerSets is accepted; the reason tells that others of its
+// own listeners are not. ListenerSets have a status that tells of theirs.
+func gatewayAccepted(gw *Gateway, invalid []string) Condition {
+	c := gw.faults.positive(typeAccepted, reasonAccepted, "The Gateway is accepted")
 	switch {
 	case c.Status == metav1.ConditionFalse || len(invalid) == 0:
 		return c
-	case len(invalid) == listeners:
+	case len(invalid) == len(gw.Listeners) && gw.attachedListenerSets() == 0:
 		return Condition{typeAccepted, metav1.ConditionFalse, reasonListenersNotValid, "No listener is valid: " + enumerate(invalid)}
 	}
 	c.Reason, c.Message = reasonListenersNotValid, "Some listeners are not valid: "+enumerate(invalid)
@@ -149,6 +154,22 @@ func gatewayResolvedRefs(f faults, unresolved []string) Condition {
 			typeResolvedRefs, metav1.ConditionFalse, string(gatewayv1.GatewayReasonListenersNotResolved),
 			"Listeners with references that are not resolved: " + enumerate(unresolved),
 		}
+	}
+	return c
+}
+
+// listenerSetAccepted is True as long as one of the ListenerSet's listeners is valid; the reason tells that others are not.
+func listenerSetAccepted(s *ListenerSet, invalid []string) Condition {
+	c := s.faults.positive(typeAccepted, reasonAccepted, "The ListenerSet is accepted")
+	switch {
+	case c.Status == metav1.ConditionFalse:
+		return c
+	case s.Gateway.faults.has(typeAccepted):
+		return Condition{typeAccepted, metav1.ConditionFalse, reasonParentNotAccepted, s.Gateway.Object.Key.String() + " is not accepted"}
+	case len(invalid) == len(s.Listeners):
+		return Condition{typeAccepted, metav1.ConditionFalse, reasonListenersNotValid, "No listener is valid: " + enumerate(invalid)}
+	case len(invalid) > 0:
+		c.Reason, c.Message = reasonListenersNotValid, "Some listeners are not valid: "+enumerate(invalid)
 	}
 	return c
 }

@@ -1,11 +1,14 @@
-// Conflicts between the listeners of one Gateway.
+// Conflicts between the listeners of one Gateway, its ListenerSets' included.
 //
-// Listeners are distinct if a request can be assigned to one of them: those of one port must have one protocol, and different
-// hostnames. All that are not distinct are Conflicted; none of them wins. Listeners of a protocol that is not served are not accepted
-// in the first place and conflict with nobody.
+// Listeners are distinct if a connection can be assigned to one of them: those of one port must be of one family of protocols, and of
+// different hostnames. Of those that are not distinct the ones of the object that comes first keep what they have, and the others are
+// Conflicted: the Gateway comes before its ListenerSets, and an older ListenerSet before a younger. Who has lost takes nothing from
+// others. Within one object nobody comes first: all that are not distinct are Conflicted, and what they contend for is lost to those
+// behind them as well, so that a repair never takes anything from anybody. Listeners of a protocol that is not served take nothing.
 //
-// Example: "a" (80, HTTP, x.example), "b" (80, HTTP, x.example), "c" (80, HTTP) and "d" (443, HTTPS): a and b are Conflicted
-// with HostnameConflict, c and d serve. With "d" on port 80, too, all four are Conflicted with ProtocolConflict.
+// Example: a Gateway has "a" (80, HTTP, x.example), "b" (80, HTTP, x.example), "c" (80, HTTP) and "d" (443, HTTPS): a and b are Conflicted
+// with HostnameConflict, c and d serve. With "d" on port 80, too, all four are Conflicted with ProtocolConflict. "e" (80, HTTP, x.example)
+// of a ListenerSet is Conflicted with HostnameConflict, and "f" (443, HTTP) of another with ProtocolConflict.
 
 package gateway
 
@@ -13,51 +16,129 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 )
 
-// findConflicts marks every listener that is not distinct from another one of its Gateway.
+// port is what listeners contend for: UDP has ports of its own.
+type port struct {
+	number int32
+	udp    bool
+}
+
+func (l *Listener) conflictPort() port { return port{l.Port, l.Protocol == gatewayv1.UDPProtocolType} }
+
+// claim is what the objects that came first have of a port.
+type claim struct {
+	families  []*Listener // the first listener of each family of protocols
+	hostnames map[string]*Listener
+}
+
+// findConflicts marks every listener of a Gateway and its ListenerSets that is not distinct from one that comes first, or from one of
+// the same object.
 func findConflicts(gw *Gateway) {
-	ports := map[int32][]*Listener{}
-	for _, l := range gw.Listeners {
-		if l.Attachable {
-			ports[l.Port] = append(ports[l.Port], l)
+	claims := map[port]*claim{}
+	contend(gw.Listeners, claims)
+	for _, s := range gw.ListenerSets {
+		contend(s.Listeners, claims)
+	}
+}
+
+// contend judges the listeners of one object, and adds what they have to the claims.
+func contend(listeners []*Listener, claims map[port]*claim) {
+	ports := map[port][]*Listener{}
+	for _, l := range listeners {
+		if at := l.conflictPort(); !l.beaten(claims[at]) && l.Attachable {
+			ports[at] = append(ports[at], l)
 		}
 	}
-	for _, l := range gw.Listeners {
-		if l.Attachable {
-			findConflict(l, ports[l.Port])
+	for at, rivals := range ports {
+		c := claims[at]
+		if c == nil {
+			c = &claim{hostnames: map[string]*Listener{}}
+			claims[at] = c
+		}
+		for _, l := range rivals {
+			findConflict(l, rivals)
+			c.add(l)
 		}
 	}
 }
 
-// findConflict compares a listener with all of its port.
+// add puts what a listener has into the claim.
+func (c *claim) add(l *Listener) {
+	if !slices.ContainsFunc(c.families, func(first *Listener) bool { return family(first.Protocol) == family(l.Protocol) }) {
+		c.families = append(c.families, l)
+	}
+	if c.hostnames[l.Hostname] == nil {
+		c.hostnames[l.Hostname] = l
+	}
+}
+
+// beaten marks a listener that wants what an object before its own has, and says whether it does.
+func (l *Listener) beaten(c *claim) bool {
+	own := family(l.Protocol)
+	if c == nil || own == "" {
+		return false
+	}
+	number := "port " + strconv.Itoa(int(l.Port))
+	for _, first := range c.families {
+		if family(first.Protocol) != own {
+			l.conflict(reasonProtocolConflict, "port", number+" is used with protocol "+string(first.Protocol)+" by "+first.nameFor(l)+
+				", which comes first: use another port")
+			return true
+		}
+	}
+	if first := c.hostnames[l.Hostname]; first != nil && l.Attachable {
+		l.conflict(reasonHostnameConflict, "hostname", number+" already serves "+hostnameText(l.Hostname)+" for "+first.nameFor(l)+
+			", which comes first: use another hostname or port")
+		return true
+	}
+	return false
+}
+
+// nameFor is how messages to the owner of another listener name this one. A ListenerSet of another namespace is not told apart: who else
+// shares a Gateway is not for everybody to know.
+func (l *Listener) nameFor(other *Listener) string {
+	if l.Set != nil && l.Object().Namespace != other.Object().Namespace {
+		return "a ListenerSet of another namespace"
+	}
+	return l.String()
+}
+
+// findConflict compares a listener with all of its object on its port.
 func findConflict(l *Listener, samePort []*Listener) {
 	var protocols, hostname []string
 	for _, other := range samePort {
-		if other.Protocol != l.Protocol {
+		if family(other.Protocol) != family(l.Protocol) {
 			protocols = append(protocols, other.Name+" ("+string(other.Protocol)+")")
 		} else if other != l && other.Hostname == l.Hostname {
 			hostname = append(hostname, other.Name)
 		}
 	}
 	// A port on which protocols differ is in conflict as a whole, also for those listeners that agree with each other.
-	mixed := slices.ContainsFunc(samePort, func(other *Listener) bool { return other.Protocol != samePort[0].Protocol })
-	switch port := strconv.Itoa(int(l.Port)); {
+	mixed := slices.ContainsFunc(samePort, func(other *Listener) bool { return family(other.Protocol) != family(samePort[0].Protocol) })
+	switch number := strconv.Itoa(int(l.Port)); {
 	case mixed:
-		l.conflict(reasonProtocolConflict, "port", "port "+port+" is used with protocol "+string(l.Protocol)+" here and with another one by "+
+		l.conflict(reasonProtocolConflict, "port", "port "+number+" is used with protocol "+string(l.Protocol)+" here and with another one by "+
 			strings.Join(protocols, ", ")+": use different ports")
 	case len(hostname) > 0:
-		what := "hostname " + l.Hostname
-		if l.Hostname == "" {
-			what = "every hostname"
-		}
-		l.conflict(reasonHostnameConflict, "hostname", "port "+port+" serves "+what+" for "+strings.Join(hostname, ", ")+
+		l.conflict(reasonHostnameConflict, "hostname", "port "+number+" serves "+hostnameText(l.Hostname)+" for "+strings.Join(hostname, ", ")+
 			", too: use different hostnames or ports")
 	}
 }
 
-// conflict marks the listener as Conflicted, and so not accepted.
+func hostnameText(hostname string) string {
+	if hostname == "" {
+		return "every hostname"
+	}
+	return "hostname " + hostname
+}
+
+// conflict marks the listener as Conflicted, and so not accepted. That is told before everything else that is wrong with it.
 func (l *Listener) conflict(reason, field, message string) {
-	l.faults.add(typeConflicted, reason, l.field(field), message)
-	l.faults.add(typeAccepted, reason, l.field(field), message)
+	field = l.field(field)
+	l.faults = slices.Insert(l.faults, 0,
+		fault{condition: typeConflicted, reason: reason, field: field, message: message},
+		fault{condition: typeAccepted, reason: reason, field: field, message: message})
 }

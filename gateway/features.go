@@ -12,12 +12,14 @@ import (
 func supportedFeatures() []features.FeatureName {
 	list := []features.FeatureName{
 		features.SupportGateway,
+		features.SupportGatewayAddressEmpty,
 		features.SupportGatewayHTTPListenerIsolation,
 		features.SupportGatewayPort8080,
 		features.SupportGatewayRouteHostnameIntersectionPrecedence,
 		features.SupportGatewayStaticAddresses,
 
 		features.SupportReferenceGrant,
+		features.SupportListenerSet,
 
 		features.SupportHTTPRoute,
 		features.SupportHTTPRoute303RedirectStatusCode,

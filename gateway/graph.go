@@ -7,7 +7,7 @@
 //
 // The order of work in Build is the order of dependence, one file a concept:
 //
-//	classes -> gateways -> listeners -> conflicts -> sockets -> routes (rules, backends, attachments) -> conditions -> problems
+//	classes -> gateways -> ListenerSets -> conflicts -> sockets -> routes (rules, backends, attachments) -> conditions -> problems
 package gateway
 
 import (
@@ -27,8 +27,10 @@ type Graph struct {
 	Objects  *object.Set
 	Classes  []*Class   // by name
 	Gateways []*Gateway // by precedence: dated first, then by date, then by namespace/name
-	Routes   []*Route   // by precedence; every HTTPRoute, also those that no Gateway of ours accepts
-	Sockets  []*Socket  // by Bind and Local: everything that the data plane should listen on
+	// ListenerSets are those whose parentRef names a Gateway of ours, by precedence, also those that it does not admit.
+	ListenerSets []*ListenerSet
+	Routes       []*Route  // by precedence; every HTTPRoute, also those that no Gateway of ours accepts
+	Sockets      []*Socket // by Bind and Local: everything that the data plane should listen on
 	// Problems are what a person should be told beyond the conditions: kinds that are not served yet, likely mistakes.
 	// Conditions that are not as one wants them are in here, too, with the position of the field that causes them.
 	// They are sorted by position. What depends on the time of day is left to CertificateProblems.
@@ -55,22 +57,37 @@ type Class struct {
 
 // Gateway is one Gateway of a class that is served.
 type Gateway struct {
-	Object     *object.Object
-	Spec       *gatewayv1.Gateway
-	Class      *Class
-	Listeners  []*Listener  // in the order of the spec
-	Addresses  []netip.Addr // where it listens: spec.addresses or one of the pool; empty: on all interfaces
-	Conditions []Condition  // without Programmed, which Statuses adds
-	Usable     bool         // false: none of its listeners carries traffic
+	Object    *object.Object
+	Spec      *gatewayv1.Gateway
+	Class     *Class
+	Listeners []*Listener // its own, in the order of the spec
+	// ListenerSets add listeners to it: those that it admits, by precedence.
+	ListenerSets []*ListenerSet
+	Addresses    []netip.Addr // where it listens: spec.addresses or one of the pool; empty: on all interfaces
+	Conditions   []Condition  // without Programmed, which Statuses adds
+	Usable       bool         // false: none of its listeners carries traffic, and none of its ListenerSets'
 
 	faults faults
 }
 
-// Listener is one listener of a Gateway.
+// ListenerSet adds listeners to a Gateway (GEP-1713).
+type ListenerSet struct {
+	Object     *object.Object
+	Spec       *gatewayv1.ListenerSet
+	Gateway    *Gateway
+	Listeners  []*Listener // in the order of the spec; none if the Gateway does not admit the ListenerSet
+	Accepted   bool
+	Conditions []Condition // without Programmed
+
+	faults faults
+}
+
+// Listener is one listener of a Gateway, from its own spec or from that of a ListenerSet.
 type Listener struct {
 	Gateway  *Gateway
+	Set      *ListenerSet // nil for the Gateway's own
 	Spec     *gatewayv1.Listener
-	Index    int // in the Gateway's spec.listeners
+	Index    int // in spec.listeners of its Object
 	Name     string
 	Port     int32 // the Gateway API's port: what redirects and X-Forwarded-Port say
 	Protocol gatewayv1.ProtocolType
@@ -107,7 +124,7 @@ type Socket struct {
 	Local netip.Addr
 	// TLS: the connection begins with a handshake that the listeners' certificates answer.
 	TLS       bool
-	Listeners []*Listener // with distinct hostnames, by precedence of their Gateways and order in them
+	Listeners []*Listener // with distinct hostnames, by precedence of their Gateways and, in these, of ListenerSets
 }
 
 // Route is an HTTPRoute (other kinds follow).
@@ -116,7 +133,7 @@ type Route struct {
 	Spec   *gatewayv1.HTTPRoute
 	// Rules are those that requests can match; a rule whose matches are all invalid is left out (Index keeps the place in the spec).
 	Rules []*Rule
-	// Parents has one entry for each parentRef that names a Gateway of ours, in the order of the spec.
+	// Parents has one entry for each parentRef that names a Gateway of ours or a ListenerSet of one, in the order of the spec.
 	Parents []*Parent
 }
 
@@ -125,6 +142,7 @@ type Parent struct {
 	Ref      gatewayv1.ParentReference // as in the spec, group and kind defaulted
 	Index    int                       // in spec.parentRefs
 	Gateway  *Gateway
+	Set      *ListenerSet // nil if the parentRef names the Gateway itself
 	Accepted bool
 	// Attachments are the listeners on which the route is in force. A route that is not Accepted because none of its rules can be
 	// served as written is attached all the same (though not counted): its requests are answered with 500, and do not fall to others.

@@ -3,6 +3,7 @@
 package gateway
 
 import (
+	"iter"
 	"slices"
 	"strconv"
 	"strings"
@@ -12,7 +13,7 @@ import (
 	"github.com/wicketgate/wicketgate/object"
 )
 
-// newGateway makes a Gateway with its listeners validated and their conflicts among each other known.
+// newGateway makes a Gateway with its own listeners validated.
 func (b *builder) newGateway(o *object.Object, spec *gatewayv1.Gateway, class *Class) *Gateway {
 	gw := &Gateway{Object: o, Spec: spec, Class: class}
 	if !class.Accepted {
@@ -25,21 +26,15 @@ func (b *builder) newGateway(o *object.Object, spec *gatewayv1.Gateway, class *C
 	}
 	b.checkBackendTLS(gw)
 	for i := range spec.Spec.Listeners {
-		gw.Listeners = append(gw.Listeners, b.newListener(gw, i))
-	}
-	findConflicts(gw)
-	accepted := !gw.faults.has(typeAccepted)
-	for _, l := range gw.Listeners {
-		l.Usable = accepted && l.valid()
+		gw.Listeners = append(gw.Listeners, b.newListener(gw, nil, &spec.Spec.Listeners[i], i))
 	}
 	return gw
 }
 
-// newListener makes the listener at an index of the spec, and runs its protocol's validators.
-func (b *builder) newListener(gw *Gateway, index int) *Listener {
-	spec := &gw.Spec.Spec.Listeners[index]
+// newListener makes the listener at an index of a Gateway's spec or, if set is not nil, of a ListenerSet's, and runs its protocol's validators.
+func (b *builder) newListener(gw *Gateway, set *ListenerSet, spec *gatewayv1.Listener, index int) *Listener {
 	l := &Listener{
-		Gateway: gw, Spec: spec, Index: index,
+		Gateway: gw, Set: set, Spec: spec, Index: index,
 		Name: string(spec.Name), Port: spec.Port, Protocol: spec.Protocol,
 	}
 	p, served := protocolOf(spec.Protocol)
@@ -55,6 +50,43 @@ func (b *builder) newListener(gw *Gateway, index int) *Listener {
 	return l
 }
 
+// settleListeners finds the conflicts between the listeners of each Gateway, and decides which may carry traffic.
+func (b *builder) settleListeners() {
+	for _, gw := range b.graph.Gateways {
+		findConflicts(gw)
+		inForce := !gw.faults.has(typeAccepted) && !gw.faults.has(typeProgrammed)
+		for l := range gw.all() {
+			l.Usable = inForce && l.valid()
+		}
+	}
+}
+
+// all yields every listener of the Gateway by precedence: its own, then those of its ListenerSets.
+func (gw *Gateway) all() iter.Seq[*Listener] {
+	return func(yield func(*Listener) bool) {
+		for _, l := range gw.Listeners {
+			if !yield(l) {
+				return
+			}
+		}
+		for _, s := range gw.ListenerSets {
+			for _, l := range s.Listeners {
+				if !yield(l) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// Object is the object whose spec has the listener: its Gateway or its ListenerSet.
+func (l *Listener) Object() *object.Object {
+	if l.Set != nil {
+		return l.Set.Object
+	}
+	return l.Gateway.Object
+}
+
 // valid says whether the listener's own specification lets it carry traffic.
 func (l *Listener) valid() bool {
 	p, served := protocolOf(l.Protocol)
@@ -62,7 +94,7 @@ func (l *Listener) valid() bool {
 		len(l.SupportedKinds) > 0 && (!p.tls || len(l.Certificates) > 0)
 }
 
-// field is the path of one of the listener's fields in its Gateway.
+// field is the path of one of the listener's fields in its Object.
 func (l *Listener) field(path string) string {
 	field := "spec.listeners[" + strconv.Itoa(l.Index) + "]"
 	if path == "" {
@@ -73,7 +105,7 @@ func (l *Listener) field(path string) string {
 
 // String is how messages name a listener: "listener http of Gateway default/public".
 func (l *Listener) String() string {
-	return "listener " + l.Name + " of " + l.Gateway.Object.Key.String()
+	return "listener " + l.Name + " of " + l.Object().Key.String()
 }
 
 // checkRouteKinds computes SupportedKinds: the protocol's kinds, narrowed by allowedRoutes.kinds.
@@ -134,7 +166,7 @@ func (b *builder) checkNamespaces(l *Listener) {
 	if l.Spec.AllowedRoutes != nil {
 		spec = l.Spec.AllowedRoutes.Namespaces
 	}
-	filter, err := newNamespaceFilter(spec, l.Gateway.Object.Namespace, b.labels)
+	filter, err := newNamespaceFilter(spec, l.Object().Namespace, b.labels)
 	if err != nil {
 		l.faults.add(typeAccepted, reasonUnsupportedValue, l.field("allowedRoutes.namespaces"), "allowedRoutes.namespaces: "+err.Error())
 	}
@@ -161,8 +193,12 @@ func (b *builder) checkClientValidation(l *Listener) {
 			validation, field = per.TLS.Validation, "spec.tls.frontend.perPort["+strconv.Itoa(i)+"].tls.validation"
 		}
 	}
-	if validation != nil {
-		l.faults.add(typeAccepted, reasonUnsupportedValue, field,
-			"validation of client certificates is not served yet, and the listener carries no traffic without it: remove "+field)
+	if validation == nil {
+		return
 	}
+	what := "validation of client certificates is not served yet, and the listener carries no traffic without it: remove " + field
+	if l.Set != nil {
+		field, what = l.field("port"), what+" of "+l.Gateway.Object.Key.String()
+	}
+	l.faults.add(typeAccepted, reasonUnsupportedValue, field, what)
 }

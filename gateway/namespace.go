@@ -37,10 +37,10 @@ func (n namespaceLabels) of(namespace string) labels.Set {
 	return labels.Set{nameLabel: namespace}
 }
 
-// namespaceFilter is a listener's allowedRoutes.namespaces.
+// namespaceFilter is a listener's allowedRoutes.namespaces or a Gateway's allowedListeners.namespaces.
 type namespaceFilter struct {
 	from     gatewayv1.FromNamespaces
-	own      string // the Gateway's namespace
+	own      string // the namespace of the object that has it
 	selector labels.Selector
 	labels   namespaceLabels
 	memo     map[string]bool
@@ -57,7 +57,7 @@ func newNamespaceFilter(spec *gatewayv1.RouteNamespaces, own string, index names
 	}
 	f.from = deref(spec.From, gatewayv1.NamespacesFromSame)
 	switch f.from {
-	case gatewayv1.NamespacesFromAll, gatewayv1.NamespacesFromSame:
+	case gatewayv1.NamespacesFromAll, gatewayv1.NamespacesFromSame, gatewayv1.NamespacesFromNone:
 		return f, nil
 	case gatewayv1.NamespacesFromSelector:
 		if spec.Selector == nil {
@@ -73,7 +73,7 @@ func newNamespaceFilter(spec *gatewayv1.RouteNamespaces, own string, index names
 	return f, errors.New(`from: "` + string(f.from) + `" is not known: use All, Same or Selector`)
 }
 
-// admits says whether routes of a namespace may attach.
+// admits says whether routes or ListenerSets of a namespace may attach.
 func (f *namespaceFilter) admits(namespace string) bool {
 	switch f.from {
 	case gatewayv1.NamespacesFromAll:

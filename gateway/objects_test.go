@@ -89,6 +89,8 @@ func newValue(k string) any {
 		return &gatewayv1.GatewayClass{}
 	case "Gateway":
 		return &gatewayv1.Gateway{}
+	case "ListenerSet":
+		return &gatewayv1.ListenerSet{}
 	case "HTTPRoute":
 		return &gatewayv1.HTTPRoute{}
 	case "ReferenceGrant":

@@ -26,6 +26,9 @@ func printRoutes(g *Graph) string {
 		b.WriteString("\n")
 		for _, l := range s.Listeners {
 			fmt.Fprintf(&b, "  %s %s %q", l.Gateway.Object.Name, l.Name, l.Hostname)
+			if l.Set != nil {
+				fmt.Fprintf(&b, " of %s", l.Set.Object.Key)
+			}
 			for _, c := range l.Certificates {
 				fmt.Fprintf(&b, " cert %s", c.Secret.Name)
 			}
@@ -104,7 +107,7 @@ func printBackend(backend *Backend) string {
 // standardMessages are left out of printed conditions: they say no more than the condition itself.
 var standardMessages = []string{
 	"The Gateway is accepted", "The Gateway is ready", "The listener is accepted", "No conflicts", "All references are resolved",
-	"The GatewayClass is accepted", "The route is accepted", "The route has no backends to resolve",
+	"The ListenerSet is accepted", "The ListenerSet is ready", "The GatewayClass is accepted", "The route is accepted", "The route has no backends to resolve",
 	"The experimental channel of Gateway API " + apiVersion + " is built in",
 }
 
@@ -117,6 +120,9 @@ func printStatuses(s *StatusSet) string {
 		addresses, _ := tree["addresses"].([]any)
 		for _, a := range addresses {
 			fmt.Fprintf(&b, " %v", a.(map[string]any)["value"])
+		}
+		if n, _ := tree["attachedListenerSets"].(int64); n > 0 {
+			fmt.Fprintf(&b, " listenersets %d", n)
 		}
 		b.WriteString("\n")
 		printConditions(&b, "  ", tree["conditions"])

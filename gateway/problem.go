@@ -36,6 +36,23 @@ func (b *builder) reportFaults(o *object.Object, all faults) {
 	}
 }
 
+// reportMissingParent tells of a reference to a Gateway or ListenerSet that is not served: the object that refers to it has no status of
+// ours that could say so.
+func (b *builder) reportMissingParent(o *object.Object, field string, target object.Key) {
+	referrer := "the route"
+	if o.Kind == "ListenerSet" {
+		referrer = "the ListenerSet"
+	}
+	switch {
+	case b.set.Get(target) == nil:
+		b.fail(o, field, target.String()+" is not defined, so nothing serves "+referrer+b.hint(target))
+	case target.Kind == "ListenerSet":
+		b.warn(o, field, target.String()+" belongs to no Gateway that is served, so nothing serves "+referrer)
+	default:
+		b.warn(o, field, target.String()+" belongs to another controller: "+referrer+" is left to it")
+	}
+}
+
 // unservedKinds are the kinds of Gateway API that are admitted but not served yet, each with what that means.
 func unservedKinds() map[object.GroupKind]string {
 	const routes, nothing = "they carry no traffic", "they have no effect"
@@ -44,7 +61,6 @@ func unservedKinds() map[object.GroupKind]string {
 		gatewayKind("TLSRoute"):                        routes,
 		gatewayKind("TCPRoute"):                        routes,
 		gatewayKind("UDPRoute"):                        routes,
-		gatewayKind("ListenerSet"):                     "their listeners are not opened",
 		gatewayKind("BackendTLSPolicy"):                "requests to the backends that they name are answered with 500",
 		kind(experimentGroup, "XBackend"):              nothing,
 		kind(experimentGroup, "XBackendTrafficPolicy"): nothing,
@@ -72,9 +88,9 @@ func (b *builder) reportKinds() {
 // reportUnattached warns of listeners that no route wants: often the parentRef or a label has a typing error.
 func (b *builder) reportUnattached() {
 	for _, gw := range b.graph.Gateways {
-		for _, l := range gw.Listeners {
+		for l := range gw.all() {
 			if l.Usable && len(l.Attachments) == 0 {
-				b.warn(gw.Object, l.field(""), "no route is attached to listener "+l.Name+": its requests are answered with 404")
+				b.warn(l.Object(), l.field(""), "no route is attached to listener "+l.Name+": its requests are answered with 404")
 			}
 		}
 	}

@@ -42,3 +42,14 @@ func unsupportedProtocol(named gatewayv1.ProtocolType) string {
 	}
 	return "protocol " + string(named) + " is not known: use HTTP or HTTPS"
 }
+
+// family says which protocols may share a port: those of one family. It is empty for a protocol that is not known, which is in nobody's way.
+func family(named gatewayv1.ProtocolType) string {
+	switch named {
+	case gatewayv1.HTTPSProtocolType, gatewayv1.TLSProtocolType:
+		return "TLS" // told apart by the name that the client's handshake asks for
+	case gatewayv1.HTTPProtocolType, gatewayv1.TCPProtocolType, gatewayv1.UDPProtocolType:
+		return string(named)
+	}
+	return ""
+}

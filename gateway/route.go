@@ -48,20 +48,26 @@ func (b *builder) attach(r *Route, index int, rules *ruleSet) {
 	ref.Group, ref.Kind = &group, &k
 	target := keyOf(kind(string(group), string(k)), string(deref(ref.Namespace, gatewayv1.Namespace(r.Object.Namespace))), string(ref.Name))
 	field := "spec.parentRefs[" + strconv.Itoa(index) + "]"
-	if target.GroupKind != gatewayKind("Gateway") {
+	p := &Parent{Ref: ref, Index: index}
+	switch named := (name{target.Namespace, target.Name}); target.GroupKind {
+	case gatewayKind("Gateway"):
+		p.Gateway = b.gateways[named]
+	case gatewayKind("ListenerSet"):
+		if p.Set = b.sets[named]; p.Set != nil {
+			p.Gateway = p.Set.Gateway
+		}
+	default:
 		hint := unservedHint(string(group), string(k))
 		if target.GroupKind == coreKind("Service") {
 			hint = " (routes of a service mesh are not served)"
 		}
-		b.fail(r.Object, field, target.String()+kindGroup(string(group))+" cannot be a parent: refer to a Gateway"+hint)
+		b.fail(r.Object, field, target.String()+kindGroup(string(group))+" cannot be a parent: refer to a Gateway or a ListenerSet"+hint)
 		return
 	}
-	gw := b.gateways[name{target.Namespace, target.Name}]
-	if gw == nil {
-		b.reportMissingGateway(r.Object, field, target)
+	if p.Gateway == nil {
+		b.reportMissingParent(r.Object, field, target)
 		return
 	}
-	p := &Parent{Ref: ref, Index: index, Gateway: gw}
 	r.Parents = append(r.Parents, p)
 	if reason, message := b.attachListeners(r, p); reason != "" {
 		b.fail(r.Object, field, message)
@@ -108,12 +114,17 @@ func acceptedMessage(p *Parent) string {
 	if len(idle) == 0 {
 		return "The route is accepted"
 	}
-	return "The route is accepted, but not all of its listeners carry traffic; see the conditions of the Gateway's listeners: " + strings.Join(idle, ", ")
+	return "The route is accepted, but not all of its listeners carry traffic; see the conditions of the " + string(*p.Ref.Kind) + "'s listeners: " +
+		strings.Join(idle, ", ")
 }
 
 // attachListeners attaches a route to all listeners that a parentRef selects and that admit it. The reason is empty if there is one; otherwise
 // it is that of the step at which the last of the listeners fell out.
 func (b *builder) attachListeners(r *Route, p *Parent) (reason, message string) {
+	if p.Set != nil && p.Set.faults.has(typeAccepted) {
+		_, why := p.Set.faults.summary(typeAccepted)
+		return string(gatewayv1.RouteReasonNoMatchingParent), p.Set.Object.Key.String() + " has no Gateway: " + why
+	}
 	selected := selectListeners(p)
 	if len(selected) == 0 {
 		return string(gatewayv1.RouteReasonNoMatchingParent), noMatchingParent(p)
@@ -149,12 +160,28 @@ func (b *builder) attachTo(r *Route, p *Parent, l *Listener, hostnames []Hostnam
 	l.Attachments = append(l.Attachments, a)
 }
 
+// object is what the parentRef names.
+func (p *Parent) object() *object.Object {
+	if p.Set != nil {
+		return p.Set.Object
+	}
+	return p.Gateway.Object
+}
+
+// listeners are those of what the parentRef names: a Gateway's ListenerSets are parents of their own.
+func (p *Parent) listeners() []*Listener {
+	if p.Set != nil {
+		return p.Set.Listeners
+	}
+	return p.Gateway.Listeners
+}
+
 // selectListeners gives the listeners that sectionName and port leave.
 func selectListeners(p *Parent) []*Listener {
 	section := string(deref(p.Ref.SectionName, ""))
 	port := deref(p.Ref.Port, 0)
 	var selected []*Listener
-	for _, l := range p.Gateway.Listeners {
+	for _, l := range p.listeners() {
 		if (section == "" || l.Name == section) && (port == 0 || l.Port == port) {
 			selected = append(selected, l)
 		}
@@ -164,7 +191,7 @@ func selectListeners(p *Parent) []*Listener {
 
 func noMatchingParent(p *Parent) string {
 	var have []string
-	for _, l := range p.Gateway.Listeners {
+	for _, l := range p.listeners() {
 		have = append(have, l.Name+" (port "+strconv.Itoa(int(l.Port))+")")
 	}
 	var want []string
@@ -174,7 +201,7 @@ func noMatchingParent(p *Parent) string {
 	if port := deref(p.Ref.Port, 0); port != 0 {
 		want = append(want, "on port "+strconv.Itoa(int(port)))
 	}
-	return p.Gateway.Object.Key.String() + " has no listener " + strings.Join(want, " ") + "; it has " + enumerate(have)
+	return p.object().Key.String() + " has no listener " + strings.Join(want, " ") + "; it has " + enumerate(have)
 }
 
 // notAllowed says of each selected listener why it does not admit the route.
@@ -202,13 +229,4 @@ func noMatchingHostname(r *Route, admitting []*Listener) string {
 		have = append(have, l.Name+" ("+l.Hostname+")")
 	}
 	return "no hostname of the route (" + strings.Join(want, ", ") + ") matches that of a listener: " + enumerate(have)
-}
-
-// reportMissingGateway tells of a parentRef to a Gateway that is not there: the route has no status that could say so.
-func (b *builder) reportMissingGateway(o *object.Object, field string, target object.Key) {
-	if b.set.Get(target) != nil {
-		b.warn(o, field, target.String()+" belongs to another controller: the route is left to it")
-		return
-	}
-	b.fail(o, field, target.String()+" is not defined, so nothing serves the route"+b.hint(target))
 }

@@ -1,9 +1,9 @@
 // Sockets: which listeners share an address and port, and which have to give way.
 //
-// Gateways are placed by precedence, each listener on all of its Gateway's addresses or on none. A listener joins a socket if it is
+// Gateways are placed by precedence, each with its ListenerSets behind it, each listener on all of its Gateway's addresses or on none. A listener joins a socket if it is
 // of the same kind (TLS or not), of the same port of the Gateway API (a port map may bring two together), if no other has its
-// hostname, and if it does not take a hostname out of the wildcard of an earlier Gateway in another namespace, which would be a way to
-// steal traffic. Whoever comes later and does not fit gets PortUnavailable; the earlier one is untouched.
+// hostname, and if it does not take a hostname out of the wildcard of an earlier Gateway in another namespace (a ListenerSet's listener
+// counts for the ListenerSet's namespace), which would be a way to steal traffic. Whoever comes later and does not fit gets PortUnavailable; the earlier one is untouched.
 //
 // Example: Gateway a (namespace infra) has *:443 for "*.example.com". Gateway b (infra) may add "shop.example.com" and c (infra)
 // "example.org", but Gateway d (namespace shop) may only add "example.net", and nobody "*.example.com".
@@ -33,7 +33,7 @@ func (b *builder) buildSockets() {
 		if len(addresses) == 0 {
 			addresses = []netip.Addr{allInterfaces()}
 		}
-		for _, l := range gw.Listeners {
+		for l := range gw.all() {
 			if l.Usable {
 				b.placeListener(l, addresses, places)
 			}
@@ -89,14 +89,14 @@ func (b *builder) clash(l *Listener, tls bool, shared *place) string {
 	first := shared.Listeners[0]
 	switch other := shared.hostnames[l.Hostname]; {
 	case shared.TLS != tls:
-		return port + " is already used with protocol " + string(first.Protocol) + " by " + first.String() + ": use another port or address"
+		return port + " is already used with protocol " + string(first.Protocol) + " by " + first.nameFor(l) + ": use another port or address"
 	case shared.port != l.Port:
 		return port + " is mapped to port " + strconv.Itoa(int(shared.Bind.Port())) + ", which port " + strconv.Itoa(int(shared.port)) +
-			" of " + first.String() + " already uses: change --port-map"
+			" of " + first.nameFor(l) + " already uses: change --port-map"
 	case other != nil && l.Hostname == "":
-		return port + " already serves every hostname for " + other.String() + ": use a hostname, or another port or address"
+		return port + " already serves every hostname for " + other.nameFor(l) + ": use a hostname, or another port or address"
 	case other != nil:
-		return port + " already serves hostname " + l.Hostname + " for " + other.String() + ": use another hostname, port or address"
+		return port + " already serves hostname " + l.Hostname + " for " + other.nameFor(l) + ": use another hostname, port or address"
 	}
 	if b.opts.MergeAcrossNamespaces || l.Hostname == "" {
 		return ""
@@ -107,11 +107,16 @@ func (b *builder) clash(l *Listener, tls bool, shared *place) string {
 			continue
 		}
 		// Only the most specific wildcard counts: it is who gets the hostname's requests so far.
-		if owner.Gateway.Object.Namespace == l.Gateway.Object.Namespace {
+		// Which ListenerSets may take hostnames out of its wildcards is a Gateway's own choice.
+		if owner.Gateway == l.Gateway || owner.Object().Namespace == l.Object().Namespace {
 			return ""
 		}
-		return "hostname " + l.Hostname + " on " + port + " belongs to " + owner.String() +
-			", which is in another namespace: use another hostname, port or address, or start with --merge-gateways=all"
+		named := owner.nameFor(l)
+		if owner.Set == nil {
+			named += ", which is in another namespace"
+		}
+		return "hostname " + l.Hostname + " on " + port + " belongs to " + named +
+			": use another hostname, port or address, or start with --merge-gateways=all"
 	}
 	return ""
 }

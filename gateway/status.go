@@ -73,6 +73,9 @@ func Statuses(g *Graph, bound Bound, previous *StatusSet, now time.Time) *Status
 	for _, gw := range g.Gateways {
 		p.gateway(gw)
 	}
+	for _, s := range g.ListenerSets {
+		p.listenerSet(s)
+	}
 	for _, r := range g.Routes {
 		p.route(r)
 	}

@@ -20,8 +20,9 @@ func (p *projection) gateway(gw *Gateway) {
 	}
 	conditions := slices.Insert(slices.Clone(gw.Conditions), 1, p.gatewayProgrammed(gw))
 	tree := map[string]any{
-		"conditions": w.conditions("", conditions, foreignConditions(file)),
-		"listeners":  listeners,
+		"conditions":           w.conditions("", conditions, foreignConditions(file)),
+		"listeners":            listeners,
+		"attachedListenerSets": gw.attachedListenerSets(),
 	}
 	if addresses := p.addresses(gw); len(addresses) > 0 {
 		tree["addresses"] = addresses
@@ -91,15 +92,23 @@ func (p *projection) listenerProgrammed(l *Listener) Condition {
 		if _, message := l.Gateway.faults.summary(typeProgrammed); message != "" {
 			return notProgrammed(reasonPending, message)
 		}
-		return notProgrammed(reasonInvalid, "The listener carries no traffic: see condition "+l.cause())
+		condition, cause := l.cause()
+		reason := reasonInvalid
+		if l.Set != nil && condition != typeResolvedRefs {
+			reason = cause // a ListenerSet's listener repeats it
+		}
+		return notProgrammed(reason, "The listener carries no traffic: see condition "+condition+" ("+cause+")")
 	}
 	if errs := p.failures(l); len(errs) > 0 {
+		if l.Set != nil {
+			return notProgrammed(reasonPortUnavailable, joinErrors(errs))
+		}
 		return notProgrammed(reasonPending, joinErrors(errs))
 	}
 	return programmed("The listener is ready on " + joinBinds(l))
 }
 
-// gatewayProgrammed sums up the listeners: every one that is valid must be bound.
+// gatewayProgrammed sums up the Gateway's own listeners: every one that is valid must be bound. ListenerSets have a condition for theirs.
 func (p *projection) gatewayProgrammed(gw *Gateway) Condition {
 	if gw.faults.has(typeAccepted) {
 		return notProgrammed(reasonInvalid, "The Gateway is not accepted")
@@ -156,7 +165,7 @@ const maxAddresses = 16
 
 // reachable says whether any socket of a Gateway on an address is bound.
 func (p *projection) reachable(gw *Gateway, a netip.Addr) bool {
-	for _, l := range gw.Listeners {
+	for l := range gw.all() {
 		for _, s := range l.Sockets {
 			at := s.Bind.Addr()
 			if s.Local.IsValid() {

@@ -1,4 +1,4 @@
-// The status of HTTPRoutes: one entry for each parentRef that names a Gateway of ours, then the entries of other controllers.
+// The status of HTTPRoutes: one entry for each parentRef that names a Gateway of ours or a ListenerSet of one, then the entries of other controllers.
 
 package gateway
 
@@ -58,6 +58,6 @@ func parentTree(ref *gatewayv1.ParentReference) map[string]any {
 
 // parentPlace tells the parentRefs of a route apart.
 func parentPlace(ref *gatewayv1.ParentReference) string {
-	return string(deref(ref.Namespace, "")) + "/" + string(ref.Name) + "/" + string(deref(ref.SectionName, "")) + "/" +
+	return string(*ref.Kind) + "/" + string(deref(ref.Namespace, "")) + "/" + string(ref.Name) + "/" + string(deref(ref.SectionName, "")) + "/" +
 		strconv.Itoa(int(deref(ref.Port, 0)))
 }

@@ -118,6 +118,9 @@ func (c *compiler) listener(source *gateway.Listener) *listener {
 		return l
 	}
 	name := labels{gateway: source.Gateway.Object.Namespace + "/" + source.Gateway.Object.Name, listener: source.Name}
+	if source.Set != nil { // the names of a Gateway's and its ListenerSets' listeners may be the same
+		name.listener = source.Set.Object.Namespace + "/" + source.Set.Object.Name + "/" + source.Name
+	}
 	l := &listener{source: source, port: strconv.AppendInt(nil, int64(source.Port), 10), unmatched: c.acquire(name)}
 	c.listeners[source] = l
 	routes := make([]router.Route[*match], 0, countMatches(source.Attachments))

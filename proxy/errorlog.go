@@ -184,7 +184,7 @@ func (c *call) position() string {
 		return r.Route.Object.At(fmt.Sprintf("spec.rules[%d]", r.Index)).String()
 	case c.listener != nil:
 		l := c.listener.source
-		return l.Gateway.Object.At(fmt.Sprintf("spec.listeners[%d]", l.Index)).String()
+		return l.Object().At(fmt.Sprintf("spec.listeners[%d]", l.Index)).String()
 	}
 	return c.peer.Socket.String()
 }

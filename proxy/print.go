@@ -53,7 +53,7 @@ func describeListener(l *gateway.Listener) string {
 	if host == "" {
 		host = "any host"
 	}
-	o := l.Gateway.Object
+	o := l.Object()
 	return fmt.Sprintf("listener %s/%s %s: %s port %d, %s", o.Namespace, o.Name, l.Name, l.Protocol, l.Port, host)
 }
 

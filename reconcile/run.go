@@ -156,7 +156,7 @@ func bindProblems(g *gateway.Graph, failed map[netip.AddrPort]error) []object.Pr
 			continue
 		}
 		for _, ln := range s.Listeners {
-			o := ln.Gateway.Object
+			o := ln.Object()
 			field := fmt.Sprintf("spec.listeners[%d].port", ln.Index)
 			list = append(list, object.Problem{Position: o.At(field), Object: o.Key, Field: field, Message: err.Error()})
 		}
