@@ -135,8 +135,8 @@ func (b *builder) findOverlaps() {
 		for _, l := range s.Listeners {
 			for wildcard := range wildcardsOver(l.Hostname) {
 				if other := owners[wildcard]; other != nil {
-					overlaps[l] = append(overlaps[l], other.String())
-					overlaps[other] = append(overlaps[other], l.String())
+					overlaps[l] = append(overlaps[l], other.nameFor(l))
+					overlaps[other] = append(overlaps[other], l.nameFor(other))
 				}
 			}
 		}

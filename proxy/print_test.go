@@ -39,3 +39,43 @@ spec:
 		t.Errorf("got\n%s\nwant\n%s", g, want)
 	}
 }
+
+// The listeners of a ListenerSet are told apart from the Gateway's own of the same name, in print and in labels.
+func TestListenerSetsAreNamed(t *testing.T) {
+	p, _ := fakes(Options{})
+	defer p.Close()
+	snapshot := p.Compile(graphOf(t, "plain.yaml", `
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: public, namespace: default}
+spec:
+  gatewayClassName: any
+  allowedListeners: {namespaces: {from: Same}}
+  listeners: [{name: http, port: 80, protocol: HTTP, hostname: a.example}]
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: ListenerSet
+metadata: {name: more, namespace: default}
+spec:
+  parentRef: {name: public}
+  listeners: [{name: http, port: 80, protocol: HTTP, hostname: b.example}]
+`), nil)
+	var got strings.Builder
+	if err := snapshot.Print(&got); err != nil {
+		t.Fatal(err)
+	}
+	want := `socket [::]:80
+  listener default/public http: HTTP port 80, a.example
+    no routes
+  listener default/more http: HTTP port 80, b.example
+    no routes
+`
+	if g := got.String(); g != want {
+		t.Errorf("got\n%s\nwant\n%s", g, want)
+	}
+	for _, l := range []string{"http", "default/more/http"} {
+		if p.metrics.series[labels{gateway: "default/public", listener: l}] == nil {
+			t.Errorf("no series of listener %s", l)
+		}
+	}
+}
