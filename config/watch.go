@@ -112,13 +112,12 @@ func (w *watcher) watch(dir string) {
 		delete(w.watched, dir)
 		return
 	}
-	if before := w.watched[dir]; before != nil {
-		if os.SameFile(before, info) {
-			return
-		}
+	if before := w.watched[dir]; before != nil && !os.SameFile(before, info) {
 		w.fs.Remove(dir) //nolint:errcheck // the watch may have gone with the directory
 		delete(w.watched, dir)
 	}
+	// Also one that seems to be watched: a directory made anew often gets the file number of the one removed before, whose watch is gone.
+	// To add a watch that is there changes nothing.
 	if err := w.fs.Add(dir); err != nil {
 		if !w.failed[dir] {
 			w.log.Warn("a directory cannot be watched: changes in it are noticed at the next reload only (on Linux, raise fs.inotify.max_user_watches)",

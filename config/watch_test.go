@@ -95,6 +95,24 @@ func TestWatchNoticesEveryKindOfChange(t *testing.T) {
 	w.expect("an edit in it", w.put("conf/back/deep/x.yaml", "z"))
 }
 
+func TestWatchFollowsADirectoryMadeAnewUnderItsName(t *testing.T) {
+	t.Parallel()
+	w := newWatched(t, func(dir string) { write(t, filepath.Join(dir, "conf", "sub", "deep", "a.yaml"), "a") }, "conf")
+	// Several file systems give the new directory the number of the one before. Some rounds, because not each of them does it always.
+	for range 3 {
+		w.expect("a directory removed and made anew", func() error {
+			if err := os.RemoveAll(w.path("conf/sub")); err != nil {
+				return err
+			}
+			if err := os.MkdirAll(w.path("conf/sub/deep"), 0o755); err != nil {
+				return err
+			}
+			return w.put("conf/sub/deep/a.yaml", "b")()
+		})
+		w.expect("an edit in it", w.put("conf/sub/deep/a.yaml", "c"))
+	}
+}
+
 func TestWatchFollowsARootThatComesAndGoes(t *testing.T) {
 	t.Parallel()
 	w := newWatched(t, func(dir string) { write(t, filepath.Join(dir, "a", "conf", "x.yaml"), "a") }, "a/conf", "later/conf")
