@@ -29,6 +29,7 @@ func supportedFeatures() []features.FeatureName {
 		features.SupportHTTPRouteBackendRequestHeaderModification,
 		features.SupportHTTPRouteBackendTimeout,
 		features.SupportHTTPRouteBackendURLRewrite,
+		features.SupportHTTPRouteCORS,
 		features.SupportHTTPRouteDestinationPortMatching,
 		features.SupportHTTPRouteHostRewrite,
 		features.SupportHTTPRouteMethodMatching,

@@ -58,7 +58,9 @@ func checkFilter(rule *Rule, f *gatewayv1.HTTPRouteFilter) string {
 			return "urlRewrite is missing"
 		}
 		return checkPathModifier(rule, f.URLRewrite.Path)
-	case gatewayv1.HTTPRouteFilterRequestMirror, gatewayv1.HTTPRouteFilterCORS, gatewayv1.HTTPRouteFilterExternalAuth:
+	case gatewayv1.HTTPRouteFilterCORS:
+		return checkCORS(f.CORS)
+	case gatewayv1.HTTPRouteFilterRequestMirror, gatewayv1.HTTPRouteFilterExternalAuth:
 		return "filter " + string(f.Type) + " is not served yet, and requests are not served without it: remove it"
 	case gatewayv1.HTTPRouteFilterExtensionRef:
 		if f.ExtensionRef == nil {

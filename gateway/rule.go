@@ -48,6 +48,7 @@ func (b *builder) newRule(r *Route, spec *gatewayv1.HTTPRouteRule, index int, se
 	} else {
 		set.served++
 		b.warnNoTraffic(rule)
+		b.warnCORS(rule)
 	}
 	if len(matches) == 0 {
 		return

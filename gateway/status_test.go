@@ -201,7 +201,7 @@ spec: {controllerName: wicketgate.dev/gateway-controller}
 	for _, f := range tree["supportedFeatures"].([]any) {
 		names = append(names, f.(map[string]any)["name"].(string))
 	}
-	if !slices.IsSorted(names) || !slices.Contains(names, "HTTPRoute") || slices.Contains(names, "HTTPRouteCORS") {
+	if !slices.IsSorted(names) || !slices.Contains(names, "HTTPRoute") || slices.Contains(names, "Mesh") {
 		t.Errorf("features are %v", names)
 	}
 }

@@ -14,6 +14,7 @@ import (
 // The statuses that the proxy itself gives or looks at (RFC 9110 section 15).
 const (
 	statusSwitching      = 101
+	statusNoContent      = 204
 	statusFound          = 302
 	statusBadRequest     = 400
 	statusNotFound       = 404
@@ -64,6 +65,7 @@ func (c *call) refuse(status int, why string, err error) int {
 	c.own.Reset()
 	c.own.Status, c.own.Length = status, int64(len(body))
 	c.own.Fields.Add(nameContentType, plainText)
+	c.permit(&c.own)
 	c.txt.rest = body
 	c.log(status, why, err)
 	return c.respond(&c.own, &c.txt)

@@ -3,13 +3,14 @@
 // Each kind of filter is there at most once, and the order does not follow the list in the YAML but is always this one:
 //
 //  1. the forwarding fields are set (forwarded.go), so that filters may change them and matches see them
-//  2. the rule's RequestHeaderModifier
-//  3. the rule's RequestRedirect, which ends it, or its URLRewrite
-//  4. the backendRef's RequestHeaderModifier, then its URLRewrite
-//  5. the response comes; the backendRef's ResponseHeaderModifier, then the rule's
+//  2. CORS answers a preflight request, which ends it (cors.go); the rule's, or else that of the backendRef chosen
+//  3. the rule's RequestHeaderModifier
+//  4. the rule's RequestRedirect, which ends it, or its URLRewrite
+//  5. the backendRef's RequestHeaderModifier, then its URLRewrite
+//  6. the response comes; the backendRef's ResponseHeaderModifier, then the rule's, then CORS
 //
-// A redirect's answer passes the rule's ResponseHeaderModifier, too. Error answers of our own do not: what a backend's answers are
-// marked with (how long to cache them, for one) is wrong for them. Where both levels rewrite, the backendRef's path replaces the
+// A redirect's answer passes the rule's ResponseHeaderModifier and CORS, too. Error answers of our own pass CORS alone, so that scripts learn
+// the status: what a backend's answers are marked with (how long to cache them, for one) is wrong for them. Where both levels rewrite, the backendRef's path replaces the
 // path that the client sent, not the rule's result.
 
 package proxy
@@ -28,6 +29,7 @@ type filters struct {
 	redirect          *redirect
 	hostname          []byte // URLRewrite's; nil: kept
 	path              *pathModifier
+	cors              *cors
 }
 
 // filterError is a filter that cannot be carried out.
@@ -60,6 +62,9 @@ func compileFilters(list []gatewayv1.HTTPRouteFilter, onBackend bool) (out filte
 		case f.RequestRedirect != nil && !onBackend:
 			field = "requestRedirect.path"
 			out.redirect, err = compileRedirect(f.RequestRedirect)
+		case f.CORS != nil:
+			field = "cors.allowOrigins"
+			out.cors, err = compileCORS(f.CORS)
 		default:
 			field, err = "type", fmt.Errorf("filter %s is not served here", f.Type)
 		}

@@ -26,6 +26,7 @@ func (c *call) exchange() int {
 	}
 	c.share.filters.response.apply(&c.res.Head)
 	c.match.rule.filters.response.apply(&c.res.Head)
+	c.permit(&c.res.Head)
 	return c.respond(&c.res.Head, c.res.Body)
 }
 

@@ -30,6 +30,8 @@ type call struct {
 	match    *match    // nil: none for this request
 	share    *share    // nil: none chosen
 	sent     []byte    // the path that the client sent, normalised
+	cors     *cors     // nil: no CORS filter
+	allowed  []byte    // by cors: the value of Access-Control-Allow-Origin, nil if the origin is not allowed
 
 	in      router.Input
 	res     backend.Response
@@ -37,7 +39,7 @@ type call struct {
 	txt     text
 	content screened
 	// Memory for values made for this request; they are valid until it ends.
-	path, path2, forwarded, location []byte
+	path, path2, forwarded, location, listed []byte
 }
 
 // Serve implements wire.Handler.
@@ -67,6 +69,7 @@ func (c *call) end() {
 	c.leave()
 	c.x, c.req, c.peer, c.conn, c.life, c.counts = nil, nil, nil, nil, nil, nil
 	c.listener, c.match, c.share, c.sent, c.txt.rest = nil, nil, nil, nil, nil
+	c.cors, c.allowed = nil, nil
 	c.content = screened{}
 	c.in.Host, c.in.Path, c.in.Method, c.in.Query, c.in.Header = nil, nil, nil, nil, nil
 	c.res.Endpoint = netip.AddrPort{}
@@ -126,6 +129,9 @@ func (c *call) serve() int {
 		return c.refuse(statusInternalError, r.unusable, nil)
 	}
 	f := &r.filters
+	if f.cors != nil && c.crossOrigin(f.cors) {
+		return c.preflight()
+	}
 	if f.redirect != nil {
 		return c.redirect(f)
 	}
@@ -135,6 +141,9 @@ func (c *call) serve() int {
 	}
 	if c.share.unusable != "" {
 		return c.refuse(statusInternalError, c.share.unusable, nil)
+	}
+	if own := c.share.filters.cors; own != nil && c.cors == nil && c.crossOrigin(own) {
+		return c.preflight()
 	}
 	c.path = f.rewrite(c.req, c.sent, c.match.prefix, c.path)
 	c.path2 = c.share.filters.rewrite(c.req, c.sent, c.match.prefix, c.path2)
@@ -155,6 +164,7 @@ func (c *call) redirect(f *filters) int {
 	c.own.Status, c.own.Length = f.redirect.status, 0
 	c.own.Fields.Add(nameLocation, c.location)
 	f.response.apply(&c.own)
+	c.permit(&c.own)
 	return c.respond(&c.own, nil)
 }
 
