@@ -7,6 +7,7 @@ TOOLCHAIN := $(shell sed -n 's/^toolchain //p' go.mod)
 FUZZTIME  ?= 30s
 TESTFLAGS ?=
 ROW       ?=
+RUN       ?=
 ROUNDS    ?= 7
 WINDOW    ?= 2s
 
@@ -19,7 +20,7 @@ GOVULNCHECK   := golang.org/x/vuln/cmd/govulncheck@v1.8.0
 # What the tests behind `make test-all` run besides Go.
 TOOLS := curl openssl wrk nginx haproxy gcc
 
-.PHONY: help build run test test-all race fuzz fuzz-short lint fmt vuln bench cover size tools clean
+.PHONY: help build run test test-all race fuzz fuzz-short lint fmt vuln bench conformance cover size tools clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,7 +54,7 @@ fuzz-short:
 lint: ## go vet, and golangci-lint with .golangci.yml (staticcheck and gofumpt are in it)
 	go vet ./...
 	$(TOOL) $(GOLANGCI_LINT) fmt --diff
-	$(TOOL) $(GOLANGCI_LINT) run
+	$(TOOL) $(GOLANGCI_LINT) run --allow-parallel-runners
 
 fmt: ## format every file the way lint wants it
 	$(TOOL) $(GOLANGCI_LINT) fmt
@@ -63,6 +64,10 @@ vuln: ## look for known vulnerabilities in what the binary calls (needs the Go v
 
 bench: build ## measure against nginx and haproxy; ROW=h1-small for some rows, ROUNDS=7 rounds of WINDOW=2s
 	go run ./bench -gateway bin/wicketgate -row "$(ROW)" -rounds $(ROUNDS) -window $(WINDOW)
+
+conformance: build ## run the official Gateway API conformance suite (as root: it binds port 80); RUN=HTTPRouteWeight for one test
+	cd conformance && go test -count=1 -timeout 60m -run TestConformance . -program "$(CURDIR)/bin/wicketgate" \
+		-program-version "$(VERSION)" -run-test "$(RUN)" -report-output "$(CURDIR)/conformance/report.yaml"
 
 cover: ## test coverage of every package
 	go test -coverprofile=coverage.out ./...
