@@ -42,7 +42,7 @@ func join(a, b wire.Duplex) {
 	}
 	defer abort()
 	copyEnd := func(to, from wire.Duplex) {
-		// Streams over TCP know how to copy in the kernel (io.WriterTo, io.ReaderFrom); the first error ends everything.
+		// The streams know how to copy without holding a buffer while they wait (io.WriterTo). The first error ends everything.
 		if _, err := io.Copy(to, from); err != nil || to.CloseWrite() != nil {
 			abort()
 		}

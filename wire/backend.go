@@ -11,6 +11,7 @@ package wire
 
 import (
 	"errors"
+	"io"
 	"net"
 	"os"
 	"sync/atomic"
@@ -83,6 +84,8 @@ type backendIO interface {
 	start(in *inbox, out *outbox, wait bool) (int, error)
 	// fill reads into in, at least one byte; at the end it returns io.EOF. The box gives up its memory while nothing is in it.
 	fill(in *inbox) error
+	// relay waits for bytes, writes them to w, and returns how many.
+	relay(w io.Writer) (int, error)
 }
 
 // BackendConn is a connection to a backend. One goroutine at a time uses it; Cancel may come from any.

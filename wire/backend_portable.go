@@ -4,6 +4,7 @@ package wire
 
 import (
 	"errors"
+	"io"
 	"net"
 	"os"
 	"time"
@@ -12,6 +13,7 @@ import (
 type portableBackend struct {
 	conn net.Conn
 	look func() bool
+	idle []byte // of relay
 }
 
 func newPortableBackend(c net.Conn) backendIO { return &portableBackend{conn: c, look: lookAt(c)} }
@@ -40,6 +42,13 @@ func (t *portableBackend) fill(in *inbox) error {
 		return nil
 	}
 	return err
+}
+
+func (t *portableBackend) relay(w io.Writer) (int, error) {
+	if t.idle == nil {
+		t.idle = make([]byte, idleBuffer)
+	}
+	return relay(w, t.conn, t.idle)
 }
 
 // lookTime is how long to look for bytes where the only way to look is to read.

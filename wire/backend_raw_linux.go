@@ -27,6 +27,8 @@ type rawBackend struct {
 	sent            int
 	wait, written   bool
 	err             error
+
+	relayed inbox // of relay
 }
 
 // newRawBackend returns nil if the connection has no descriptor of its own to work on.
@@ -89,6 +91,14 @@ func (t *rawBackend) fill(in *inbox) error {
 		err = t.err
 	}
 	return err
+}
+
+func (t *rawBackend) relay(w io.Writer) (int, error) {
+	defer t.relayed.release()
+	if err := t.fill(&t.relayed); err != nil {
+		return 0, err
+	}
+	return w.Write(t.relayed.bytes())
 }
 
 // onFill returns false to wait.

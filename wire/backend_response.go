@@ -122,7 +122,7 @@ func (c *BackendConn) switched(n int, req, res *message.Head) error {
 	if _, _, err := ParseResponseHead(c.head, res, false, &c.limits); err != nil {
 		return err
 	}
-	c.duplex = &backendDuplex{conn: c.conn, buffered: append([]byte(nil), c.in.bytes()[n:]...)}
+	c.duplex = &backendDuplex{conn: c.conn, io: c.io, buffered: append([]byte(nil), c.in.bytes()[n:]...)}
 	c.in.release()
 	c.unbound()
 	return nil

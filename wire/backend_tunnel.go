@@ -10,6 +10,7 @@ import (
 // backendDuplex implements Spliceable. Reading and writing may be done by two goroutines.
 type backendDuplex struct {
 	conn     net.Conn
+	io       backendIO
 	buffered []byte // came together with the response
 }
 
@@ -24,21 +25,10 @@ func (d *backendDuplex) Read(p []byte) (int, error) {
 
 func (d *backendDuplex) Write(p []byte) (int, error) { return d.conn.Write(p) }
 
-// WriteTo lets io.Copy splice out of the connection.
+// WriteTo is how io.Copy reads: see tunnel.WriteTo.
 func (d *backendDuplex) WriteTo(w io.Writer) (int64, error) {
-	var moved int64
-	if b := d.Buffered(); len(b) > 0 {
-		n, err := w.Write(b)
-		if moved = int64(n); err != nil {
-			return moved, err
-		}
-	}
-	n, err := io.Copy(w, d.conn)
-	return moved + n, err
+	return relayAll(w, d.Buffered(), d.io.relay)
 }
-
-// ReadFrom lets io.Copy splice into the connection.
-func (d *backendDuplex) ReadFrom(r io.Reader) (int64, error) { return io.Copy(d.conn, r) }
 
 func (d *backendDuplex) CloseWrite() error {
 	if c, ok := d.conn.(interface{ CloseWrite() error }); ok {

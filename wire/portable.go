@@ -96,6 +96,27 @@ func (t *portable) read(limit int) (*buffer, int, error) {
 	return b, n, nil
 }
 
+func (t *portable) relay(w io.Writer) (int, error) { return relay(w, t.c.nc, t.idle) }
+
+// relay moves what c gives next to w. It waits with a small buffer, and takes a large one for what follows when that was filled.
+func relay(w io.Writer, c net.Conn, small []byte) (int, error) {
+	n, err := readOnce(c, small)
+	if err != nil {
+		return 0, err
+	}
+	moved, err := w.Write(small[:n])
+	if err != nil || n < len(small) {
+		return moved, err
+	}
+	b := getBuffer()
+	defer putBuffer(b)
+	if n, err = readOnce(c, b[:]); err != nil {
+		return moved, err
+	}
+	n, err = w.Write(b[:n])
+	return moved + n, err
+}
+
 // send counts all of it as one step: how much of a write is done cannot be seen from outside.
 func (t *portable) send(a, b, c []byte) error {
 	k := t.c

@@ -146,6 +146,15 @@ func (t *raw) onFetch(fd uintptr) bool {
 	return true
 }
 
+func (t *raw) relay(w io.Writer) (int, error) {
+	b, n, err := t.read(bufferSize)
+	if err != nil {
+		return 0, err
+	}
+	defer putBuffer(b)
+	return w.Write(b[:n])
+}
+
 func (t *raw) send(a, b, c []byte) error {
 	t.parts = [3][]byte{a, b, c}
 	t.werr, t.stalled = nil, false

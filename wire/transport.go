@@ -2,7 +2,10 @@
 
 package wire
 
-import "sync"
+import (
+	"io"
+	"sync"
+)
 
 // transport moves the bytes of one connection. Its methods are called by the goroutine that serves the connection, except read, which the
 // goroutine that reads a request's body may call while another writes, and arm (the sweeper).
@@ -14,6 +17,8 @@ type transport interface {
 	// read blocks until there are bytes, at most limit of them, and lends them in a pooled buffer, nil with an error. Not to be called
 	// inside.
 	read(limit int) (*buffer, int, error)
+	// relay blocks until there are bytes, writes them to w, and returns how many. Not to be called inside.
+	relay(w io.Writer) (int, error)
 	// send writes all of its arguments, in order, in as few system calls as it can.
 	send(a, b, c []byte) error
 	// arm begins to watch for the client's leaving, if it can now. The caller is the sweeper and holds conn.mu.

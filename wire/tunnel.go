@@ -40,7 +40,7 @@ func (x *exchange) Tunnel(h *message.Head) (Duplex, error) {
 		return nil, err
 	}
 	c.begin(phaseTunnel, c.s.clock.Load())
-	t := &tunnel{nc: c.nc, buffered: append([]byte(nil), x.buf[x.end:x.n]...)}
+	t := &tunnel{nc: c.nc, transport: c.transport, buffered: append([]byte(nil), x.buf[x.end:x.n]...)}
 	if p, ok := c.transport.(*portable); ok {
 		t.buffered = append(t.buffered, p.takePeeked()...)
 	}
@@ -50,8 +50,9 @@ func (x *exchange) Tunnel(h *message.Head) (Duplex, error) {
 
 // tunnel implements Spliceable. Reading and writing may be done by two goroutines.
 type tunnel struct {
-	nc       net.Conn
-	buffered []byte
+	nc        net.Conn
+	transport transport
+	buffered  []byte
 }
 
 func (t *tunnel) Read(p []byte) (int, error) {
@@ -65,17 +66,25 @@ func (t *tunnel) Read(p []byte) (int, error) {
 
 func (t *tunnel) Write(p []byte) (int, error) { return t.nc.Write(p) }
 
-// ReadFrom lets io.Copy splice into the connection.
-func (t *tunnel) ReadFrom(r io.Reader) (int64, error) { return io.Copy(t.nc, r) }
-
-// WriteTo lets io.Copy splice out of the connection.
+// WriteTo is how io.Copy reads. Nothing but a small buffer at most is held while the client is silent: a pipe to splice through would cost two
+// descriptors for each direction of every tunnel, and messages are small.
 func (t *tunnel) WriteTo(w io.Writer) (int64, error) {
-	n, err := w.Write(t.Buffered())
-	if err != nil {
-		return int64(n), err
+	return relayAll(w, t.Buffered(), t.transport.relay)
+}
+
+// relayAll writes to w what is in hand, and then what relay moves, up to the end.
+func relayAll(w io.Writer, inHand []byte, relay func(io.Writer) (int, error)) (moved int64, err error) {
+	n := 0
+	if len(inHand) > 0 {
+		n, err = w.Write(inHand)
 	}
-	m, err := io.Copy(w, t.nc)
-	return int64(n) + m, err
+	for moved = int64(n); err == nil; moved += int64(n) {
+		n, err = relay(w)
+	}
+	if errors.Is(err, io.EOF) {
+		err = nil
+	}
+	return moved, err
 }
 
 func (t *tunnel) CloseWrite() error {

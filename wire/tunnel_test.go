@@ -4,6 +4,7 @@ package wire
 
 import (
 	"io"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -38,6 +39,36 @@ func TestTunnel(t *testing.T) {
 				t.Errorf("got %q", got)
 			}
 		})
+		t.Run("copies without holding descriptors or losing bytes", func(t *testing.T) {
+			s := serve(t, mode, Limits{}, func(x Exchange) {
+				d, err := x.Tunnel(&message.Head{Status: 101})
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if _, err := io.Copy(d, d); err != nil {
+					t.Error(err)
+				}
+				_ = d.CloseWrite()
+			})
+			k := s.dial()
+			before := pipes(t)
+			k.send(upgrade + "early")
+			k.expect("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nearly")
+			k.send("ping")
+			k.expect("ping")
+			if n := pipes(t); n > before {
+				t.Errorf("an idle tunnel holds %d descriptors of pipes", n-before)
+			}
+			long := strings.Repeat("0123456789abcdef", 20<<10)
+			go func() {
+				k.send(long)
+				_ = k.CloseWrite()
+			}()
+			if got := k.all(); got != long {
+				t.Errorf("%d bytes came back of %d", len(got), len(long))
+			}
+		})
 		t.Run("gives its connection and what is in hand", func(t *testing.T) {
 			s := serve(t, mode, Limits{}, func(x Exchange) {
 				d, _ := x.Tunnel(&message.Head{Status: 101})
@@ -69,4 +100,16 @@ func TestTunnel(t *testing.T) {
 			k.expect("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nno\nHTTP/1.1 200 OK\r\n")
 		})
 	})
+}
+
+// pipes counts the descriptors of this process that are pipes, where that can be seen.
+func pipes(t *testing.T) (n int) {
+	t.Helper()
+	open, _ := os.ReadDir("/proc/self/fd") // nothing there: another system
+	for _, e := range open {
+		if to, _ := os.Readlink("/proc/self/fd/" + e.Name()); strings.HasPrefix(to, "pipe:") {
+			n++
+		}
+	}
+	return n
 }
