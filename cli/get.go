@@ -154,21 +154,26 @@ func get(ctx context.Context, p Program, o *getOptions, args []string) error {
 	if err != nil {
 		return err
 	}
-	items, err := fetchObjects(ctx, o, client, list)
+	items, missing := fetchObjects(ctx, o, client, list)
 	switch {
-	case err != nil:
-		return err
-	case named && len(items) == 1:
-		return write(p.Stdout, items[0])
+	case missing != nil && len(items) == 0:
+	case named && len(list) == 1:
+		err = write(p.Stdout, items[0])
+	default:
+		err = write(p.Stdout, listOf(items))
 	}
-	return write(p.Stdout, listOf(items))
+	return errors.Join(err, missing)
 }
 
-// fetchObjects asks for everything that is wanted.
-func fetchObjects(ctx context.Context, o *getOptions, client *adminClient, list []wanted) (items []map[string]any, err error) {
+// fetchObjects asks for everything that is wanted. Beside the error for what there is not, it returns what there is.
+func fetchObjects(ctx context.Context, o *getOptions, client *adminClient, list []wanted) (items []map[string]any, missing error) {
 	for _, w := range list {
 		var tree map[string]any
-		if err := client.get(ctx, w.path(o), "application/json", &tree); err != nil {
+		switch err := client.get(ctx, w.path(o), "application/json", &tree); {
+		case errors.Is(err, errNotFound):
+			missing = errors.Join(missing, err)
+			continue
+		case err != nil:
 			return nil, err
 		}
 		if w.name != "" {
@@ -182,7 +187,7 @@ func fetchObjects(ctx context.Context, o *getOptions, client *adminClient, list 
 			}
 		}
 	}
-	return items, nil
+	return items, missing
 }
 
 // listOf wraps objects as kubectl does, whatever their kinds.

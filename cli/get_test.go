@@ -105,6 +105,10 @@ gateway.gateway.networking.k8s.io/web   public   127.0.0.1   True         5h1m
 NAME                                       HOSTNAMES                                AGE
 httproute.gateway.networking.k8s.io/shop   ["shop.example.com","www.example.com"]   5h1m
 `, ""},
+		{"gateways,httproutes --no-headers", `
+gateway.gateway.networking.k8s.io/web   public   127.0.0.1   True   5h1m
+httproute.gateway.networking.k8s.io/shop   ["shop.example.com","www.example.com"]   5h1m
+`, ""},
 		{"svc", `
 NAME   TYPE        CLUSTER-IP   EXTERNAL-IP   PORT(S)         AGE
 cart   ClusterIP   <none>       <none>        80/TCP,53/UDP   5h1m
@@ -133,6 +137,13 @@ cart   IPv4          8080    10.0.0.1,10.0.0.2,10.0.0.3 + 1 more...   5h1m
 		if code != 0 || "\n"+stdout != c.stdout || stderr != c.stderr {
 			t.Errorf("get %s: exit status %d\n%s%s\nwant\n%s%s", c.args, code, stdout, stderr, c.stdout, c.stderr)
 		}
+	}
+	stdout, stderr, code := g.get("gateway", "web", "other", "--no-headers")
+	if code != 1 || stdout != "web   public   127.0.0.1   True   5h1m\n" || !strings.Contains(stderr, `"other" not found`) {
+		t.Errorf("one that is there and one that is not: exit status %d\n%s%s", code, stdout, stderr)
+	}
+	if stdout, _, code := g.get("gateway", "other", "web", "-o", "name"); code != 1 || stdout != "gateway.gateway.networking.k8s.io/web\n" {
+		t.Errorf("names of one that is there and one that is not: exit status %d\n%s", code, stdout)
 	}
 	for args, want := range map[string]string{
 		"httproute other":                `from server (NotFound): httproutes.gateway.networking.k8s.io "other" not found`,

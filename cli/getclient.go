@@ -40,6 +40,9 @@ func newAdminClient(address, tokenFile string) (*adminClient, error) {
 	return c, nil
 }
 
+// errNotFound is why one object could not be had while others perhaps can.
+var errNotFound = errors.New("from server (NotFound)")
+
 // get fetches a path and decodes the answer.
 func (c *adminClient) get(ctx context.Context, path, accept string, into any) error {
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, c.base+path, http.NoBody)
@@ -65,6 +68,9 @@ func (c *adminClient) get(ctx context.Context, path, accept string, into any) er
 	if res.StatusCode != http.StatusOK {
 		var status metav1.Status
 		if json.Unmarshal(body, &status) == nil && status.Message != "" {
+			if status.Reason == metav1.StatusReasonNotFound {
+				return fmt.Errorf("%w: %s", errNotFound, status.Message)
+			}
 			return fmt.Errorf("from server (%s): %s", status.Reason, status.Message)
 		}
 		return fmt.Errorf("the gateway at %s answered %s", c.base, res.Status)

@@ -5,6 +5,7 @@ package cli
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -34,13 +35,19 @@ type tableOf struct {
 	} `json:"rows"`
 }
 
-// getTables prints a table for each kind; rows of one kind that were asked for by name share one.
+// getTables prints a table for each kind; rows of one kind that were asked for by name share one. What there is not is an error, after
+// what there is.
 func getTables(ctx context.Context, p Program, o *getOptions, client *adminClient, list []wanted) error {
 	var kinds []*config.Kind
+	var missing error
 	tables := map[*config.Kind]*tableOf{}
 	for _, w := range list {
 		var t tableOf
-		if err := client.get(ctx, w.path(o), tableType, &t); err != nil {
+		switch err := client.get(ctx, w.path(o), tableType, &t); {
+		case errors.Is(err, errNotFound):
+			missing = errors.Join(missing, err)
+			continue
+		case err != nil:
 			return err
 		}
 		switch known := tables[w.kind]; {
@@ -51,6 +58,9 @@ func getTables(ctx context.Context, p Program, o *getOptions, client *adminClien
 			kinds = append(kinds, w.kind)
 		}
 	}
+	if len(kinds) == 0 && missing != nil {
+		return missing
+	}
 	if len(kinds) == 0 {
 		where := " in " + o.namespace + " namespace."
 		if o.all || !list[0].kind.Namespaced {
@@ -60,7 +70,7 @@ func getTables(ctx context.Context, p Program, o *getOptions, client *adminClien
 		return err
 	}
 	for i, k := range kinds {
-		if i > 0 {
+		if i > 0 && !o.noHeaders {
 			fmt.Fprintln(p.Stdout)
 		}
 		prefix := ""
@@ -71,7 +81,7 @@ func getTables(ctx context.Context, p Program, o *getOptions, client *adminClien
 			return err
 		}
 	}
-	return nil
+	return missing
 }
 
 // printTable writes rows in columns. A column of lower priority is for wide output alone.
