@@ -8,7 +8,9 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"os"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -142,6 +144,34 @@ func TestEjection(t *testing.T) {
 		}
 		if back < 10 {
 			t.Errorf("the endpoint that came back got %d of 20 requests", back)
+		}
+	})
+}
+
+// TestNoEjectionForWantOfDescriptors: that the gateway has no descriptors left is no fault of the endpoints, which are used at once when it
+// has some again.
+func TestNoEjectionForWantOfDescriptors(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNetwork()
+		full := true
+		b := acquire(Options{Dial: func(ctx context.Context, to netip.AddrPort, loopback bool) (net.Conn, error) {
+			if full {
+				return nil, &net.OpError{Op: "dial", Err: os.NewSyscallError("socket", syscall.EMFILE)}
+			}
+			return n.dial(ctx, to, loopback)
+		}}, address(1), address(2))
+		defer b.Release()
+		var res Response
+		var e *Error
+		if _, err := ask(b, get("/"), nil, Timeouts{}, &res); !errors.As(err, &e) || e.Result != ConnectFailed {
+			t.Errorf("without descriptors: %v", err)
+		}
+		if ejected := b.stats.Ejected.Load(); ejected != 0 {
+			t.Errorf("%d endpoints were ejected", ejected)
+		}
+		full = false
+		if _, err := ask(b, get("/"), nil, Timeouts{}, &res); err != nil {
+			t.Error(err)
 		}
 	})
 }

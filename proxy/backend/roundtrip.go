@@ -17,6 +17,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"syscall"
 	"time"
 
 	"github.com/wicketgate/wicketgate/message"
@@ -138,9 +139,11 @@ func (a *attempt) dial(e *endpoint) (*wire.BackendConn, *Error) {
 	if failure.Result == TimedOut {
 		return nil, failure // ours ran out, which says nothing of the endpoint
 	}
-	e.failed(err)
-	if n := a.b.names.Load(); n != nil {
-		n.hurry()
+	if !exhausted(err) {
+		e.failed(err)
+		if n := a.b.names.Load(); n != nil {
+			n.hurry()
+		}
 	}
 	a.tried, a.last, a.started = append(a.tried, e), failure, time.Time{}
 	if a.dialling.IsZero() {
@@ -148,6 +151,11 @@ func (a *attempt) dial(e *endpoint) (*wire.BackendConn, *Error) {
 	}
 	a.tired = time.Since(a.dialling) >= maxConnecting*r.opt.ConnectTimeout
 	return nil, failure
+}
+
+// exhausted reports whether a dial failed for want of descriptors or memory here: that says nothing of the endpoint.
+func exhausted(err error) bool {
+	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) || errors.Is(err, syscall.ENOBUFS) || errors.Is(err, syscall.ENOMEM)
 }
 
 // maxConnecting is how many connect timeouts a request may spend on endpoints that do not answer at all.
