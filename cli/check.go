@@ -3,6 +3,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -10,6 +11,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -40,7 +42,7 @@ and exits with 1 if there is an error. Warnings and ignored kinds alone are no e
 		Example: `  wicketgate check ./gateway
   wicketgate check ./infra ./shop:shop -o json
   wicketgate check ./gateway --print-routes`,
-		Args: cobra.MinimumNArgs(1),
+		Args: atLeastOne("the directories or files to check"),
 		RunE: func(c *cobra.Command, args []string) error { return check(c.Context(), p, o, args) },
 	}
 	c.Flags().StringVarP(&o.output, "output", "o", "text", "text or json")
@@ -74,6 +76,7 @@ func check(ctx context.Context, p Program, o *checkOptions, dirs []string) error
 	snapshot := px.Compile(graph, px.Current())
 	defer snapshot.Discard()
 	problems := slices.Concat(result.Problems, graph.Problems, snapshot.Problems(), gateway.CertificateProblems(graph, time.Now()))
+	slices.SortStableFunc(problems, byPosition)
 	if o.output == "json" {
 		err = printFindings(p, problems)
 	} else {
@@ -86,6 +89,12 @@ func check(ctx context.Context, p Program, o *checkOptions, dirs []string) error
 		err = exitError(1)
 	}
 	return err
+}
+
+// byPosition orders problems as a reader goes through the files, whoever found them.
+func byPosition(a, b object.Problem) int {
+	return cmp.Or(
+		strings.Compare(a.Position.File, b.Position.File), cmp.Compare(a.Position.Line, b.Position.Line), cmp.Compare(a.Position.Column, b.Position.Column))
 }
 
 // noDial is for parts that are compiled and never used.

@@ -56,6 +56,16 @@ func TestCheck(t *testing.T) {
 	}
 }
 
+func TestCheckOrdersProblemsByPosition(t *testing.T) {
+	unserved := "apiVersion: gateway.networking.k8s.io/v1\nkind: GRPCRoute\nmetadata: {name: first}\nspec: {}\n---\n"
+	typo := strings.Replace(routeYAML("shop", "/", 3000), "backendRefs", "backends", 1)
+	stdout, _, _ := program(t, "check", directory(t, map[string]string{"a.yaml": gatewayYAML(8080) + "---\n" + unserved + typo}))
+	route, field := strings.Index(stdout, "default/first"), strings.Index(stdout, "did you mean")
+	if route < 0 || field < 0 || route > field {
+		t.Errorf("the order of the file is not that of the problems:\n%s", stdout)
+	}
+}
+
 func TestCheckJSON(t *testing.T) {
 	dir := directory(t, map[string]string{"shop.yaml": gatewayYAML(8080) + "---\n" + strings.Replace(routeYAML("shop", "/", 3000), "backendRefs", "backends", 1)})
 	stdout, _, code := program(t, "check", dir, "-o", "json")
@@ -95,7 +105,10 @@ func TestCheckConfinesDirectories(t *testing.T) {
 
 func TestCheckUsage(t *testing.T) {
 	for args, want := range map[string]string{
-		"check":                             "requires at least 1 arg",
+		"check":                             "name the directories or files to check",
+		"get":                               "name the kinds to get",
+		"chekc .":                           `did you mean "check"?`,
+		"nonsense":                          `there is no command "nonsense"`,
 		"check /nonexistent/directory":      "/nonexistent/directory",
 		"check . -o xml":                    "text nor json",
 		"check . -o json --print-routes":    "leave out -o json",
@@ -115,6 +128,7 @@ func TestHelpVersionAndCompletion(t *testing.T) {
 		"get --help":                "Examples:",
 		"echo --help":               "Examples:",
 		"version --help":            "Examples:",
+		"--version":                 "wicketgate version v0.0.0-test",
 		"version":                   "wicketgate v0.0.0-test",
 		"completion bash":           "wicketgate",
 		"completion zsh":            "wicketgate",

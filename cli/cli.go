@@ -67,7 +67,8 @@ Without a command it is "wicketgate run".`,
   wicketgate check ./gateway                  # what is wrong with it?
   wicketgate get gateways,httproutes -A       # what does the running gateway say?
   wicketgate echo --listen 127.0.0.1:3000     # a backend to try things out`,
-		Args:          cobra.NoArgs,
+		Version:       p.Version.GitVersion,
+		Args:          noSuchCommand,
 		RunE:          run.RunE,
 		SilenceUsage:  true,
 		SilenceErrors: true,
@@ -80,6 +81,29 @@ Without a command it is "wicketgate run".`,
 		return fmt.Errorf("%w\nRun '%s --help' for usage", err, c.CommandPath())
 	})
 	return root
+}
+
+// noSuchCommand refuses what is neither a command nor a flag, and names the command that was perhaps meant.
+func noSuchCommand(c *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	c.SuggestionsMinimumDistance = 2
+	meant := ""
+	if near := c.SuggestionsFor(args[0]); len(near) > 0 {
+		meant = fmt.Sprintf(" (did you mean %q?)", near[0])
+	}
+	return fmt.Errorf("there is no command %q%s\nRun '%s --help' for usage", args[0], meant, c.CommandPath())
+}
+
+// atLeastOne asks for arguments, and says of what kind they are.
+func atLeastOne(what string) cobra.PositionalArgs {
+	return func(c *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return fmt.Errorf("name %s\nRun '%s --help' for usage", what, c.CommandPath())
+		}
+		return nil
+	}
 }
 
 func newVersion(p Program) *cobra.Command {

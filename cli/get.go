@@ -35,7 +35,7 @@ singular and short ones, such as gateways, gateway and gtw. Secrets are shown wi
   wicketgate get gateways,httproutes -A
   wicketgate get httproute shop -n shop -o yaml
   wicketgate get gateway/public -o jsonpath='{.status.addresses[0].value}'`,
-		Args:              cobra.MinimumNArgs(1),
+		Args:              atLeastOne("the kinds to get, such as gateways,httproutes"),
 		RunE:              func(c *cobra.Command, args []string) error { return get(c.Context(), p, o, args) },
 		ValidArgsFunction: completeKinds,
 	}
