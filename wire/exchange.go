@@ -82,9 +82,9 @@ func (x *exchange) makeRoom() {
 }
 
 // worthParsing reports whether the last n bytes can have completed a line or exceeded a limit: a head that arrives byte by byte is not
-// parsed for each.
+// parsed for each. A full buffer always is, since it must get room, or be refused, before the next read.
 func (x *exchange) worthParsing(n int) bool {
-	return x.n == n || x.n-x.parsed >= 1<<10 || bytes.IndexByte(x.buf[x.n-n:x.n], '\n') >= 0
+	return x.n == n || x.n == len(x.buf) || x.n-x.parsed >= 1<<10 || bytes.IndexByte(x.buf[x.n-n:x.n], '\n') >= 0
 }
 
 // The schemes, never written to.
