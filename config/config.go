@@ -82,6 +82,14 @@ func (l *Loader) Load(ctx context.Context) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
+	if len(r.files) == 0 && len(r.lost) == 0 {
+		for _, root := range l.roots {
+			r.problems = append(r.problems, object.Problem{
+				Severity: object.Warning, Position: object.Position{File: root.Path},
+				Message: "holds no *.yaml, *.yml or *.json file: nothing is served",
+			})
+		}
+	}
 	return l.memory.merge(files, r.lost, r.problems), nil
 }
 

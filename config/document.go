@@ -114,4 +114,7 @@ var parserHints = []struct{ message, hint string }{
 	{"control characters are not allowed", "is this a text file in UTF-8?"},
 	{"invalid UTF-8", "save the file as UTF-8"},
 	{"invalid leading UTF-8 octet", "save the file as UTF-8"},
+	{"invalid trailing UTF-8 octet", "save the file as UTF-8"},
+	{"incomplete UTF-8 octet sequence", "save the file as UTF-8"},
+	{"did not find expected node content", "a value is missing here, or an opening bracket or brace has none to close it; put text that begins with { or [ in quotes"},
 }

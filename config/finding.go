@@ -92,7 +92,7 @@ func words(err *field.Error) string {
 	case field.ErrorTypeTypeInvalid:
 		return typeInvalid(err, detail)
 	}
-	detail = patternHint(err.BadValue, detail)
+	detail = ruleHint(patternHint(err.BadValue, detail))
 	if err.BadValue != nil && err.BadValue != "" {
 		if v := quoted(err.BadValue); v != "" {
 			return v + ": " + detail
@@ -112,6 +112,14 @@ func identity(v any) string {
 		parts = append(parts, k+" "+quoted(keys[k]))
 	}
 	return strings.Join(parts, " and ")
+}
+
+// ruleHint says what to do where a rule's own words only say what is wrong.
+func ruleHint(detail string) string {
+	if detail == "Must have port for Service reference" {
+		return "must have a port for a Service: add the one that the Service listens on, such as port: 80"
+	}
+	return detail
 }
 
 // patternHint makes a message about a pattern easier to act on.
@@ -140,6 +148,8 @@ func patternHint(value any, detail string) string {
 		return "has a blank at its begin or end"
 	case host != text && re.MatchString(host):
 		return "has a colon: write " + strconv.Quote(host)
+	case strings.Contains(text, "_") && re.MatchString(strings.ToLower(strings.ReplaceAll(text, "_", "-"))):
+		return "must be of lower-case letters, digits, '-' and '.', without underscores"
 	}
 	return detail
 }

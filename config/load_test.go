@@ -147,6 +147,19 @@ func TestAnObjectWhoseNameIsDamagedIsKept(t *testing.T) {
 	}
 }
 
+func TestADirectoryWithoutFilesIsReported(t *testing.T) {
+	d := newDirectory(t)
+	for _, step := range []func(){func() {}, func() { d.write("notes.txt", "no YAML") }} {
+		step()
+		if r := d.load(); len(r.Problems) != 1 || r.Problems[0].Severity != object.Warning || !strings.Contains(r.Problems[0].String(), "nothing is served") {
+			t.Errorf("problems %v", r.Problems)
+		}
+	}
+	if r := d.write("a.yaml", route("a", "/")).load(); len(r.Problems) != 0 {
+		t.Errorf("problems %v", r.Problems)
+	}
+}
+
 func TestDeletion(t *testing.T) {
 	d := newDirectory(t).write("sub/a.yaml", route("a", "/")+route("b", "/")).write("sub/c.yaml", route("c", "/"))
 	d.expect(d.load(), 0, "a", "b", "c")

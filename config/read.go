@@ -85,7 +85,7 @@ func (r *reader) readRoot(ctx context.Context, i int, root Root) error {
 	info, err := os.Stat(root.Path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return fmt.Errorf("%s does not exist: create the directory, or name another one with --config", root.Path)
+		return fmt.Errorf("%s does not exist: create the directory, or name another one", root.Path)
 	case err != nil:
 		return fmt.Errorf("cannot read the configuration: %w", err)
 	}
