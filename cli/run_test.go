@@ -445,7 +445,7 @@ func TestWhatStopsAStart(t *testing.T) {
 		"an admin address in use":    {[]string{"run", "--admin", busy.Addr().String(), "--config", dir}, "--admin"},
 		"an admin address for all":   {[]string{"run", "--admin", "0.0.0.0:0", "--config", dir}, "--admin-token-file"},
 		"an unknown flag":            {[]string{"run", "--confg", dir}, "--help"},
-		"an unknown command":         {[]string{"serve"}, "unknown command"},
+		"an unknown command":         {[]string{"serve"}, `there is no command "serve"`},
 		"a port that is none":        {[]string{"run", "--config", dir, "--port-map", "80=99999"}, "65535"},
 		"a network that is none":     {[]string{"run", "--config", dir, "--trusted-proxies", "10.0.0.0/99"}, "--trusted-proxies"},
 		"a DNS server that is none":  {[]string{"run", "--config", dir, "--dns-server", "x"}, "--dns-server"},
