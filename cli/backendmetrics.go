@@ -31,7 +31,7 @@ func newBackendMetrics(r *backend.Registry) *backendMetrics {
 		event("connections_discarded", "Kept connections that were found closed, or with bytes nobody asked for.",
 			func(s *backend.Stats) uint64 { return s.Discarded.Load() }),
 		event("connections_excess", "Connections closed because bytes followed the end of a response.", func(s *backend.Stats) uint64 { return s.Excess.Load() }),
-		event("retries", "Requests sent again because a kept connection turned out to be dead.", func(s *backend.Stats) uint64 { return s.Retried.Load() }),
+		event("retries", "Requests sent again because a kept connection turned out to be dead. Those of retry stanzas are in wicketgate_http_retries_total.", func(s *backend.Stats) uint64 { return s.Retried.Load() }),
 		event("ejections", "Times an endpoint was left out for a while after a failed dial.", func(s *backend.Stats) uint64 { return s.Ejected.Load() }),
 	}}
 }

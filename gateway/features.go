@@ -41,6 +41,8 @@ func supportedFeatures() []features.FeatureName {
 		features.SupportHTTPRouteQueryParamMatching,
 		features.SupportHTTPRouteRequestTimeout,
 		features.SupportHTTPRouteResponseHeaderModification,
+		features.SupportHTTPRouteRetryCodes,
+		features.SupportHTTPRouteRetryConnectionError,
 		features.SupportHTTPRouteSchemeRedirect,
 	}
 	slices.Sort(list)

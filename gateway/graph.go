@@ -178,6 +178,14 @@ type Rule struct {
 	// Backends are the backendRefs, in order, weight 0 included.
 	Backends []*Backend
 	Timeouts Timeouts
+	Retry    *Retry // nil: the rule does not say
+}
+
+// Retry says when a request is sent once more (GEP-1731). It is immutable.
+type Retry struct {
+	Codes    []int         // statuses of a backend after which it is
+	Attempts int           // tries in addition to the first; 0 rules out every second try
+	Backoff  time.Duration // base of the wait before a retry
 }
 
 // Timeouts bound a rule's requests; zero means no limit.

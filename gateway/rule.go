@@ -90,13 +90,32 @@ func checkExtras(rule *Rule, dropped *faults) {
 		rule.Timeouts.Request = checkDuration(rule, t.Request, "timeouts.request", dropped)
 		rule.Timeouts.BackendRequest = checkDuration(rule, t.BackendRequest, "timeouts.backendRequest", dropped)
 	}
-	// attempts: 0 asks for what happens anyway.
-	if retry := rule.Spec.Retry; retry != nil && (retry.Attempts == nil || *retry.Attempts > 0) {
-		rule.drop(dropped, reasonUnsupportedValue, "retry", "retry is not served yet: remove it")
-	}
+	rule.Retry = checkRetry(rule, dropped)
 	if rule.Spec.SessionPersistence != nil { //nolint:staticcheck // deprecated is not the same as gone
 		rule.drop(dropped, reasonUnsupportedValue, "sessionPersistence", "sessionPersistence is not served yet: remove it")
 	}
+}
+
+// Defaults of a retry stanza. That of attempts is the schema's; the base interval is left to implementations.
+const (
+	defaultAttempts = 1
+	defaultBackoff  = 25 * time.Millisecond
+)
+
+// checkRetry reads the rule's retry stanza, nil if it has none. Every code that the schema admits (400 to 599) is served.
+func checkRetry(rule *Rule, dropped *faults) *Retry {
+	spec := rule.Spec.Retry
+	if spec == nil {
+		return nil
+	}
+	retry := &Retry{Attempts: deref(spec.Attempts, defaultAttempts), Backoff: defaultBackoff}
+	if spec.Backoff != nil {
+		retry.Backoff = checkDuration(rule, spec.Backoff, "retry.backoff", dropped)
+	}
+	for _, code := range spec.Codes {
+		retry.Codes = append(retry.Codes, int(code))
+	}
+	return retry
 }
 
 // checkDuration reads a duration of GEP-2257, which is a part of what time.ParseDuration takes. "0s" means no limit.

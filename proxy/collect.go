@@ -14,6 +14,8 @@ func (m *metrics) Describe(out chan<- *prometheus.Desc) {
 	out <- m.requests
 	out <- m.duration
 	out <- m.inFlight
+	out <- m.retries
+	out <- m.withheld
 }
 
 // Collect implements prometheus.Collector.
@@ -38,6 +40,7 @@ type totals struct {
 	finished uint64
 	seconds  float64
 	inFlight int64
+	retries  [retryReasons]int64
 }
 
 // read sums up. What finished is read before what started, so that a request in between is counted as in flight and never makes the
@@ -56,6 +59,9 @@ func (s *series) read() totals {
 			for _, n := range *list {
 				t.codes[n.code] += n.n.Load()
 			}
+		}
+		for why := range c.retries {
+			t.retries[why] += c.retries[why].Load()
 		}
 		nanos += c.nanos.Load()
 	}
@@ -80,4 +86,14 @@ func (t totals) send(m *metrics, l *labels, out chan<- prometheus.Metric) {
 	}
 	out <- prometheus.MustNewConstHistogram(m.duration, t.finished, t.seconds, t.buckets, l.gateway, l.listener, l.route, l.rule)
 	out <- prometheus.MustNewConstMetric(m.inFlight, prometheus.GaugeValue, float64(t.inFlight), l.gateway, l.listener, l.route, l.rule)
+	for why, n := range t.retries {
+		switch {
+		case n == 0:
+		case retryReason(why) == retryNone:
+			out <- prometheus.MustNewConstMetric(m.withheld, prometheus.CounterValue, float64(n), l.gateway, l.listener, l.route, l.rule)
+		default:
+			out <- prometheus.MustNewConstMetric(m.retries, prometheus.CounterValue, float64(n),
+				l.gateway, l.listener, l.route, l.rule, retryReason(why).String())
+		}
+	}
 }

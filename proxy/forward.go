@@ -17,7 +17,7 @@ func (c *call) exchange() int {
 		t.Request = c.x.Arrived().Add(timeouts.Request)
 	}
 	t.Backend = timeouts.BackendRequest
-	if err := c.share.backend.RoundTrip(c.x, c.req, c.body(), t, &c.res); err != nil {
+	if err := c.roundTrip(t); err != nil {
 		return c.failed(err)
 	}
 	defer c.res.Finish()
@@ -28,6 +28,14 @@ func (c *call) exchange() int {
 	c.match.rule.filters.response.apply(&c.res.Head)
 	c.permit(&c.res.Head)
 	return c.respond(&c.res.Head, c.res.Body)
+}
+
+// roundTrip gets a response, by several tries if the rule has a retry stanza.
+func (c *call) roundTrip(t backend.Timeouts) error {
+	if r := c.match.rule.source.Retry; r != nil {
+		return c.persist(r, t)
+	}
+	return c.share.backend.RoundTrip(c.x, c.req, c.body(), t, &c.res)
 }
 
 // failed answers for a backend that did not.

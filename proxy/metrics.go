@@ -31,6 +31,7 @@ type cell struct {
 	started atomic.Int64
 	nanos   atomic.Int64 // sum of durations
 	buckets [len(bounds) + 1]atomic.Int64
+	retries [retryReasons]atomic.Int64 // by reason; under retryNone those that were withheld
 	// codes is copied when a code comes for the first time. It is short: a backend uses few codes.
 	codes atomic.Pointer[[]*codeCount]
 	mu    sync.Mutex // held to replace codes
@@ -65,6 +66,12 @@ func (s *series) done(shard uint32, code int, took time.Duration) {
 	c.code(code).n.Add(1)
 	c.buckets[at].Add(1)
 }
+
+// retried counts a request that is sent again.
+func (s *series) retried(shard uint32, why retryReason) { s.cell(shard).retries[why].Add(1) }
+
+// retryWithheld counts a retry that the rule asks for and that was impossible.
+func (s *series) retryWithheld(shard uint32) { s.cell(shard).retries[retryNone].Add(1) }
 
 // cell returns a shard's counters and makes those of all shards at the first request.
 func (s *series) cell(shard uint32) *cell {
@@ -111,7 +118,7 @@ func (c *cell) addCode(code int) *codeCount {
 type metrics struct {
 	shards uint32
 
-	requests, duration, inFlight *prometheus.Desc
+	requests, duration, inFlight, retries, withheld *prometheus.Desc
 
 	mu     sync.Mutex
 	series map[labels]*series
@@ -128,6 +135,10 @@ func newMetrics(shards uint32) *metrics {
 			"Time from a request's first byte to the end of its response.", names, nil),
 		inFlight: prometheus.NewDesc("wicketgate_http_requests_in_flight",
 			"Requests that have a rule and are not finished.", names, nil),
+		retries: prometheus.NewDesc("wicketgate_http_retries_total",
+			"Requests sent again because the rule's retry stanza asks for it, by what the try before came to.", append(names, "reason"), nil),
+		withheld: prometheus.NewDesc("wicketgate_http_retries_withheld_total",
+			"Retries that the rule asks for and that were impossible: too large a body, or no time left.", names, nil),
 	}
 }
 

@@ -7,7 +7,7 @@
 //	resolve.go   host -> listener, 421 for a host of another listener; memory of a connection
 //	forwarded.go X-Forwarded-* and names with '_': what a client may not say, what a backend is told
 //	filters.go   redirects, rewrites and header changes of a rule and of a backendRef
-//	forward.go   to the backend and back; tunnel.go after an upgrade
+//	forward.go   to the backend and back; tunnel.go after an upgrade; retry.go for rules with a retry stanza
 //	answer.go    answers of our own; errorlog.go their log lines
 //
 // # Snapshots

@@ -35,6 +35,7 @@ type call struct {
 
 	in      router.Input
 	res     backend.Response
+	replay  *backend.Replay // nil unless the rule has retries and the request a body
 	own     message.Head
 	txt     text
 	content screened
@@ -65,6 +66,9 @@ func (c *call) end() {
 	p, shard := c.proxy, c.conn.shard
 	if c.counts != nil {
 		c.counts.done(shard, c.status, time.Since(c.x.Arrived()))
+	}
+	if c.replay != nil {
+		c.endReplay()
 	}
 	c.leave()
 	c.x, c.req, c.peer, c.conn, c.life, c.counts = nil, nil, nil, nil, nil, nil

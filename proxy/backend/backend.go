@@ -25,10 +25,12 @@ type Config struct {
 	Loopback bool
 }
 
-// Timeouts bound one forwarded request; zero means none. Both hold until the last byte of the response's body was read.
+// Timeouts bound one forwarded request; zero means no bound. The times hold until the last byte of the response's body was read.
 type Timeouts struct {
 	Request time.Time     // the whole request ends here
 	Backend time.Duration // one attempt, from its dial on
+	// Single: no part of the request is sent twice, not even after a kept connection turned out to be dead.
+	Single bool
 }
 
 // Response is a backend's answer. It is reusable: the caller keeps one for each exchange (sync.Pool) and passes it to RoundTrip.
@@ -81,7 +83,9 @@ const (
 type Error struct {
 	Result   Result
 	Endpoint netip.AddrPort // zero if none was chosen
-	Err      error
+	// Sent: a part of the request may have reached the endpoint, which may have acted on it.
+	Sent bool
+	Err  error
 }
 
 func (e *Error) Error() string { return e.Err.Error() }

@@ -7,7 +7,7 @@
 //     is not a retry, and any request may do it.
 //   - A kept connection that breaks after the request was sent and before any byte of an answer: the backend may have closed it just then, or
 //     may have died of the request. One retry on a new connection, if the method is idempotent (RFC 9110 section 9.2.2) and the
-//     body is none or still all in hand.
+//     body is none or still all in hand. Timeouts.Single forbids it.
 //   - Everything else is an error: a new connection that breaks, half an answer, garbage, a timeout.
 
 package backend
@@ -202,12 +202,12 @@ func (a *attempt) again(e *endpoint, f *wire.BackendError, req *message.Head) er
 		e.stats.Discarded.Add(1)
 		return nil
 	}
-	if f.Kind == wire.BackendBroken && a.reused && !f.Answered && !f.Consumed && idempotent(req.Method) {
+	if f.Kind == wire.BackendBroken && a.reused && !f.Answered && !f.Consumed && !a.t.Single && Idempotent(req.Method) {
 		e.stats.Retried.Add(1)
 		a.fresh = true
 		return nil
 	}
-	out := &Error{Endpoint: e.addr, Err: fmt.Errorf("endpoint %s: %w", e.addr, f)}
+	out := &Error{Endpoint: e.addr, Sent: true, Err: fmt.Errorf("endpoint %s: %w", e.addr, f)}
 	switch f.Kind {
 	case wire.BackendTimeout:
 		out.Result = TimedOut
@@ -221,8 +221,8 @@ func (a *attempt) again(e *endpoint, f *wire.BackendError, req *message.Head) er
 	return out
 }
 
-// idempotent reports whether RFC 9110 section 9.2.2 defines the method as one that may be repeated.
-func idempotent(method []byte) bool {
+// Idempotent reports whether RFC 9110 section 9.2.2 defines the method as one that may be repeated.
+func Idempotent(method []byte) bool {
 	switch string(method) {
 	case "GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE":
 		return true

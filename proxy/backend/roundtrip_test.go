@@ -69,6 +69,23 @@ func TestRetries(t *testing.T) {
 }
 
 // TestNoRetryOnceAnswered: not even a GET is repeated when a byte of an answer came, nor on a connection that was new.
+func TestSingleForbidsRetries(t *testing.T) {
+	transports(t, func(t *testing.T, o Options) {
+		s := serve(t, rude)
+		defer s.close()
+		b := acquire(o, s.addr)
+		defer b.Release()
+		var res Response
+		if _, err := ask(b, get("/"), nil, Timeouts{}, &res); err != nil {
+			t.Fatal(err)
+		}
+		_, err := ask(b, get("/"), nil, Timeouts{Single: true}, &res)
+		if e, ok := err.(*Error); !ok || e.Result != Broken || !e.Sent || s.requests() != 2 { //nolint:errorlint // it promises an *Error
+			t.Errorf("%v after %d requests, want the failure of the second", err, s.requests())
+		}
+	})
+}
+
 func TestNoRetryOnceAnswered(t *testing.T) {
 	transports(t, func(t *testing.T, o Options) {
 		for name, script := range map[string]func(*server, int, net.Conn, *bufio.Reader){
