@@ -4,9 +4,11 @@ package wire
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/netip"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -73,9 +75,25 @@ func (s *Server) ServeConn(c net.Conn, socket netip.AddrPort, tls *TLS) {
 		_ = c.Close()
 		return
 	}
-	k.transport.run()
+	s.run(k)
 	k.close()
 	s.unregister(k)
+}
+
+// run serves the connection. A panic that no handler caused, a fault of the wire itself, ends this connection and no other; RawConn.Read
+// unlocks the descriptor on its way out.
+func (s *Server) run(k *conn) {
+	defer func() {
+		v := recover()
+		if v == nil {
+			return
+		}
+		s.log.LogAttrs(context.Background(), slog.LevelError, "connection ended by a panic", slog.String("panic", fmt.Sprint(v)),
+			slog.String("client", k.peer.Remote.String()), slog.String("stack", string(debug.Stack())))
+		// What the exchange holds is in doubt: it does not go back to any pool.
+		k.x, k.resets = nil, true
+	}()
+	k.transport.run()
 }
 
 // Drain lets the exchanges of a socket's connections finish, tells their clients that the connection ends, and ends idle connections. A request
