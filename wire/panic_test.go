@@ -7,12 +7,19 @@ import (
 	"testing"
 )
 
+// faulty is a handler that cannot be told of refused requests.
+type faulty struct{ *funcHandler }
+
+func (faulty) Refused(*Peer, int, error) { panic("a fault") }
+
 func TestPanicOfTheWireEndsOneConnection(t *testing.T) {
 	run(t, func(t *testing.T, mode Transport) {
-		s := serve(t, mode, Limits{}, answering(2))
+		s := listen(t, mode, Limits{}, answering(2))
+		s.Server.Close()
+		s.Server = NewServer(Options{Handler: faulty{s.handler}, Transport: mode})
+		s.conns.Go(s.accept)
 		other := s.dial()
 		other.send("GET / HTTP/1.1\r\n") // half a head: the connection is served already
-		close(s.handler.refused) // to tell it of a refused request panics from here on
 		k := s.dial()
 		k.send("GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n")
 		// Whether the refusal or the reset comes first is open; the end comes.
