@@ -5,6 +5,8 @@ package wire
 import (
 	"io"
 	"testing"
+
+	"github.com/wicketgate/wicketgate/message"
 )
 
 // faulty is a handler that cannot be told of refused requests.
@@ -14,7 +16,7 @@ func (faulty) Refused(*Peer, int, error) { panic("a fault") }
 
 func TestPanicOfTheWireEndsOneConnection(t *testing.T) {
 	run(t, func(t *testing.T, mode Transport) {
-		s := listen(t, mode, Limits{}, answering(2))
+		s := listen(t, mode, Limits{}, func(x Exchange) { _ = x.Respond(&message.Head{Status: 200}, nil) })
 		s.Server.Close()
 		s.Server = NewServer(Options{Handler: faulty{s.handler}, Transport: mode})
 		s.conns.Go(s.accept)
