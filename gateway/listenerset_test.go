@@ -1,3 +1,5 @@
+// Tests of what holds for every Gateway with ListenerSets: a later set changes nothing for those before it.
+
 package gateway
 
 import (
