@@ -17,14 +17,9 @@ import (
 // backendIndex finds what belongs to a Service.
 type backendIndex struct {
 	slices   map[name][]*discoveryv1.EndpointSlice // by the namespace and name of their Service, ordered by their own names
-	policies map[name][]policyTarget               // BackendTLSPolicies that target the Service
+	policies map[name]map[string]*Policy           // those in force, by Service and sectionName ("" for the whole Service)
+	users    map[name][]*Route                     // routes that refer to a Service, each once
 	targets  map[targetKey]*resolution
-}
-
-// policyTarget is what one BackendTLSPolicy says of a Service, or of one of its ports.
-type policyTarget struct {
-	policy  *object.Object
-	section string // the port's name; "" for all
 }
 
 // targetKey is a Service port.
@@ -43,19 +38,11 @@ type resolution struct {
 
 // indexBackends reads the objects that add to Services.
 func indexBackends(set *object.Set) *backendIndex {
-	index := &backendIndex{slices: map[name][]*discoveryv1.EndpointSlice{}, policies: map[name][]policyTarget{}, targets: map[targetKey]*resolution{}}
+	index := &backendIndex{slices: map[name][]*discoveryv1.EndpointSlice{}, policies: map[name]map[string]*Policy{}, users: map[name][]*Route{}, targets: map[targetKey]*resolution{}}
 	for _, o := range typed[*discoveryv1.EndpointSlice](set, kind(discoveryGroup, "EndpointSlice")) {
 		if service := o.object.Meta.Labels[discoveryv1.LabelServiceName]; service != "" {
 			key := name{o.object.Namespace, service}
 			index.slices[key] = append(index.slices[key], o.value)
-		}
-	}
-	for _, o := range typed[*gatewayv1.BackendTLSPolicy](set, gatewayKind("BackendTLSPolicy")) {
-		for _, ref := range o.value.Spec.TargetRefs {
-			key := name{o.object.Namespace, string(ref.Name)}
-			if ref.Group == "" && ref.Kind == "Service" {
-				index.policies[key] = append(index.policies[key], policyTarget{o.object, string(deref(ref.SectionName, ""))})
-			}
 		}
 	}
 	return index
@@ -118,6 +105,9 @@ func (b *builder) resolve(rule *Rule, ref *gatewayv1.BackendObjectReference) *re
 		return &resolution{reason: reasonBackendNotFound, message: target.String() + ": port is required; it is the port of the Service"}
 	}
 	key := targetKey{name{target.Namespace, target.Name}, *ref.Port}
+	if users := b.backends.users[key.name]; len(users) == 0 || users[len(users)-1] != rule.Route {
+		b.backends.users[key.name] = append(users, rule.Route)
+	}
 	found := b.backends.targets[key]
 	if found == nil {
 		found = b.resolveService(target, key)
@@ -149,14 +139,15 @@ func (b *builder) resolveService(key object.Key, port targetKey) *resolution {
 	if message != "" {
 		return &resolution{reason: reasonBackendNotFound, message: key.String() + " " + message}
 	}
-	if message := b.wantsTLS(key, port.name, servicePort); message != "" {
-		return &resolution{reason: reasonUnsupportedProto, message: message}
+	demand, message := b.policyFor(port.name, servicePort, service)
+	if message != "" {
+		return &resolution{reason: reasonUnsupportedValue, message: message}
 	}
 	appProtocol := deref(servicePort.AppProtocol, "")
-	if message := unsupportedAppProtocol(appProtocol); message != "" {
+	if message := unsupportedAppProtocol(appProtocol, demand != nil); message != "" {
 		return &resolution{reason: reasonUnsupportedProto, message: key.String() + ": " + message}
 	}
-	target := &Target{Key: key.String() + ":" + strconv.Itoa(int(port.port)), AppProtocol: appProtocol, Service: service}
+	target := &Target{Key: key.String() + ":" + strconv.Itoa(int(port.port)), AppProtocol: appProtocol, Service: service, TLS: demand}
 	if all := b.backends.slices[port.name]; len(all) > 0 || !b.opts.DNSBackends {
 		target.Endpoints = endpoints(all, servicePort)
 		return &resolution{target: target, source: target.Key + " by EndpointSlices", note: noEndpoints(key, all, servicePort, target)}
@@ -164,25 +155,16 @@ func (b *builder) resolveService(key object.Key, port targetKey) *resolution {
 	return b.byName(key, target, servicePort)
 }
 
-// wantsTLS says that a BackendTLSPolicy asks for TLS to a port. Without a Service (port nil) nobody knows the ports' names, and any policy counts.
-func (b *builder) wantsTLS(key object.Key, service name, port *corev1.ServicePort) string {
-	for _, target := range b.backends.policies[service] {
-		if target.section == "" || port == nil || target.section == port.Name {
-			return target.policy.Key.String() + " asks for TLS to " + key.String() + ", which is not served yet, and requests are not sent without it"
-		}
-	}
-	return ""
-}
-
 // withoutService dials the name of a Service that no file defines, at the reference's port.
 func (b *builder) withoutService(key object.Key, port targetKey) *resolution {
 	if !b.opts.DNSBackends {
 		return &resolution{reason: reasonBackendNotFound, message: key.String() + " is not defined" + b.hint(key)}
 	}
-	if message := b.wantsTLS(key, port.name, nil); message != "" {
-		return &resolution{reason: reasonUnsupportedProto, message: message}
+	demand, message := b.policyFor(port.name, nil, nil)
+	if message != "" {
+		return &resolution{reason: reasonUnsupportedValue, message: message}
 	}
-	target := &Target{Key: key.String() + ":" + strconv.Itoa(int(port.port)), Port: uint16(port.port), Names: dnsNames(key)}
+	target := &Target{Key: key.String() + ":" + strconv.Itoa(int(port.port)), Port: uint16(port.port), Names: dnsNames(key), TLS: demand}
 	return &resolution{target: target, source: target.Key + " by DNS name " + strings.Join(target.Names, " or ") + " (no Service is defined)", note: b.likelyMistake(key)}
 }
 
@@ -240,15 +222,22 @@ func findPort(service *corev1.Service, number int32) (port *corev1.ServicePort, 
 	return nil, "has no TCP port " + strconv.Itoa(int(number)) + "; it has " + enumerate(have)
 }
 
-// unsupportedAppProtocol says why HTTP cannot be spoken to a port with this appProtocol. WebSocket begins as HTTP/1.1.
-func unsupportedAppProtocol(protocol string) string {
+// unsupportedAppProtocol says why HTTP cannot be spoken to a port with this appProtocol. WebSocket begins as HTTP/1.1. The protocols that
+// imply TLS need a policy, which says whom to trust. Names of the IANA registry, those without a prefix, may be in any case (RFC 6335 section 5.1).
+func unsupportedAppProtocol(protocol string, tls bool) string {
+	if !strings.Contains(protocol, "/") {
+		protocol = strings.ToLower(protocol)
+	}
 	switch protocol {
 	case "", "http", "kubernetes.io/ws":
 		return ""
 	case "kubernetes.io/h2c":
 		return "appProtocol kubernetes.io/h2c (HTTP/2) is not served yet: remove appProtocol if the backend also speaks HTTP/1.1"
 	case "https", "kubernetes.io/wss":
-		return "appProtocol " + protocol + " asks for TLS to the backend, which is not served yet"
+		if tls {
+			return ""
+		}
+		return "appProtocol " + protocol + " asks for TLS to the backend, and no BackendTLSPolicy that targets the Service says whom to trust: add one"
 	}
-	return "appProtocol " + protocol + " is not one that an HTTPRoute can use: use http or kubernetes.io/ws, or remove it"
+	return "appProtocol " + protocol + " is not one that an HTTPRoute can use: use http, https, kubernetes.io/ws or kubernetes.io/wss, or remove it"
 }

@@ -156,23 +156,24 @@ func readCertificate(o *object.Object) (*Certificate, error) {
 	return &Certificate{Secret: o, TLS: &parsed}, nil
 }
 
-// checkBackendTLS resolves the certificate with which the Gateway would present itself to backends. It has no effect until backends
-// are spoken to over TLS, which is refused where objects ask for it; so nothing is sent without it that should be sent with it.
+// checkBackendTLS resolves the certificate with which the Gateway presents itself to backends (GEP-3155). Without it nothing is sent
+// that should be sent with it.
 func (b *builder) checkBackendTLS(gw *Gateway) {
 	config := gw.Spec.Spec.TLS
 	if config == nil || config.Backend == nil || config.Backend.ClientCertificateRef == nil {
 		return
 	}
 	const field = "spec.tls.backend.clientCertificateRef"
-	_, reason, message := b.resolveCertificate(gw.Object, config.Backend.ClientCertificateRef)
-	switch reason {
-	case "":
-		b.warn(gw.Object, field, "TLS to backends is not served yet: the certificate is not used")
-	case reasonInvalidCertificate:
-		gw.faults.add(typeResolvedRefs, string(gatewayv1.GatewayReasonInvalidClientCertificateRef), field, message)
-	default:
-		gw.faults.add(typeResolvedRefs, reason, field, message)
+	certificate, reason, message := b.resolveCertificate(gw.Object, config.Backend.ClientCertificateRef)
+	gw.Identity = &Identity{Certificate: certificate}
+	if reason == "" {
+		return
 	}
+	gw.Identity.Unusable = "the client certificate of " + gw.Object.Key.String() + " does not resolve: " + message
+	if reason == reasonInvalidCertificate {
+		reason = string(gatewayv1.GatewayReasonInvalidClientCertificateRef)
+	}
+	gw.faults.add(typeResolvedRefs, reason, field, message)
 }
 
 // validity says what is wrong with a certificate at a time, or "".

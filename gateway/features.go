@@ -11,7 +11,11 @@ import (
 // supportedFeatures lists what is served, in alphabetical order, as GatewayClassStatus.SupportedFeatures demands.
 func supportedFeatures() []features.FeatureName {
 	list := []features.FeatureName{
+		features.SupportBackendTLSPolicy,
+		features.SupportBackendTLSPolicySANValidation,
+
 		features.SupportGateway,
+		features.SupportGatewayBackendClientCertificate,
 		features.SupportGatewayAddressEmpty,
 		features.SupportGatewayHTTPListenerIsolation,
 		features.SupportGatewayPort8080,

@@ -7,7 +7,7 @@
 //
 // The order of work in Build is the order of dependence, one file a concept:
 //
-//	classes -> gateways -> ListenerSets -> conflicts -> sockets -> routes (rules, backends, attachments) -> conditions -> problems
+//	classes -> gateways -> ListenerSets -> conflicts -> sockets -> policies -> routes (rules, backends, attachments) -> conditions -> problems
 package gateway
 
 import (
@@ -30,6 +30,7 @@ type Graph struct {
 	// ListenerSets are those whose parentRef names a Gateway of ours, by precedence, also those that it does not admit.
 	ListenerSets []*ListenerSet
 	Routes       []*Route  // by precedence; every HTTPRoute, also those that no Gateway of ours accepts
+	Policies     []*Policy // by precedence; every BackendTLSPolicy
 	Sockets      []*Socket // by Bind and Local: everything that the data plane should listen on
 	// Problems are what a person should be told beyond the conditions: kinds that are not served yet, likely mistakes.
 	// Conditions that are not as one wants them are in here, too, with the position of the field that causes them.
@@ -66,6 +67,8 @@ type Gateway struct {
 	Addresses    []netip.Addr // where it listens: spec.addresses or one of the pool; empty: on all interfaces
 	Conditions   []Condition  // without Programmed, which Statuses adds
 	Usable       bool         // false: none of its listeners carries traffic, and none of its ListenerSets'
+	// Identity is with what it presents itself to backends that it speaks TLS with; nil: with nothing.
+	Identity *Identity
 
 	faults faults
 }
@@ -111,6 +114,13 @@ type Listener struct {
 type Certificate struct {
 	Secret *object.Object
 	TLS    *tls.Certificate // Leaf is set
+}
+
+// Identity is a Gateway's client certificate towards backends (GEP-3155).
+type Identity struct {
+	Certificate *Certificate
+	// Unusable says why there is none although the Gateway asks for it: requests that would need it are answered with 500.
+	Unusable string
 }
 
 // Socket is one address and port to listen on, shared by all listeners with that address, port and kind of protocol.
@@ -215,4 +225,5 @@ type Target struct {
 	// AppProtocol is the Service port's: "", kubernetes.io/h2c, kubernetes.io/ws, kubernetes.io/wss, https, ...
 	AppProtocol string
 	Service     *corev1.Service // nil for a reference without a Service object
+	TLS         *BackendTLS     // nil: plaintext
 }

@@ -79,6 +79,9 @@ func parseObject(t testing.TB, doc string, line int) *object.Object {
 	if secret, ok := value.(*corev1.Secret); ok {
 		fillSecret(t, secret)
 	}
+	if configMap, ok := value.(*corev1.ConfigMap); ok && configMap.Annotations["authority"] != "" {
+		configMap.Data = map[string]string{caKey: string(testCertificate(t, "authority", []string{configMap.Annotations["authority"]}, false)[0])}
+	}
 	o.Digest = sha256.Sum256(raw)
 	return o
 }
@@ -112,9 +115,12 @@ func newValue(k string) any {
 }
 
 // fillSecret makes the certificate that annotations ask for: "certificate" lists its names, "expired" makes it an old one, and "foreign-key"
-// gives it the key of another.
+// gives it the key of another. "authority" makes it, or a ConfigMap, hold a CA's certificate.
 func fillSecret(t testing.TB, s *corev1.Secret) {
 	t.Helper()
+	if authority := s.Annotations["authority"]; authority != "" {
+		s.Data = map[string][]byte{caKey: testCertificate(t, "authority", []string{authority}, false)[0]}
+	}
 	names := s.Annotations["certificate"]
 	if names == "" {
 		return

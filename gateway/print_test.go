@@ -98,6 +98,9 @@ func printBackend(backend *Backend) string {
 	} else {
 		text += fmt.Sprintf(" = %v", t.Endpoints)
 	}
+	if t.TLS != nil {
+		text += fmt.Sprintf(" tls %s by %s", t.TLS.Hostname, t.TLS.Policy.Name)
+	}
 	for _, f := range backend.Ref.Filters {
 		text += " " + string(f.Type)
 	}
@@ -107,7 +110,7 @@ func printBackend(backend *Backend) string {
 // standardMessages are left out of printed conditions: they say no more than the condition itself.
 var standardMessages = []string{
 	"The Gateway is accepted", "The Gateway is ready", "The listener is accepted", "No conflicts", "All references are resolved",
-	"The ListenerSet is accepted", "The ListenerSet is ready", "The GatewayClass is accepted", "The route is accepted", "The route has no backends to resolve",
+	"The ListenerSet is accepted", "The ListenerSet is ready", "The GatewayClass is accepted", "The route is accepted", "The route has no backends to resolve", "The policy is accepted",
 	"The experimental channel of Gateway API " + apiVersion + " is built in",
 }
 
@@ -135,6 +138,12 @@ func printStatuses(s *StatusSet) string {
 			}
 			fmt.Fprintf(&b, "  listener %v: %v attached, kinds %v\n", l["name"], l["attachedRoutes"], kinds)
 			printConditions(&b, "    ", l["conditions"])
+		}
+		ancestors, _ := tree["ancestors"].([]any)
+		for _, entry := range ancestors {
+			a := entry.(map[string]any)
+			fmt.Fprintf(&b, "  ancestor%s by %v\n", printRef(a["ancestorRef"].(map[string]any)), a["controllerName"])
+			printConditions(&b, "    ", a["conditions"])
 		}
 		parents, _ := tree["parents"].([]any)
 		for _, entry := range parents {

@@ -61,7 +61,6 @@ func unservedKinds() map[object.GroupKind]string {
 		gatewayKind("TLSRoute"):                        routes,
 		gatewayKind("TCPRoute"):                        routes,
 		gatewayKind("UDPRoute"):                        routes,
-		gatewayKind("BackendTLSPolicy"):                "requests to the backends that they name are answered with 500",
 		kind(experimentGroup, "XBackend"):              nothing,
 		kind(experimentGroup, "XBackendTrafficPolicy"): nothing,
 		kind(experimentGroup, "XListenerSet"):          "their listeners are not opened",

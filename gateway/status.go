@@ -79,6 +79,9 @@ func Statuses(g *Graph, bound Bound, previous *StatusSet, now time.Time) *Status
 	for _, r := range g.Routes {
 		p.route(r)
 	}
+	for _, policy := range g.Policies {
+		p.policy(policy)
+	}
 	slices.SortFunc(p.set.keys, object.Key.Compare)
 	return p.set
 }

@@ -23,15 +23,15 @@ func (p *projection) route(r *Route) {
 			"conditions":     w.conditions(parentPlace(&parent.Ref), parent.Conditions, nil),
 		})
 	}
-	parents = append(parents, p.foreignParents(fileStatus(r.Object))...)
+	parents = append(parents, p.foreignEntries(fileStatus(r.Object), "parents")...)
 	p.add(w, map[string]any{"parents": parents[:min(len(parents), maxParents)]})
 }
 
-// foreignParents gives the entries of other controllers in a file's status, untouched.
-func (p *projection) foreignParents(file map[string]any) []any {
-	list, _ := file["parents"].([]any)
+// foreignEntries gives the entries of other controllers in a list of a file's status, untouched.
+func (p *projection) foreignEntries(file map[string]any, list string) []any {
+	entries, _ := file[list].([]any)
 	var foreign []any
-	for _, entry := range list {
+	for _, entry := range entries {
 		if tree, ok := entry.(map[string]any); ok {
 			if controller, ok := tree["controllerName"].(string); ok && !p.controllers[gatewayv1.GatewayController(controller)] {
 				foreign = append(foreign, entry)
