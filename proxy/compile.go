@@ -30,7 +30,7 @@ func (p *Proxy) Compile(g *gateway.Graph, prev *Snapshot) *Snapshot {
 		rules += len(r.Rules)
 	}
 	c := &compiler{
-		proxy: p, rules: make(map[*gateway.Rule]*rule, rules), listeners: map[*gateway.Listener]*listener{}, backends: map[string]upstream{},
+		proxy: p, rules: make(map[variant]*rule, rules), listeners: map[*gateway.Listener]*listener{}, backends: map[string]upstream{},
 		balancers: map[ruleKey]*balancer{}, series: make([]*series, 0, rules+1),
 	}
 	if prev != nil {
@@ -58,13 +58,20 @@ func (p *Proxy) Compile(g *gateway.Graph, prev *Snapshot) *Snapshot {
 // compiler is one run of Compile.
 type compiler struct {
 	proxy     *Proxy
-	rules     map[*gateway.Rule]*rule
+	rules     map[variant]*rule
 	listeners map[*gateway.Listener]*listener
-	backends  map[string]upstream // by Target.Key
+	backends  map[string]upstream // by backendKey
 	series    []*series
 	problems  []object.Problem
 	// balancers are those of this snapshot, previous those of the one before.
 	balancers, previous map[ruleKey]*balancer
+}
+
+// variant is a rule as one Gateway serves it: with another identity towards backends it leads to other connections. Most rules have one
+// variant, with none.
+type variant struct {
+	rule     *gateway.Rule
+	identity *gateway.Identity
 }
 
 // ruleKey names a rule across snapshots.
@@ -125,7 +132,7 @@ func (c *compiler) listener(source *gateway.Listener) *listener {
 	c.listeners[source] = l
 	routes := make([]router.Route[*match], 0, countMatches(source.Attachments))
 	for _, a := range source.Attachments {
-		routes = c.attachment(routes, a, name)
+		routes = c.attachment(routes, a, source.Gateway, name)
 	}
 	l.table = c.table(routes)
 	return l
@@ -142,10 +149,10 @@ func countMatches(list []*gateway.Attachment) (n int) {
 
 // attachment appends a route's matches. Attachments come in the order of precedence, and rules and matches in the order of the YAML, so that
 // the number of matches before one is its place among equals.
-func (c *compiler) attachment(routes []router.Route[*match], a *gateway.Attachment, name labels) []router.Route[*match] {
+func (c *compiler) attachment(routes []router.Route[*match], a *gateway.Attachment, gw *gateway.Gateway, name labels) []router.Route[*match] {
 	name.route = a.Route.Object.Namespace + "/" + a.Route.Object.Name
 	for _, source := range a.Route.Rules {
-		r := c.rule(source)
+		r := c.rule(variant{source, identity(source, gw)})
 		name.rule = strconv.Itoa(source.Index)
 		if source.Spec.Name != nil {
 			name.rule = string(*source.Spec.Name)
@@ -245,12 +252,13 @@ func (c *compiler) problem(source *gateway.Rule, field, text string) {
 	})
 }
 
-func (c *compiler) rule(source *gateway.Rule) *rule {
-	if r := c.rules[source]; r != nil {
+func (c *compiler) rule(v variant) *rule {
+	if r := c.rules[v]; r != nil {
 		return r
 	}
+	source := v.rule
 	r := &rule{source: source, unusable: source.Unusable}
-	c.rules[source] = r
+	c.rules[v] = r
 	if r.unusable != "" {
 		return r
 	}
@@ -261,7 +269,7 @@ func (c *compiler) rule(source *gateway.Rule) *rule {
 	var weights []int32
 	for i, b := range source.Backends {
 		if b.Weight > 0 {
-			r.backends = append(r.backends, c.share(source, b, i))
+			r.backends = append(r.backends, c.share(v, b, i))
 			weights = append(weights, b.Weight)
 		}
 	}
@@ -279,7 +287,10 @@ func (c *compiler) rule(source *gateway.Rule) *rule {
 
 // balancer goes on with the previous snapshot's if the weights are the same.
 func (c *compiler) balancer(key ruleKey, weights []int32) *balancer {
-	b := c.previous[key]
+	b := c.balancers[key]
+	if b == nil {
+		b = c.previous[key]
+	}
 	if b == nil || !slices.Equal(b.weights, weights) {
 		b = newBalancer(weights)
 	}
@@ -298,24 +309,29 @@ func (c *compiler) filters(source *gateway.Rule, list []gatewayv1.HTTPRouteFilte
 	return out, unusable
 }
 
-func (c *compiler) share(source *gateway.Rule, b *gateway.Backend, index int) *share {
+func (c *compiler) share(v variant, b *gateway.Backend, index int) *share {
 	out := &share{source: b, unusable: b.Unusable}
 	if out.unusable == "" && b.Target == nil {
 		out.unusable = "the backendRef leads nowhere"
+	}
+	id := v.identity
+	if out.unusable == "" && id != nil && b.Target.TLS != nil {
+		out.unusable = id.Unusable
 	}
 	if out.unusable != "" {
 		return out
 	}
 	if b.Ref != nil {
-		out.filters, out.unusable = c.filters(source, b.Ref.Filters, fmt.Sprintf("backendRefs[%d].filters", index), true)
+		out.filters, out.unusable = c.filters(v.rule, b.Ref.Filters, fmt.Sprintf("backendRefs[%d].filters", index), true)
 	}
 	if out.unusable != "" {
 		return out
 	}
-	out.backend = c.backends[b.Target.Key]
+	key := backendKey(b.Target, id)
+	out.backend = c.backends[key]
 	if out.backend == nil {
-		out.backend = c.proxy.acquire(backendConfig(b.Target))
-		c.backends[b.Target.Key] = out.backend
+		out.backend = c.proxy.acquire(backendConfig(b.Target, id))
+		c.backends[key] = out.backend
 	}
 	return out
 }

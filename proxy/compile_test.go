@@ -142,10 +142,10 @@ func TestCertificatesComeWithTheSnapshot(t *testing.T) {
 
 // Only addresses that a file names may be this machine's own.
 func TestLoopbackIsForNamedAddresses(t *testing.T) {
-	if c := backendConfig(&gateway.Target{Endpoints: []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:8080")}}); !c.Loopback {
+	if c := backendConfig(&gateway.Target{Endpoints: []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:8080")}}, nil); !c.Loopback {
 		t.Error("an address of an EndpointSlice may not be loopback")
 	}
-	if c := backendConfig(&gateway.Target{Names: []string{"cart"}, Port: 8080}); c.Loopback {
+	if c := backendConfig(&gateway.Target{Names: []string{"cart"}, Port: 8080}, nil); c.Loopback {
 		t.Error("a name may resolve to loopback")
 	}
 }

@@ -152,6 +152,9 @@ func (c *call) write(level slog.Level, status int, why string, err error) {
 		slog.String("client", c.peer.Remote.String()))
 	if c.share != nil && c.share.source.Target != nil {
 		attrs = append(attrs, slog.String("backend", c.share.source.Target.Key))
+		if demand := c.share.source.Target.TLS; demand != nil {
+			attrs = append(attrs, slog.String("policy", demand.Policy.Key.String()))
+		}
 	}
 	if c.res.Endpoint.IsValid() {
 		attrs = append(attrs, slog.String("endpoint", c.res.Endpoint.String()))

@@ -50,6 +50,8 @@ func (c *call) failed(err error) int {
 		return c.refuse(statusUnavailable, "the backend has no ready endpoint", e.Err)
 	case backend.ConnectFailed:
 		return c.refuse(statusUnavailable, "no endpoint of the backend accepts connections", e.Err)
+	case backend.HandshakeFailed:
+		return c.refuse(statusBadGateway, "TLS with the backend failed", e.Err)
 	case backend.TimedOut:
 		return c.refuse(statusTimeout, "the backend did not answer in time", e.Err)
 	case backend.ClientGone:

@@ -74,6 +74,9 @@ func describeMatch(m *match) string {
 			name = "500 (" + b.unusable + ")"
 		} else {
 			name = b.source.Target.Key
+			if demand := b.source.Target.TLS; demand != nil {
+				name += " over TLS (" + demand.Policy.Key.String() + ")"
+			}
 		}
 		if len(r.backends) > 1 {
 			name = fmt.Sprintf("%s weight %d", name, b.source.Weight)

@@ -94,10 +94,14 @@ func (p *Proxy) empty() *Snapshot {
 }
 
 // backendConfig is the backend that a target is.
-func backendConfig(t *gateway.Target) backend.Config {
-	return backend.Config{
-		Key: t.Key, Endpoints: t.Endpoints, Names: t.Names, Port: t.Port,
+func backendConfig(t *gateway.Target, id *gateway.Identity) backend.Config {
+	c := backend.Config{
+		Key: backendKey(t, id), Endpoints: t.Endpoints, Names: t.Names, Port: t.Port,
 		// Addresses that are written down may be this machine's own; what a name resolves to may not.
 		Loopback: len(t.Endpoints) > 0,
 	}
+	if t.TLS != nil {
+		c.TLS = backendTLS(t.TLS, id)
+	}
+	return c
 }

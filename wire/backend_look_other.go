@@ -7,3 +7,5 @@ package wire
 import "net"
 
 func lookAt(c net.Conn) func() bool { return lookByReading(c) }
+
+func readNow(c net.Conn) func([]byte) (int, error) { return readSoon(c) }

@@ -5,7 +5,10 @@
 package wire
 
 import (
+	"errors"
+	"io"
 	"net"
+	"os"
 	"syscall"
 )
 
@@ -31,5 +34,37 @@ func peekQuiet(fd uintptr) bool {
 		if err != syscall.EINTR {
 			return err == syscall.EAGAIN
 		}
+	}
+}
+
+// readNow returns a function that reads from c what is there, or fails with os.ErrDeadlineExceeded.
+func readNow(c net.Conn) func([]byte) (int, error) {
+	s, ok := c.(syscall.Conn)
+	if !ok {
+		return readSoon(c)
+	}
+	rc, err := s.SyscallConn()
+	if err != nil {
+		return readSoon(c)
+	}
+	return func(p []byte) (n int, err error) {
+		failed := rc.Read(func(fd uintptr) bool {
+			n, err = syscall.Read(int(fd), p)
+			for errors.Is(err, syscall.EINTR) {
+				n, err = syscall.Read(int(fd), p)
+			}
+			return true
+		})
+		switch {
+		case failed != nil:
+			return 0, failed
+		case errors.Is(err, syscall.EAGAIN):
+			return 0, os.ErrDeadlineExceeded
+		case err != nil:
+			return 0, os.NewSyscallError("read", err)
+		case n == 0:
+			return 0, io.EOF
+		}
+		return n, nil
 	}
 }

@@ -16,7 +16,12 @@ type portableBackend struct {
 	idle []byte // of relay
 }
 
-func newPortableBackend(c net.Conn) backendIO { return &portableBackend{conn: c, look: lookAt(c)} }
+func newPortableBackend(c net.Conn) backendIO {
+	if s, ok := c.(*secureBackend); ok {
+		return &portableBackend{conn: c, look: s.quiet}
+	}
+	return &portableBackend{conn: c, look: lookAt(c)}
+}
 
 func (t *portableBackend) quiet() bool { return t.look() }
 

@@ -7,6 +7,7 @@
 package backend
 
 import (
+	"crypto/tls"
 	"net/netip"
 	"time"
 
@@ -23,6 +24,14 @@ type Config struct {
 	Port  uint16
 	// Loopback: addresses of this machine may be dialled, because an object or flag names them.
 	Loopback bool
+	// TLS is spoken to the endpoints; nil: plaintext. It is the same for equal Keys.
+	TLS *TLS
+}
+
+// TLS says how connections are secured. It is not changed once it was given to Acquire.
+type TLS struct {
+	Config *tls.Config // every endpoint has a session cache of its own
+	Policy string      // names in errors what demands it
 }
 
 // Timeouts bound one forwarded request; zero means no bound. The times hold until the last byte of the response's body was read.
@@ -71,12 +80,13 @@ type Result uint8
 
 // The results, each with the status that the client gets.
 const (
-	NoEndpoint    Result = iota // 503: none is ready, or its name does not resolve
-	ConnectFailed               // 503
-	Broken                      // 502: reset, garbage, half a head
-	TimedOut                    // 504
-	ClientGone                  // nobody to answer
-	RequestFailed               // the client's body broke off or was malformed: 400 or nothing
+	NoEndpoint      Result = iota // 503: none is ready, or its name does not resolve
+	ConnectFailed                 // 503
+	HandshakeFailed               // 502: the endpoint does not speak TLS, or its certificate is not to be trusted
+	Broken                        // 502: reset, garbage, half a head
+	TimedOut                      // 504
+	ClientGone                    // nobody to answer
+	RequestFailed                 // the client's body broke off or was malformed: 400 or nothing
 )
 
 // Error is what RoundTrip returns when no response head arrived.

@@ -4,6 +4,7 @@
 package backend
 
 import (
+	"crypto/tls"
 	"log/slog"
 	"net/netip"
 	"sync/atomic"
@@ -20,6 +21,7 @@ type endpoint struct {
 	backend *Backend
 	addr    netip.AddrPort
 	stats   *Stats
+	tls     *tls.Config // nil: plaintext
 	pool    pool
 
 	ejected atomic.Bool  // read by rebuild, and by restore as its quick way out
@@ -32,6 +34,9 @@ type endpoint struct {
 func newEndpoint(b *Backend, a netip.AddrPort) *endpoint {
 	e := &endpoint{backend: b, addr: a, stats: &b.stats}
 	e.pool.init(b.registry.opt.IdlePerEndpoint)
+	if b.tls != nil {
+		e.tls = b.tls.session()
+	}
 	return e
 }
 

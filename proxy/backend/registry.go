@@ -15,10 +15,11 @@ import (
 
 // Defaults of Options.
 const (
-	DefaultConnectTimeout  = 5 * time.Second
-	DefaultIdleTimeout     = 4 * time.Second
-	DefaultIdlePerEndpoint = 1024
-	DefaultLookupTimeout   = 5 * time.Second
+	DefaultConnectTimeout   = 5 * time.Second
+	DefaultHandshakeTimeout = 5 * time.Second
+	DefaultIdleTimeout      = 4 * time.Second
+	DefaultIdlePerEndpoint  = 1024
+	DefaultLookupTimeout    = 5 * time.Second
 )
 
 // Options are a registry's settings. Zero durations and counts mean the defaults above.
@@ -34,6 +35,8 @@ type Options struct {
 	Portable bool
 	// ConnectTimeout bounds one dial.
 	ConnectTimeout time.Duration
+	// HandshakeTimeout bounds the TLS handshake after it.
+	HandshakeTimeout time.Duration
 	// IdleTimeout is how long an unused connection is kept (servers usually close theirs after 5 s), and IdlePerEndpoint how many.
 	IdleTimeout     time.Duration
 	IdlePerEndpoint int
@@ -47,6 +50,9 @@ func (o *Options) setDefaults() {
 	}
 	if o.ConnectTimeout == 0 {
 		o.ConnectTimeout = DefaultConnectTimeout
+	}
+	if o.HandshakeTimeout == 0 {
+		o.HandshakeTimeout = DefaultHandshakeTimeout
 	}
 	if o.IdleTimeout == 0 {
 		o.IdleTimeout = DefaultIdleTimeout
@@ -87,7 +93,7 @@ func (r *Registry) Acquire(c Config) *Backend {
 	defer r.mu.Unlock()
 	b := r.backends[c.Key]
 	if b == nil {
-		b = &Backend{registry: r, key: c.Key, endpoints: make(map[netip.AddrPort]*endpoint)}
+		b = &Backend{registry: r, key: c.Key, tls: c.TLS, endpoints: make(map[netip.AddrPort]*endpoint)}
 		b.view.Store(&view{})
 		r.backends[c.Key] = b
 	}
@@ -100,6 +106,7 @@ func (r *Registry) Acquire(c Config) *Backend {
 type Backend struct {
 	registry *Registry
 	key      string
+	tls      *TLS // nil: plaintext
 	stats    Stats
 	turn     atomic.Uint32 // round robin
 	view     atomic.Pointer[view]

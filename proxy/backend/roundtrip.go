@@ -2,7 +2,7 @@
 //
 // What may be tried again, and what never is:
 //
-//   - An endpoint that cannot be connected to: the next one, at once, each at most once.
+//   - An endpoint that cannot be connected to, or with which the TLS handshake fails: the next one, at once, each at most once.
 //   - A kept connection that is found dead, or with bytes on it, before anything was sent: another one. Nothing was sent, so this
 //     is not a retry, and any request may do it.
 //   - A kept connection that breaks after the request was sent and before any byte of an answer: the backend may have closed it just then, or
@@ -48,7 +48,7 @@ func (b *Backend) RoundTrip(x wire.Exchange, req *message.Head, body message.Bod
 		}
 		conn, err := a.connect(e)
 		if err != nil {
-			if err.Result != ConnectFailed || a.tired {
+			if err.Result != ConnectFailed && err.Result != HandshakeFailed || a.tired {
 				return err
 			}
 			e = nil
@@ -126,12 +126,17 @@ func (a *attempt) dial(e *endpoint) (*wire.BackendConn, *Error) {
 	defer cancel()
 	began := time.Now()
 	c, err := r.opt.Dial(ctx, e.addr, a.b.loopback.Load())
+	why := ConnectFailed
+	if err == nil && e.tls != nil {
+		why = HandshakeFailed
+		c, err = a.secure(e, c)
+	}
 	if err == nil {
 		e.stats.Opened.Add(1)
 		e.restore()
 		return wire.NewBackendConn(c, r.opt.Portable), nil
 	}
-	failure := &Error{Result: a.result(ConnectFailed), Endpoint: e.addr, Err: fmt.Errorf("connecting to %s: %w", e.addr, err)}
+	failure := &Error{Result: a.result(why), Endpoint: e.addr, Err: fmt.Errorf("connecting to %s: %w", e.addr, err)}
 	if failure.Result == ClientGone {
 		return nil, failure
 	}

@@ -8,7 +8,7 @@ import "sync/atomic"
 type Stats struct {
 	Opened    atomic.Uint64 // connections dialled
 	Reused    atomic.Uint64 // requests that were answered on a kept connection
-	Failed    atomic.Uint64 // dials that failed
+	Failed    atomic.Uint64 // dials that failed, TLS handshakes included
 	Discarded atomic.Uint64 // kept connections found closed, or with bytes nobody asked for, when they were wanted
 	Excess    atomic.Uint64 // connections closed because bytes followed the end of a response
 	Retried   atomic.Uint64 // requests sent again because a kept connection turned out to be dead
