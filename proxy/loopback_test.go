@@ -161,7 +161,9 @@ type loopback struct {
 func newLoopback(t testing.TB, o Options) *loopback {
 	t.Helper()
 	l := &loopback{origin: newOrigin(t), ln: listen(t), keys: map[string]string{}}
-	o.Registry = backend.NewRegistry(backend.Options{Dial: l.origin.dial, IdleTimeout: 400 * time.Millisecond})
+	if o.Registry == nil {
+		o.Registry = backend.NewRegistry(backend.Options{Dial: l.origin.dial, IdleTimeout: 400 * time.Millisecond})
+	}
 	l.proxy = New(o)
 	l.server = wire.NewServer(wire.Options{Handler: l.proxy})
 	t.Cleanup(func() {

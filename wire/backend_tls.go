@@ -12,6 +12,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"time"
@@ -35,6 +36,16 @@ type secureBackend struct {
 	socket *patientSocket
 }
 
+// Read tells an end that the backend announced from one that anybody on the way may have made, and by which a body that only the end delimits
+// would be cut short unnoticed (RFC 9112 section 9.8). crypto/tls takes both for the same.
+func (s *secureBackend) Read(p []byte) (int, error) {
+	n, err := s.Conn.Read(p)
+	if errors.Is(err, io.EOF) && s.socket.ended {
+		err = io.ErrUnexpectedEOF
+	}
+	return n, err
+}
+
 // quiet reports whether nothing but TLS's own messages waits to be read, and takes those in.
 func (s *secureBackend) quiet() bool {
 	var p [1]byte
@@ -44,18 +55,22 @@ func (s *secureBackend) quiet() bool {
 	return n == 0 && errors.Is(err, os.ErrDeadlineExceeded)
 }
 
-// patientSocket is the socket below TLS. impatient belongs to the goroutine that reads.
+// patientSocket is the socket below TLS. impatient and ended belong to the goroutine that reads.
 type patientSocket struct {
 	net.Conn
 	now       func(p []byte) (int, error) // reads without waiting
 	impatient bool
+	ended     bool // TLS has read the end of the stream
 }
 
-func (s *patientSocket) Read(p []byte) (int, error) {
+func (s *patientSocket) Read(p []byte) (n int, err error) {
 	if s.impatient {
-		return s.now(p)
+		n, err = s.now(p)
+	} else {
+		n, err = s.Conn.Read(p)
 	}
-	return s.Conn.Read(p)
+	s.ended = errors.Is(err, io.EOF)
+	return n, err
 }
 
 // farewell bounds how long a connection that is closed waits to say so. crypto/tls would wait for 5 s where a backend does not read.
