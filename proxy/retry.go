@@ -93,7 +93,7 @@ func (c *call) retryable(r *gateway.Retry, err error) retryReason {
 	e, ok := errors.AsType[*backend.Error](err)
 	switch {
 	case !ok:
-	case e.Result == backend.ConnectFailed:
+	case e.Result == backend.ConnectFailed, e.Result == backend.HandshakeFailed:
 		return retryConnect
 	case e.Result == backend.TimedOut && (!e.Sent || backend.Idempotent(c.req.Method)):
 		return retryTimeout
