@@ -38,30 +38,13 @@ type tableOf struct {
 // getTables prints a table for each kind; rows of one kind that were asked for by name share one. What there is not is an error, after
 // what there is.
 func getTables(ctx context.Context, p Program, o *getOptions, client *adminClient, list []wanted) error {
-	var kinds []*config.Kind
-	var missing error
-	tables := map[*config.Kind]*tableOf{}
-	for _, w := range list {
-		var t tableOf
-		switch err := client.get(ctx, w.path(o), tableType, &t); {
-		case errors.Is(err, errNotFound):
-			missing = errors.Join(missing, err)
-			continue
-		case err != nil:
-			return err
-		}
-		switch known := tables[w.kind]; {
-		case known != nil:
-			known.Rows = append(known.Rows, t.Rows...)
-		case len(t.Rows) > 0:
-			tables[w.kind] = &t
-			kinds = append(kinds, w.kind)
-		}
-	}
-	if len(kinds) == 0 && missing != nil {
+	kinds, tables, missing, err := fetchTables(ctx, o, client, list)
+	switch {
+	case err != nil:
+		return err
+	case len(kinds) == 0 && missing != nil:
 		return missing
-	}
-	if len(kinds) == 0 {
+	case len(kinds) == 0:
 		where := " in " + o.namespace + " namespace."
 		if o.all || !list[0].kind.Namespaced {
 			where = ""
@@ -82,6 +65,30 @@ func getTables(ctx context.Context, p Program, o *getOptions, client *adminClien
 		}
 	}
 	return missing
+}
+
+// fetchTables asks for what is wanted. It returns the kinds of which there is something, in order, with their rows, and says apart what is
+// missing and what went wrong.
+func fetchTables(ctx context.Context, o *getOptions, client *adminClient, list []wanted) (kinds []*config.Kind, tables map[*config.Kind]*tableOf, missing, err error) {
+	tables = map[*config.Kind]*tableOf{}
+	for _, w := range list {
+		var t tableOf
+		switch err := client.get(ctx, w.path(o), tableType, &t); {
+		case errors.Is(err, errNotFound):
+			missing = errors.Join(missing, err)
+			continue
+		case err != nil:
+			return nil, nil, nil, err
+		}
+		switch known := tables[w.kind]; {
+		case known != nil:
+			known.Rows = append(known.Rows, t.Rows...)
+		case len(t.Rows) > 0:
+			tables[w.kind] = &t
+			kinds = append(kinds, w.kind)
+		}
+	}
+	return kinds, tables, missing, nil
 }
 
 // printTable writes rows in columns. A column of lower priority is for wide output alone.
