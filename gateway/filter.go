@@ -34,7 +34,7 @@ func checkFilterList(rule *Rule, list []gatewayv1.HTTPRouteFilter, path string, 
 		if message := checkFilter(rule, f); message != "" {
 			rule.drop(dropped, reasonUnsupportedValue, at, message)
 		}
-		if seen[f.Type] {
+		if seen[f.Type] && f.Type != gatewayv1.HTTPRouteFilterRequestMirror {
 			rule.drop(dropped, reasonIncompatible, at, string(f.Type)+" appears twice: put everything into one")
 		}
 		seen[f.Type] = true
@@ -60,7 +60,9 @@ func checkFilter(rule *Rule, f *gatewayv1.HTTPRouteFilter) string {
 		return checkPathModifier(rule, f.URLRewrite.Path)
 	case gatewayv1.HTTPRouteFilterCORS:
 		return checkCORS(f.CORS)
-	case gatewayv1.HTTPRouteFilterRequestMirror, gatewayv1.HTTPRouteFilterExternalAuth:
+	case gatewayv1.HTTPRouteFilterRequestMirror:
+		return checkMirror(f.RequestMirror)
+	case gatewayv1.HTTPRouteFilterExternalAuth:
 		return "filter " + string(f.Type) + " is not served yet, and requests are not served without it: remove it"
 	case gatewayv1.HTTPRouteFilterExtensionRef:
 		if f.ExtensionRef == nil {

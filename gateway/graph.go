@@ -187,6 +187,7 @@ type Rule struct {
 	Unusable string
 	// Backends are the backendRefs, in order, weight 0 included.
 	Backends []*Backend
+	Mirrors  []*Mirror // the rule's RequestMirror filters, in order
 	Timeouts Timeouts
 	Retry    *Retry // nil: the rule does not say
 }
@@ -211,6 +212,7 @@ type Backend struct {
 	// Unusable says why the share of requests that falls to this backendRef is answered with 500; empty if it is fine.
 	Unusable string
 	Target   *Target // nil if Unusable
+	Mirrors  []*Mirror
 }
 
 // Target is where a backendRef leads: the same pointer for all backendRefs that name the same Service port.

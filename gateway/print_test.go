@@ -68,8 +68,20 @@ func printAttachment(b *strings.Builder, a *Attachment) {
 		}
 		for _, backend := range rule.Backends {
 			fmt.Fprintf(b, "\n        %d %s", backend.Weight, printBackend(backend))
+			printMirrors(b, "          ", backend.Mirrors)
 		}
+		printMirrors(b, "        ", rule.Mirrors)
 		b.WriteString("\n")
+	}
+}
+
+func printMirrors(b *strings.Builder, indent string, list []*Mirror) {
+	for _, m := range list {
+		to := "nobody"
+		if m.Unusable == "" {
+			to = strings.TrimPrefix(m.Target.Key, "Service ")
+		}
+		fmt.Fprintf(b, "\n%s%d/%d mirrored to %s", indent, m.Numerator, m.Denominator, to)
 	}
 }
 

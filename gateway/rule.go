@@ -43,6 +43,7 @@ func (b *builder) newRule(r *Route, spec *gatewayv1.HTTPRouteRule, index int, se
 	checkFilters(rule, &set.dropped)
 	checkExtras(rule, &set.dropped)
 	b.newBackends(rule, set)
+	b.newMirrors(rule, set)
 	if len(set.dropped) > before {
 		_, rule.Unusable = set.dropped[before:].summary(typeAccepted)
 	} else {

@@ -16,6 +16,7 @@ func (m *metrics) Describe(out chan<- *prometheus.Desc) {
 	out <- m.inFlight
 	out <- m.retries
 	out <- m.withheld
+	out <- m.mirrored
 }
 
 // Collect implements prometheus.Collector.
@@ -31,6 +32,13 @@ func (m *metrics) Collect(out chan<- prometheus.Metric) {
 	for _, s := range list {
 		s.read().send(m, &s.labels, out)
 	}
+	mirrored := func(n int64, result string) {
+		out <- prometheus.MustNewConstMetric(m.mirrored, prometheus.CounterValue, float64(n), result)
+	}
+	mirrored(m.mirrors.sent.Load(), "sent")
+	mirrored(m.mirrors.dropped.Load(), "dropped")
+	mirrored(m.mirrors.failed.Load(), "failed")
+	mirrored(m.mirrors.aborted.Load(), "aborted")
 }
 
 // totals are a series' counters, summed over its shards.

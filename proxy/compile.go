@@ -266,6 +266,7 @@ func (c *compiler) rule(v variant) *rule {
 	if r.unusable != "" || r.filters.redirect != nil {
 		return r
 	}
+	r.filters.mirrors = c.mirrors(source.Mirrors, v.identity)
 	var weights []int32
 	for i, b := range source.Backends {
 		if b.Weight > 0 {
@@ -327,11 +328,18 @@ func (c *compiler) share(v variant, b *gateway.Backend, index int) *share {
 	if out.unusable != "" {
 		return out
 	}
-	key := backendKey(b.Target, id)
-	out.backend = c.backends[key]
-	if out.backend == nil {
-		out.backend = c.proxy.acquire(backendConfig(b.Target, id))
-		c.backends[key] = out.backend
-	}
+	out.backend = c.upstream(b.Target, id)
+	out.filters.mirrors = c.mirrors(b.Mirrors, id)
 	return out
+}
+
+// upstream holds the backend of a target for the snapshot.
+func (c *compiler) upstream(t *gateway.Target, id *gateway.Identity) upstream {
+	key := backendKey(t, id)
+	b := c.backends[key]
+	if b == nil {
+		b = c.proxy.acquire(backendConfig(t, id))
+		c.backends[key] = b
+	}
+	return b
 }

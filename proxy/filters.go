@@ -7,6 +7,7 @@
 //  3. the rule's RequestHeaderModifier
 //  4. the rule's RequestRedirect, which ends it, or its URLRewrite
 //  5. the backendRef's RequestHeaderModifier, then its URLRewrite
+//     RequestMirror copies the request once the header has been changed at its level; rewrites are not for mirrors (mirror.go)
 //  6. the response comes; the backendRef's ResponseHeaderModifier, then the rule's, then CORS
 //
 // A redirect's answer passes the rule's ResponseHeaderModifier and CORS, too. Error answers of our own pass CORS alone, so that scripts learn
@@ -30,6 +31,7 @@ type filters struct {
 	hostname          []byte // URLRewrite's; nil: kept
 	path              *pathModifier
 	cors              *cors
+	mirrors           []*mirror
 }
 
 // filterError is a filter that cannot be carried out.
@@ -62,6 +64,7 @@ func compileFilters(list []gatewayv1.HTTPRouteFilter, onBackend bool) (out filte
 		case f.RequestRedirect != nil && !onBackend:
 			field = "requestRedirect.path"
 			out.redirect, err = compileRedirect(f.RequestRedirect)
+		case f.RequestMirror != nil: // the graph has resolved where it leads: see compiler.mirrors
 		case f.CORS != nil:
 			field = "cors.allowOrigins"
 			out.cors, err = compileCORS(f.CORS)

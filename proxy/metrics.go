@@ -118,7 +118,9 @@ func (c *cell) addCode(code int) *codeCount {
 type metrics struct {
 	shards uint32
 
-	requests, duration, inFlight, retries, withheld *prometheus.Desc
+	requests, duration, inFlight, retries, withheld, mirrored *prometheus.Desc
+
+	mirrors mirrorCounts
 
 	mu     sync.Mutex
 	series map[labels]*series
@@ -139,6 +141,9 @@ func newMetrics(shards uint32) *metrics {
 			"Requests sent again because the rule's retry stanza asks for it, by what the try before came to.", append(names, "reason"), nil),
 		withheld: prometheus.NewDesc("wicketgate_http_retries_withheld_total",
 			"Retries that the rule asks for and that were impossible: too large a body, or no time left.", names, nil),
+		mirrored: prometheus.NewDesc("wicketgate_mirror_requests_total",
+			"Copies of requests for RequestMirror filters: sent and answered, dropped because the mirror fell behind, failed at the mirror, "+
+				"aborted because the request itself broke off.", []string{"result"}, nil),
 	}
 }
 

@@ -69,6 +69,8 @@ type Proxy struct {
 	shards     uint32        // of every snapshot's and series' counters; a power of two
 	nextShard  atomic.Uint32 // deals shards to connections
 	calls      sync.Pool     // *call
+
+	reflections reflections
 }
 
 // upstream is what the proxy needs of a backend.Backend.
@@ -111,8 +113,9 @@ func (p *Proxy) Current() *Snapshot { return p.current.Load() }
 // Certificates are those of the snapshot in force: what tls.Options.Current wants.
 func (p *Proxy) Certificates() *tls.Certificates { return p.current.Load().certs }
 
-// Close releases the current snapshot and writes the summaries that the log still owes. Requests that come all the same are answered with 404.
+// Close breaks off what goes to mirrors, releases the current snapshot and writes the summaries that the log still owes. Requests that come all the same are answered with 404.
 func (p *Proxy) Close() {
+	p.reflections.close()
 	p.Swap(p.empty())
 	p.errors.close()
 }

@@ -23,8 +23,13 @@ func identity(r *gateway.Rule, gw *gateway.Gateway) *gateway.Identity {
 	if gw.Identity == nil {
 		return nil
 	}
+	secure := func(t *gateway.Target) bool { return t != nil && t.TLS != nil }
+	mirrors := func(m *gateway.Mirror) bool { return secure(m.Target) }
+	if slices.ContainsFunc(r.Mirrors, mirrors) {
+		return gw.Identity
+	}
 	for _, b := range r.Backends {
-		if b.Target != nil && b.Target.TLS != nil {
+		if secure(b.Target) || slices.ContainsFunc(b.Mirrors, mirrors) {
 			return gw.Identity
 		}
 	}

@@ -39,6 +39,7 @@ type call struct {
 	own     message.Head
 	txt     text
 	content screened
+	tee     tee
 	// Memory for values made for this request; they are valid until it ends.
 	path, path2, forwarded, location, listed []byte
 }
@@ -69,6 +70,9 @@ func (c *call) end() {
 	}
 	if c.replay != nil {
 		c.endReplay()
+	}
+	if len(c.tee.mirrors) > 0 {
+		c.endMirrors()
 	}
 	c.leave()
 	c.x, c.req, c.peer, c.conn, c.life, c.counts = nil, nil, nil, nil, nil, nil
@@ -149,8 +153,16 @@ func (c *call) serve() int {
 	if own := c.share.filters.cors; own != nil && c.cors == nil && c.crossOrigin(own) {
 		return c.preflight()
 	}
+	authority, path := c.req.Authority, c.req.Path
 	c.path = f.rewrite(c.req, c.sent, c.match.prefix, c.path)
-	c.path2 = c.share.filters.rewrite(c.req, c.sent, c.match.prefix, c.path2)
+	if len(f.mirrors) > 0 {
+		c.mirror(f.mirrors, authority, path)
+	}
+	f = &c.share.filters
+	c.path2 = f.rewrite(c.req, c.sent, c.match.prefix, c.path2)
+	if len(f.mirrors) > 0 {
+		c.mirror(f.mirrors, authority, path)
+	}
 	return c.exchange()
 }
 

@@ -17,8 +17,18 @@ type screened struct {
 	modifiers  [2]*headerModifier
 }
 
-// body is the request's body as the backend gets it.
+// body is the request's body as the backend gets it, and with it the mirrors.
 func (c *call) body() message.Body {
+	b := c.screen()
+	if b == nil || len(c.tee.mirrors) == 0 {
+		return b
+	}
+	c.tee.Body = b
+	return &c.tee
+}
+
+// screen is the request's body with its trailers screened.
+func (c *call) screen() message.Body {
 	b := c.x.Body()
 	if b == nil || c.req.Length != message.LengthUnknown {
 		return b // without chunks there are no trailers
