@@ -67,7 +67,7 @@ func TestCompileLeavesOutWhatIsNotServed(t *testing.T) {
 
 // Should the graph let something through that cannot be compiled, it is told and answered with 500, and the rest is served.
 func TestCompileTellsWhatItCannotServe(t *testing.T) {
-	bad, mirror := "a\nb", gatewayv1.HTTPRouteFilter{Type: gatewayv1.HTTPRouteFilterRequestMirror, RequestMirror: &gatewayv1.HTTPRequestMirrorFilter{}}
+	bad, auth := "a\nb", gatewayv1.HTTPRouteFilter{Type: gatewayv1.HTTPRouteFilterExternalAuth}
 	regex, pattern := gatewayv1.PathMatchRegularExpression, "("
 	for name, c := range map[string]struct {
 		change func(r *gateway.Rule)
@@ -77,9 +77,9 @@ func TestCompileTellsWhatItCannotServe(t *testing.T) {
 		"a header value": {func(r *gateway.Rule) {
 			r.Spec.Filters = []gatewayv1.HTTPRouteFilter{{RequestHeaderModifier: &gatewayv1.HTTPHeaderFilter{Set: []gatewayv1.HTTPHeader{{Name: "A", Value: bad}}}}}
 		}, "spec.rules[0].filters[0].requestHeaderModifier", true},
-		"an unknown filter": {func(r *gateway.Rule) { r.Spec.Filters = []gatewayv1.HTTPRouteFilter{mirror} }, "spec.rules[0].filters[0].type", true},
+		"an unknown filter": {func(r *gateway.Rule) { r.Spec.Filters = []gatewayv1.HTTPRouteFilter{auth} }, "spec.rules[0].filters[0].type", true},
 		"a filter of a backendRef": {func(r *gateway.Rule) {
-			r.Backends[0].Ref = &gatewayv1.HTTPBackendRef{Filters: []gatewayv1.HTTPRouteFilter{mirror}}
+			r.Backends[0].Ref = &gatewayv1.HTTPBackendRef{Filters: []gatewayv1.HTTPRouteFilter{auth}}
 		}, "spec.rules[0].backendRefs[0].filters[0].type", true},
 		"a pattern": {func(r *gateway.Rule) {
 			r.Spec.Matches[0].Path.Type, r.Spec.Matches[0].Path.Value = &regex, &pattern
