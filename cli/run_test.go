@@ -244,15 +244,21 @@ func TestSIGTERMLetsClientsFinishTheirHandshake(t *testing.T) {
 func TestMetricsShowRequestsBackendsAndReloads(t *testing.T) {
 	port := freePort(t)
 	g := startGate(t, map[string]string{"gateway.yaml": gatewayYAML(port), "route.yaml": routeYAML("fast", "/", newBackend(t, saying("fast")))})
-	for range 2 {
+	counted := `wicketgate_http_requests_total{code="200",gateway="default/web",listener="p` + fmt.Sprint(port) + `",route="default/fast",rule="0"} `
+	for n := 1; n <= 2; n++ {
 		if code, body := fetch(t, client, at(port, "/")); code != http.StatusOK {
 			t.Fatalf("%d %s", code, body)
 		}
+		// What is counted has given its backend connection back.
+		eventually(t, "the request is counted", func() bool {
+			_, text := g.ask("GET", "/metrics")
+			return strings.Contains(text, counted+fmt.Sprint(n))
+		})
 	}
 	eventually(t, "both requests are counted", func() bool {
 		_, text := g.ask("GET", "/metrics")
 		for _, want := range []string{
-			`wicketgate_http_requests_total{code="200",gateway="default/web",listener="p` + fmt.Sprint(port) + `",route="default/fast",rule="0"} 2`,
+			counted + "2",
 			`wicketgate_backend_connections_opened_total{backend="Service default/fast:80"} 1`,
 			`wicketgate_backend_connections_reused_total{backend="Service default/fast:80"} 1`,
 			`wicketgate_config_reloads_total{result="ok"}`, `wicketgate_config_objects 4`, "wicketgate_config_last_success_timestamp_seconds ",

@@ -364,6 +364,7 @@ func TestAFailedRunLeavesWhatIsServed(t *testing.T) {
 				served := w.loop.View()
 				w.set(func() { spoil(w) })
 				v, err := w.loop.Reload(t.Context())
+				synctest.Wait() // whoever asked is answered before the failure is reported
 				if err == nil || !strings.Contains(err.Error(), "disk on fire") || v != served {
 					t.Errorf("%v %v", v, err)
 				}
