@@ -264,6 +264,23 @@ func (p *hop) persistent(minor int) bool {
 	return !p.close && (minor == 1 || p.keepAlive)
 }
 
+// announced is the framing that the fields of a request or a response announce (RFC 9112 section 6.3). Both are refused alike where two
+// readers could differ.
+func (p *hop) announced(h *message.Head) (Framing, error) {
+	f := Framing{KeepAlive: p.persistent(h.Minor)}
+	switch {
+	case p.chunked && p.hasLength:
+		return f, malformed("Content-Length beside Transfer-Encoding")
+	case p.chunked && h.Minor == 0:
+		return f, malformed("Transfer-Encoding in HTTP/1.0")
+	case p.chunked:
+		f.Body, h.Length = BodyChunked, message.LengthUnknown
+	case p.hasLength:
+		f.Body, f.Length, h.Length = BodyLength, p.length, p.length
+	}
+	return f, nil
+}
+
 // parseVersion reads "HTTP/1.1" and the like and returns the minor version.
 func parseVersion(b []byte) (int, error) {
 	if len(b) != len("HTTP/1.1") || string(b[:5]) != "HTTP/" || !isDigit(b[5]) || b[6] != '.' || !isDigit(b[7]) {

@@ -151,16 +151,9 @@ func validAuthority(a []byte) bool {
 
 // request decides how a request's body is framed (RFC 9112 section 6.3) and what the other fields of this hop mean.
 func (p *hop) request(h *message.Head) (Framing, error) {
-	f := Framing{KeepAlive: p.persistent(h.Minor)}
-	switch {
-	case p.chunked && p.hasLength:
-		return f, malformed("Content-Length beside Transfer-Encoding")
-	case p.chunked && h.Minor == 0:
-		return f, malformed("Transfer-Encoding in HTTP/1.0")
-	case p.chunked:
-		f.Body, h.Length = BodyChunked, message.LengthUnknown
-	case p.hasLength:
-		f.Body, f.Length, h.Length = BodyLength, p.length, p.length
+	f, err := p.announced(h)
+	if err != nil {
+		return f, err
 	}
 	hasBody := f.Body == BodyChunked || f.Length > 0
 	if h.Minor == 0 {

@@ -66,17 +66,11 @@ func bodiless(status int, toHEAD bool) bool {
 
 // response decides how a response's body is framed.
 func (p *hop) response(h *message.Head, toHEAD bool) (Framing, error) {
-	f := Framing{KeepAlive: p.persistent(h.Minor)}
-	switch {
-	case p.chunked && p.hasLength:
-		return f, malformed("Content-Length beside Transfer-Encoding")
-	case p.chunked && h.Minor == 0:
-		return f, malformed("Transfer-Encoding in HTTP/1.0")
-	case p.chunked:
-		f.Body, h.Length = BodyChunked, message.LengthUnknown
-	case p.hasLength:
-		f.Body, f.Length, h.Length = BodyLength, p.length, p.length
-	case !bodiless(h.Status, toHEAD):
+	f, err := p.announced(h)
+	if err != nil {
+		return f, err
+	}
+	if f.Body == BodyNone && !bodiless(h.Status, toHEAD) {
 		f.Body, h.Length = BodyUntilClose, message.LengthUnknown
 		f.KeepAlive = false
 	}
