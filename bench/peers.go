@@ -70,7 +70,7 @@ func peers(gateway string) []peer {
 		{"nginx", "nginx", "nginx.conf", func(c string) []string { return []string{"-c", c} }},
 		{"haproxy", "haproxy", "haproxy.cfg", func(c string) []string { return []string{"-db", "-f", c} }},
 		{"wicketgate", gateway, "wicketgate.yaml", func(c string) []string {
-			return []string{"run", "--config", c, "--admin", freePort().String()}
+			return []string{"run", "--config", c, "--admin", freePort().String(), "--state-dir", "none"}
 		}},
 	}
 }

@@ -36,6 +36,7 @@ func TestMain(m *testing.M) {
 		panic(err)
 	}
 	binary = filepath.Join(dir, "wicketgate")
+	_ = os.Setenv("XDG_STATE_HOME", filepath.Join(dir, "state")) // so that no test leaves anything in the home directory
 	build := exec.Command("go", "build", "-ldflags", "-X main.version=v0.0.0-test", "-o", binary, "..")
 	if raceEnabled {
 		build.Args = slices.Insert(build.Args, 2, "-race")

@@ -89,10 +89,12 @@ type runOptions struct {
 	backendDNSCIDRs, dnsServers, trustedProxies       []string
 	mergeSlashes                                      bool
 	underscoreHeaders, logLevel, logFormat, transport string
+	stateDir                                          string
 }
 
 func (o *runOptions) register(f *pflag.FlagSet) {
 	f.StringArrayVar(&o.roots, "config", nil, "directory or file to serve, may be given several times; DIR:ns1,ns2 confines it to namespaces")
+	f.StringVar(&o.stateDir, "state-dir", "", "directory for what outlives a restart, or none (default $STATE_DIRECTORY, else $XDG_STATE_HOME/wicketgate or ~/.local/state/wicketgate)")
 	f.StringVar(&o.admin, "admin", admin.DefaultAddress, "address of the administrative interface")
 	f.StringVar(&o.adminTokenFile, "admin-token-file", "", "file with the token to ask for on the administrative interface")
 	f.StringSliceVar(&o.adminHosts, "admin-host", nil, "host names, beside localhost, under which the administrative interface may be asked")
@@ -117,6 +119,9 @@ type settings struct {
 	trustedProxies []netip.Prefix
 	underscore     proxy.Underscore
 	transport      wire.Transport
+	// stateDir is the absolute path of the state directory, which exists, or "" if there is none. Each of its users has a directory of its own
+	// in it. runGateway fills it in, because it is found by trying.
+	stateDir string
 }
 
 // understand checks the flags and says what they mean, or what is wrong with the first wrong one.

@@ -44,6 +44,7 @@ func runGateway(ctx context.Context, p Program, o *runOptions) error {
 	if err != nil {
 		return err
 	}
+	s.stateDir = stateDir(o.stateDir, log)
 	g := assemble(o, s, log, p.Version)
 	defer g.proxy.Close()
 	g.admin, err = admin.Listen(ctx, o.admin, admin.Options{

@@ -46,6 +46,7 @@ func TestMain(m *testing.M) {
 	if _, err := os.ReadFile("../main.go"); err != nil { // also for the cache, which notes what a test reads
 		panic(err)
 	}
+	_ = os.Setenv("XDG_STATE_HOME", filepath.Join(dir, "state")) // so that no example leaves anything in the home directory
 	gateway = filepath.Join(dir, "wicketgate")
 	build := exec.Command("go", "build", "-o", gateway, "..")
 	build.Stderr = os.Stderr

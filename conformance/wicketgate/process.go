@@ -33,7 +33,7 @@ func Start(ctx context.Context, program, dir, admin string, out io.Writer, log *
 		return nil, err
 	}
 	g := &Gateway{directory: directory{path: dir, files: map[string][32]byte{}}, admin: "http://" + admin, log: log, done: make(chan struct{})}
-	args = append([]string{"run", "--config", dir, "--admin", admin}, args...)
+	args = append([]string{"run", "--config", dir, "--admin", admin, "--state-dir", "none"}, args...)
 	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Stdout, cmd.Stderr = out, out
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
