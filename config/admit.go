@@ -61,7 +61,10 @@ func admit(ctx context.Context, tree map[string]any, root Root) (out *outcome) {
 	if kind.core {
 		admitCore(tree, kind, out)
 	} else {
-		admitCustom(ctx, tree, kind, version, out)
+		version.schema.admit(ctx, tree, &out.findings)
+	}
+	if version.Deprecated != "" && !out.findings.rejected() {
+		out.findings.warnf(field.NewPath("apiVersion"), "version %s is deprecated: write %s", version.Name, kind.APIVersion(kind.Versions[0].Name))
 	}
 	if out.findings.rejected() {
 		out.meta = metav1.ObjectMeta{}
@@ -69,14 +72,6 @@ func admit(ctx context.Context, tree map[string]any, root Root) (out *outcome) {
 	}
 	out.finish(tree, kind, version, status)
 	return out
-}
-
-// admitCustom admits an object of a kind with a CRD schema.
-func admitCustom(ctx context.Context, tree map[string]any, kind *Kind, version *Version, out *outcome) {
-	version.schema.admit(ctx, tree, &out.findings)
-	if version.Deprecated != "" && !out.findings.rejected() {
-		out.findings.warnf(field.NewPath("apiVersion"), "version %s is deprecated: write %s", version.Name, kind.APIVersion(kind.Versions[0].Name))
-	}
 }
 
 // finish fills in what later stages read, after everything was validated.

@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"sync"
 
+	certificatesv1 "k8s.io/api/certificates/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -54,6 +55,8 @@ func admitCore(tree map[string]any, kind *Kind, out *outcome) {
 		admitSecret(v, &out.findings)
 	case *corev1.ConfigMap:
 		admitConfigMap(v, &out.findings)
+	case *certificatesv1.ClusterTrustBundle:
+		admitTrustBundle(out.meta.Name, &v.Spec, &out.findings)
 	case *corev1.Namespace:
 		out.meta.Labels = maps.Clone(out.meta.Labels)
 		nameNamespace(&out.meta.Labels, out.meta.Name)

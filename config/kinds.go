@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 
+	certificatesv1 "k8s.io/api/certificates/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
@@ -28,6 +29,7 @@ const (
 	gatewayGroup      = "gateway.networking.k8s.io"
 	experimentalGroup = "gateway.networking.x-k8s.io"
 	discoveryGroup    = "discovery.k8s.io"
+	certificatesGroup = "certificates.k8s.io"
 )
 
 // Kind is a kind of object that admission knows. It is immutable.
@@ -210,6 +212,14 @@ func coreKinds() []*Kind {
 				text("Type", ".spec.type"), text("Cluster-IP", ".spec.clusterIP"), text("Port(s)", ".spec.ports[*].port"), age,
 			}}},
 			newValue: func() any { return new(corev1.Service) }, core: true,
+		},
+		{
+			Group: certificatesGroup, Kind: "ClusterTrustBundle",
+			Plural: "clustertrustbundles", Singular: "clustertrustbundle",
+			Versions: []*Version{
+				{Name: "v1", Columns: []Column{text("SignerName", ".spec.signerName"), age}}, {Name: "v1beta1"}, {Name: "v1alpha1", Deprecated: "deprecated"},
+			},
+			newValue: func() any { return new(certificatesv1.ClusterTrustBundle) }, core: true,
 		},
 		{
 			Group: discoveryGroup, Kind: "EndpointSlice",

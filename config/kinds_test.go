@@ -32,6 +32,7 @@ func TestServedVersions(t *testing.T) {
 		{Kind: "Secret"}:                                          {"v1"},
 		{Kind: "ConfigMap"}:                                       {"v1"},
 		{Group: discoveryGroup, Kind: "EndpointSlice"}:            {"v1"},
+		{Group: certificatesGroup, Kind: "ClusterTrustBundle"}:    {"v1", "v1beta1", "v1alpha1"},
 	}
 	if len(Kinds()) != len(want) {
 		t.Errorf("%d kinds, want %d", len(Kinds()), len(want))

@@ -93,6 +93,9 @@ func nameRule(k *Kind) apivalidation.ValidateNameFunc {
 	if k.core && (k.Kind == "Service" || k.Kind == "Namespace") {
 		return apivalidation.NameIsDNSLabel
 	}
+	if k.core && k.Kind == "ClusterTrustBundle" {
+		return nameIsTrustBundle
+	}
 	return apivalidation.NameIsDNSSubdomain
 }
 

@@ -13,6 +13,7 @@ func supportedFeatures() []features.FeatureName {
 	list := []features.FeatureName{
 		features.SupportBackendTLSPolicy,
 		features.SupportBackendTLSPolicySANValidation,
+		features.SupportClusterTrustBundle,
 
 		features.SupportGateway,
 		features.SupportGatewayBackendClientCertificate,

@@ -15,11 +15,12 @@ import (
 const DefaultControllerName gatewayv1.GatewayController = "wicketgate.dev/gateway-controller"
 
 const (
-	gatewayGroup     = gatewayv1.GroupName
-	experimentGroup  = "gateway.networking.x-k8s.io"
-	discoveryGroup   = "discovery.k8s.io"
-	certManagerGroup = "cert-manager.io"
-	envoyGroup       = "gateway.envoyproxy.io"
+	gatewayGroup      = gatewayv1.GroupName
+	experimentGroup   = "gateway.networking.x-k8s.io"
+	discoveryGroup    = "discovery.k8s.io"
+	certificatesGroup = "certificates.k8s.io"
+	certManagerGroup  = "cert-manager.io"
+	envoyGroup        = "gateway.envoyproxy.io"
 )
 
 // kind, gatewayKind and coreKind make GroupKinds; functions, because variables could be changed.

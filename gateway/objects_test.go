@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	certificatesv1 "k8s.io/api/certificates/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -73,7 +74,7 @@ func parseObject(t testing.TB, doc string, line int) *object.Object {
 		Name: o.Name, Namespace: o.Namespace, Generation: max(1, tree.GetGeneration()), Labels: tree.GetLabels(), Annotations: tree.GetAnnotations(),
 		CreationTimestamp: tree.GetCreationTimestamp(),
 	}
-	if clusterScoped := gvk.Kind == "GatewayClass" || gvk.Kind == "Namespace"; o.Namespace == "" && !clusterScoped {
+	if clusterScoped := gvk.Kind == "GatewayClass" || gvk.Kind == "Namespace" || gvk.Kind == "ClusterTrustBundle" || gvk.Kind == "XMesh"; o.Namespace == "" && !clusterScoped {
 		o.Namespace, o.Meta.Namespace = "default", "default"
 	}
 	if secret, ok := value.(*corev1.Secret); ok {
@@ -81,6 +82,9 @@ func parseObject(t testing.TB, doc string, line int) *object.Object {
 	}
 	if configMap, ok := value.(*corev1.ConfigMap); ok && configMap.Annotations["authority"] != "" {
 		configMap.Data = map[string]string{caKey: string(testCertificate(t, "authority", []string{configMap.Annotations["authority"]}, false)[0])}
+	}
+	if bundle, ok := value.(*certificatesv1.ClusterTrustBundle); ok && bundle.Annotations["authority"] != "" {
+		bundle.Spec.TrustBundle = string(testCertificate(t, "authority", []string{bundle.Annotations["authority"]}, false)[0])
 	}
 	o.Digest = sha256.Sum256(raw)
 	return o
@@ -108,6 +112,8 @@ func newValue(k string) any {
 		return &corev1.Secret{}
 	case "ConfigMap":
 		return &corev1.ConfigMap{}
+	case "ClusterTrustBundle":
+		return &certificatesv1.ClusterTrustBundle{}
 	case "EndpointSlice":
 		return &discoveryv1.EndpointSlice{}
 	}

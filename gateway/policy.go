@@ -200,9 +200,12 @@ func (b *builder) readRoots(p *Policy, demand *BackendTLS, seen func(root []byte
 // authorities follows a caCertificateRef; the reason is empty if all went well.
 func (b *builder) authorities(from *object.Object, ref *gatewayv1.LocalObjectReference) (list []*x509.Certificate, reason, message string) {
 	target := keyOf(kind(string(ref.Group), string(ref.Kind)), from.Namespace, string(ref.Name))
-	if target.GroupKind != coreKind("ConfigMap") && target.GroupKind != coreKind("Secret") {
+	if target.GroupKind == trustBundleKind() {
+		target.Namespace = ""
+	}
+	if !holdsAuthorities(target.GroupKind) {
 		return nil, string(gatewayv1.BackendTLSPolicyReasonInvalidKind), target.String() + kindGroup(string(ref.Group)) +
-			" cannot hold CA certificates: refer to a ConfigMap or a Secret"
+			" cannot hold CA certificates: refer to a ConfigMap, a Secret or a ClusterTrustBundle"
 	}
 	o := b.set.Get(target)
 	if o == nil {
