@@ -19,7 +19,7 @@ func allInterfaces() netip.Addr { return netip.IPv6Unspecified() }
 // that another asks for.
 func (b *builder) assignAddresses() {
 	taken := map[netip.Addr]bool{}
-	wanted := make([]int, len(b.graph.Gateways)) // how many addresses of the pool
+	wanted := make([][]gatewayv1.GatewayAddressRoutabilityType, len(b.graph.Gateways)) // one for each address of the pool
 	for i, gw := range b.graph.Gateways {
 		wanted[i] = b.readAddresses(gw)
 		for _, a := range gw.Addresses {
@@ -27,22 +27,40 @@ func (b *builder) assignAddresses() {
 		}
 	}
 	for i, gw := range b.graph.Gateways {
-		for n := range wanted[i] {
-			b.assignFromPool(gw, n, taken)
+		for n, r := range wanted[i] {
+			b.assignFromPool(gw, n, r, taken)
 		}
 	}
 }
 
-// readAddresses takes the addresses that a spec names, and returns how many more it wants to be given.
-func (b *builder) readAddresses(gw *Gateway) int {
+// sentinelRoutability is a value that promises nothing: it is reserved for tests of whether routability is reported.
+const sentinelRoutability gatewayv1.GatewayAddressRoutabilityType = "testing.x-k8s.io/sentinel"
+
+// unroutable says why a kind of routability cannot be had.
+func unroutable(r gatewayv1.GatewayAddressRoutabilityType) string {
+	if r == gatewayv1.GatewayAddressRoutabilityCluster {
+		return "routability Cluster is an address of a cluster's Services, and there is no cluster: leave it out"
+	}
+	return "routability " + strconv.Quote(string(r)) + " is not known: leave it out"
+}
+
+// describeAddress names an entry of spec.addresses.
+func describeAddress(a *gatewayv1.GatewaySpecAddress) string {
+	if a.Value == "" {
+		return "an address"
+	}
+	return "address " + a.Value
+}
+
+// readAddresses takes the addresses that a spec names, and returns the routability of each that it wants to be given.
+func (b *builder) readAddresses(gw *Gateway) (given []gatewayv1.GatewayAddressRoutabilityType) {
 	spec := gw.Spec.Spec.Addresses
 	if len(spec) == 0 {
 		if b.opts.AddressPool.IsValid() {
-			return 1
+			return []gatewayv1.GatewayAddressRoutabilityType{""}
 		}
-		return 0
+		return nil
 	}
-	given := 0
 	for i, a := range spec {
 		field := "spec.addresses[" + strconv.Itoa(i) + "]"
 		kind := deref(a.Type, gatewayv1.IPAddressType)
@@ -50,10 +68,10 @@ func (b *builder) readAddresses(gw *Gateway) int {
 		switch {
 		case kind != gatewayv1.IPAddressType:
 			gw.faults.add(typeAccepted, reasonUnsupportedAddress, field, "addresses of type "+string(kind)+" are not supported: use type IPAddress with an address of this machine")
-		case a.Routability != "":
-			gw.faults.add(typeAccepted, reasonUnsupportedAddress, field, "routability "+string(a.Routability)+" has no meaning without a cluster: leave it out")
+		case a.Routability != "" && a.Routability != sentinelRoutability:
+			gw.faults.add(typeAddressesAssigned, reasonAddressesNone, field, describeAddress(&a)+" cannot be had: "+unroutable(a.Routability))
 		case a.Value == "" && b.opts.AddressPool.IsValid():
-			given++
+			given = append(given, a.Routability)
 		case a.Value != "" && err != nil:
 			gw.faults.add(typeAccepted, reasonUnsupportedAddress, field, strconv.Quote(a.Value)+" is not an IP address")
 		default:
@@ -64,14 +82,33 @@ func (b *builder) readAddresses(gw *Gateway) int {
 			if !slices.Contains(gw.Addresses, parsed) {
 				gw.Addresses = append(gw.Addresses, parsed)
 			}
+			gw.note(parsed, a.Routability)
+		}
+	}
+	if len(gw.Addresses) == 0 && len(given) == 0 {
+		for _, f := range gw.faults {
+			if f.condition == typeAddressesAssigned {
+				gw.faults.add(typeProgrammed, string(gatewayv1.GatewayReasonAddressNotAssigned), f.field, f.message)
+			}
 		}
 	}
 	return given
 }
 
+// note keeps the routability that an address was asked for with.
+func (gw *Gateway) note(a netip.Addr, r gatewayv1.GatewayAddressRoutabilityType) {
+	if r == "" {
+		return
+	}
+	if gw.Routability == nil {
+		gw.Routability = map[netip.Addr]gatewayv1.GatewayAddressRoutabilityType{}
+	}
+	gw.Routability[a] = r
+}
+
 // assignFromPool gives a Gateway an address of the pool. Where it starts to look is a hash of the Gateway's name, so that Gateways
 // that come and go leave the others where they are; only a collision is decided by precedence.
-func (b *builder) assignFromPool(gw *Gateway, nth int, taken map[netip.Addr]bool) {
+func (b *builder) assignFromPool(gw *Gateway, nth int, routability gatewayv1.GatewayAddressRoutabilityType, taken map[netip.Addr]bool) {
 	size := poolSize(b.opts.AddressPool)
 	hash := fnv.New32a()
 	hash.Write([]byte(gw.Object.Namespace + "/" + gw.Object.Name + "/" + strconv.Itoa(nth)))
@@ -80,11 +117,13 @@ func (b *builder) assignFromPool(gw *Gateway, nth int, taken map[netip.Addr]bool
 		if a := poolAddress(b.opts.AddressPool, (start+i)%size); !taken[a] {
 			taken[a] = true
 			gw.Addresses = append(gw.Addresses, a)
+			gw.note(a, routability)
 			return
 		}
 	}
-	gw.faults.add(typeProgrammed, string(gatewayv1.GatewayReasonAddressNotAssigned), "spec.addresses",
-		"no address of "+b.opts.AddressPool.String()+" is left: use a larger --address-pool")
+	full := "no address of " + b.opts.AddressPool.String() + " is left: use a larger --address-pool"
+	gw.faults.add(typeAddressesAssigned, reasonAddressesNone, "spec.addresses", full)
+	gw.faults.add(typeProgrammed, string(gatewayv1.GatewayReasonAddressNotAssigned), "spec.addresses", full)
 }
 
 // poolSize is how many addresses of a prefix can be given: a network's first and last address are left out, and no more than 2^16 are used.

@@ -53,6 +53,7 @@ func Build(set *object.Set, opts Options) *Graph {
 	b.buildSockets()
 	b.buildPolicies()
 	b.buildRoutes()
+	b.buildExperimental()
 	b.concludePolicies()
 	b.concludeListenerSets()
 	b.concludeGateways()

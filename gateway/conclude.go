@@ -24,6 +24,9 @@ func (b *builder) concludeGateways() {
 			gatewayAccepted(gw, invalid),
 			gatewayResolvedRefs(gw.faults, unresolved),
 		}
+		if gw.isDefault() {
+			gw.Conditions = append(gw.Conditions, gatewayDefault(gw.Spec.Spec.DefaultScope))
+		}
 		b.reportFaults(gw.Object, gw.faults)
 	}
 }

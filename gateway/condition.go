@@ -15,12 +15,15 @@ import (
 
 // The condition types that Wicketgate writes. Others in a file's status belong to somebody else and are returned untouched.
 const (
-	typeAccepted         = string(gatewayv1.GatewayConditionAccepted)
-	typeProgrammed       = string(gatewayv1.GatewayConditionProgrammed)
-	typeResolvedRefs     = string(gatewayv1.GatewayConditionResolvedRefs)
-	typeConflicted       = string(gatewayv1.ListenerConditionConflicted)
-	typeOverlapping      = string(gatewayv1.ListenerConditionOverlappingTLSConfig)
-	typePartiallyInvalid = string(gatewayv1.RouteConditionPartiallyInvalid)
+	typeAccepted          = string(gatewayv1.GatewayConditionAccepted)
+	typeProgrammed        = string(gatewayv1.GatewayConditionProgrammed)
+	typeResolvedRefs      = string(gatewayv1.GatewayConditionResolvedRefs)
+	typeConflicted        = string(gatewayv1.ListenerConditionConflicted)
+	typeOverlapping       = string(gatewayv1.ListenerConditionOverlappingTLSConfig)
+	typePartiallyInvalid  = string(gatewayv1.RouteConditionPartiallyInvalid)
+	typeAddressesAssigned = string(gatewayv1.GatewayConditionAddressesAssigned)
+	// typeDefaultGateway is GEP-3793's; the API has no constant for it.
+	typeDefaultGateway   = "DefaultGateway"
 	typeSupportedVersion = string(gatewayv1.GatewayClassConditionStatusSupportedVersion)
 )
 
@@ -46,6 +49,8 @@ const (
 	reasonHostnameConflict   = string(gatewayv1.ListenerReasonHostnameConflict)
 	reasonProtocolConflict   = string(gatewayv1.ListenerReasonProtocolConflict)
 	reasonAddressNotUsable   = string(gatewayv1.GatewayReasonAddressNotUsable)
+	reasonAddressesAssigned  = string(gatewayv1.GatewayReasonAddressesAssigned)
+	reasonAddressesNone      = string(gatewayv1.GatewayReasonAddressesNotAssigned)
 	reasonNotAllowed         = string(gatewayv1.ListenerSetReasonNotAllowed)
 	reasonParentNotAccepted  = string(gatewayv1.ListenerSetReasonParentNotAccepted)
 	// reasonParentNotProgrammed is in the documentation of the API, but not among its constants.
@@ -172,6 +177,22 @@ func listenerSetAccepted(s *ListenerSet, invalid []string) Condition {
 		c.Reason, c.Message = reasonListenersNotValid, "Some listeners are not valid: "+enumerate(invalid)
 	}
 	return c
+}
+
+// gatewayDefault tells which routes the Gateway takes beyond those that name it.
+func gatewayDefault(scope gatewayv1.GatewayDefaultScope) Condition {
+	return Condition{typeDefaultGateway, metav1.ConditionTrue, typeDefaultGateway, "The Gateway has default scope " + string(scope)}
+}
+
+// gatewayAddresses says whether all addresses that the spec asks for are there (GEP-5093): how many are, and what is wrong with the others.
+func gatewayAddresses(assigned int, missing []string) Condition {
+	switch {
+	case len(missing) == 0:
+		return Condition{typeAddressesAssigned, metav1.ConditionTrue, reasonAddressesAssigned, "All addresses are assigned"}
+	case assigned > 0:
+		return Condition{typeAddressesAssigned, metav1.ConditionFalse, string(gatewayv1.GatewayReasonAddressesPartiallyAssigned), join(missing)}
+	}
+	return Condition{typeAddressesAssigned, metav1.ConditionFalse, reasonAddressesNone, join(missing)}
 }
 
 func listenerAccepted(f faults) Condition {

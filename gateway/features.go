@@ -18,6 +18,7 @@ func supportedFeatures() []features.FeatureName {
 		features.SupportGateway,
 		features.SupportGatewayBackendClientCertificate,
 		features.SupportGatewayAddressEmpty,
+		features.SupportGatewayAddressRoutability,
 		features.SupportGatewayHTTPListenerIsolation,
 		features.SupportGatewayPort8080,
 		features.SupportGatewayRouteHostnameIntersectionPrecedence,

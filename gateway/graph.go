@@ -7,7 +7,7 @@
 //
 // The order of work in Build is the order of dependence, one file a concept:
 //
-//	classes -> gateways -> ListenerSets -> conflicts -> sockets -> policies -> routes (rules, backends, attachments) -> conditions -> problems
+//	classes -> gateways -> ListenerSets -> conflicts -> sockets -> policies -> routes (rules, backends, attachments) -> experimental kinds -> conditions -> problems
 package gateway
 
 import (
@@ -31,6 +31,9 @@ type Graph struct {
 	ListenerSets []*ListenerSet
 	Routes       []*Route  // by precedence; every HTTPRoute, also those that no Gateway of ours accepts
 	Policies     []*Policy // by precedence; every BackendTLSPolicy
+	// Experimental are the XTelemetryPolicies, XBackendTrafficPolicies and XBackends.
+	Experimental []*Experimental
+	Meshes       []*Mesh   // the XMeshes that name us as their controller
 	Sockets      []*Socket // by Bind and Local: everything that the data plane should listen on
 	// Problems are what a person should be told beyond the conditions: kinds that are not served yet, likely mistakes.
 	// Conditions that are not as one wants them are in here, too, with the position of the field that causes them.
@@ -65,8 +68,10 @@ type Gateway struct {
 	// ListenerSets add listeners to it: those that it admits, by precedence.
 	ListenerSets []*ListenerSet
 	Addresses    []netip.Addr // where it listens: spec.addresses or one of the pool; empty: on all interfaces
-	Conditions   []Condition  // without Programmed, which Statuses adds
-	Usable       bool         // false: none of its listeners carries traffic, and none of its ListenerSets'
+	// Routability has the addresses that were asked for with one; others have the default, "".
+	Routability map[netip.Addr]gatewayv1.GatewayAddressRoutabilityType
+	Conditions  []Condition // without Programmed, which Statuses adds
+	Usable      bool        // false: none of its listeners carries traffic, and none of its ListenerSets'
 	// Identity is with what it presents itself to backends that it speaks TLS with; nil: with nothing.
 	Identity *Identity
 
@@ -143,14 +148,15 @@ type Route struct {
 	Spec   *gatewayv1.HTTPRoute
 	// Rules are those that requests can match; a rule whose matches are all invalid is left out (Index keeps the place in the spec).
 	Rules []*Rule
-	// Parents has one entry for each parentRef that names a Gateway of ours or a ListenerSet of one, in the order of the spec.
+	// Parents has one entry for each parentRef that names a Gateway of ours or a ListenerSet of one, in the order of the spec, and then
+	// one for each default Gateway, if the route asks for them.
 	Parents []*Parent
 }
 
 // Parent is the fate of one parentRef.
 type Parent struct {
 	Ref      gatewayv1.ParentReference // as in the spec, group and kind defaulted
-	Index    int                       // in spec.parentRefs
+	Index    int                       // in spec.parentRefs; negative for a default Gateway that the spec does not name
 	Gateway  *Gateway
 	Set      *ListenerSet // nil if the parentRef names the Gateway itself
 	Accepted bool

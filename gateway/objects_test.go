@@ -24,6 +24,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
+	xv1alpha1 "sigs.k8s.io/gateway-api/apisx/v1alpha1"
 	"sigs.k8s.io/yaml"
 
 	"github.com/wicketgate/wicketgate/object"
@@ -112,6 +113,14 @@ func newValue(k string) any {
 		return &corev1.Secret{}
 	case "ConfigMap":
 		return &corev1.ConfigMap{}
+	case "XBackend":
+		return &xv1alpha1.XBackend{}
+	case "XBackendTrafficPolicy":
+		return &xv1alpha1.XBackendTrafficPolicy{}
+	case "XTelemetryPolicy":
+		return &xv1alpha1.XTelemetryPolicy{}
+	case "XMesh":
+		return &xv1alpha1.XMesh{}
 	case "ClusterTrustBundle":
 		return &certificatesv1.ClusterTrustBundle{}
 	case "EndpointSlice":

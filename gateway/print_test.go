@@ -134,7 +134,11 @@ func printStatuses(s *StatusSet) string {
 		fmt.Fprintf(&b, "%s", k)
 		addresses, _ := tree["addresses"].([]any)
 		for _, a := range addresses {
-			fmt.Fprintf(&b, " %v", a.(map[string]any)["value"])
+			entry := a.(map[string]any)
+			fmt.Fprintf(&b, " %v", entry["value"])
+			if r := entry["routability"]; r != "" {
+				fmt.Fprintf(&b, " (%v)", r)
+			}
 		}
 		if n, _ := tree["attachedListenerSets"].(int64); n > 0 {
 			fmt.Fprintf(&b, " listenersets %d", n)
@@ -182,7 +186,8 @@ func printConditions(b *strings.Builder, indent string, list any) {
 	for _, entry := range conditions {
 		c := entry.(map[string]any)
 		message, _ := c["message"].(string)
-		if c["type"] == typeConflicted && c["status"] == "False" || c["type"] == typeSupportedVersion {
+		if c["type"] == typeConflicted && c["status"] == "False" || c["type"] == typeSupportedVersion ||
+			c["type"] == typeAddressesAssigned && c["status"] == "True" {
 			continue
 		}
 		fmt.Fprintf(b, "%s%v %v %v", indent, c["type"], c["status"], c["reason"])

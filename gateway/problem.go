@@ -40,8 +40,8 @@ func (b *builder) reportFaults(o *object.Object, all faults) {
 // ours that could say so.
 func (b *builder) reportMissingParent(o *object.Object, field string, target object.Key) {
 	referrer := "the route"
-	if o.Kind == "ListenerSet" {
-		referrer = "the ListenerSet"
+	if !strings.HasSuffix(o.Kind, "Route") {
+		referrer = "the " + o.Kind
 	}
 	switch {
 	case b.set.Get(target) == nil:
@@ -55,17 +55,12 @@ func (b *builder) reportMissingParent(o *object.Object, field string, target obj
 
 // unservedKinds are the kinds of Gateway API that are admitted but not served yet, each with what that means.
 func unservedKinds() map[object.GroupKind]string {
-	const routes, nothing = "they carry no traffic", "they have no effect"
+	const routes = "they carry no traffic"
 	return map[object.GroupKind]string{
-		gatewayKind("GRPCRoute"):                       routes,
-		gatewayKind("TLSRoute"):                        routes,
-		gatewayKind("TCPRoute"):                        routes,
-		gatewayKind("UDPRoute"):                        routes,
-		kind(experimentGroup, "XBackend"):              nothing,
-		kind(experimentGroup, "XBackendTrafficPolicy"): nothing,
-		kind(experimentGroup, "XListenerSet"):          "their listeners are not opened",
-		kind(experimentGroup, "XMesh"):                 nothing,
-		kind(experimentGroup, "XTelemetryPolicy"):      nothing,
+		gatewayKind("GRPCRoute"): routes,
+		gatewayKind("TLSRoute"):  routes,
+		gatewayKind("TCPRoute"):  routes,
+		gatewayKind("UDPRoute"):  routes,
 	}
 }
 

@@ -28,21 +28,22 @@ func (b *builder) newRoute(o *object.Object, spec *gatewayv1.HTTPRoute) *Route {
 	rules := b.newRules(r)
 	b.reportFaults(o, rules.refs)
 	b.reportFaults(o, rules.dropped)
-	for i := range spec.Spec.ParentRefs {
-		b.attach(r, i, rules)
+	for i, ref := range spec.Spec.ParentRefs {
+		b.attach(r, ref, i, rules)
 	}
-	if len(spec.Spec.ParentRefs) == 0 {
+	named := len(r.Parents)
+	for _, ref := range b.defaultParents(r, &spec.Spec.CommonRouteSpec) {
+		b.attach(r, ref, byDefault, rules)
+	}
+	b.warnNoDefault(r, r.Parents[named:])
+	if len(spec.Spec.ParentRefs) == 0 && spec.Spec.UseDefaultGateways != gatewayv1.GatewayDefaultScopeAll {
 		b.warn(o, "spec.parentRefs", "the route names no Gateway, so nothing serves it: add spec.parentRefs")
-	}
-	if spec.Spec.UseDefaultGateways == gatewayv1.GatewayDefaultScopeAll {
-		b.fail(o, "spec.useDefaultGateways", "default Gateways are not served yet: name the Gateway in spec.parentRefs")
 	}
 	return r
 }
 
-// attach judges the parentRef at an index of the spec. One that names no Gateway of ours gets no Parent: its status is not ours to write.
-func (b *builder) attach(r *Route, index int, rules *ruleSet) {
-	ref := r.Spec.Spec.ParentRefs[index]
+// attach judges a parentRef, at an index of the spec or byDefault. One that names no Gateway of ours gets no Parent: its status is not ours to write.
+func (b *builder) attach(r *Route, ref gatewayv1.ParentReference, index int, rules *ruleSet) {
 	group, k := gatewayv1.Group(gatewayGroup), gatewayv1.Kind("Gateway")
 	group, k = deref(ref.Group, group), deref(ref.Kind, k)
 	ref.Group, ref.Kind = &group, &k
@@ -70,7 +71,9 @@ func (b *builder) attach(r *Route, index int, rules *ruleSet) {
 	}
 	r.Parents = append(r.Parents, p)
 	if reason, message := b.attachListeners(r, p); reason != "" {
-		b.fail(r.Object, field, message)
+		if index != byDefault {
+			b.fail(r.Object, field, message)
+		}
 		p.Conditions = []Condition{routeNotAccepted(reason, message), routeResolvedRefs(rules.refs, rules.resolved())}
 		return
 	}

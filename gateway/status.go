@@ -82,6 +82,12 @@ func Statuses(g *Graph, bound Bound, previous *StatusSet, now time.Time) *Status
 	for _, policy := range g.Policies {
 		p.policy(policy)
 	}
+	for _, x := range g.Experimental {
+		p.ancestors(p.writer(x.Object), x.Ancestors)
+	}
+	for _, m := range g.Meshes {
+		p.mesh(m)
+	}
 	slices.SortFunc(p.set.keys, object.Key.Compare)
 	return p.set
 }

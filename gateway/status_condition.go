@@ -72,7 +72,8 @@ func limit(message string) string {
 // ownedType says whether we write conditions of a type, anywhere.
 func ownedType(t string) bool {
 	switch t {
-	case typeAccepted, typeProgrammed, typeResolvedRefs, typeConflicted, typeOverlapping, typePartiallyInvalid, typeSupportedVersion:
+	case typeAccepted, typeProgrammed, typeResolvedRefs, typeConflicted, typeOverlapping, typePartiallyInvalid, typeSupportedVersion,
+		typeAddressesAssigned, typeDefaultGateway:
 		return true
 	}
 	return false

@@ -19,6 +19,7 @@ func (p *projection) gateway(gw *Gateway) {
 		listeners = append(listeners, p.listener(w, l, fileListener(file, l.Name)))
 	}
 	conditions := slices.Insert(slices.Clone(gw.Conditions), 1, p.gatewayProgrammed(gw))
+	conditions = append(conditions, p.addressesAssigned(gw))
 	tree := map[string]any{
 		"conditions":           w.conditions("", conditions, foreignConditions(file)),
 		"listeners":            listeners,
@@ -154,10 +155,51 @@ func (p *projection) addresses(gw *Gateway) []any {
 			}
 		}
 		for _, s := range shown {
-			list = append(list, map[string]any{"type": "IPAddress", "value": s.String()})
+			list = append(list, map[string]any{"type": "IPAddress", "value": s.String(), "routability": string(gw.Routability[a])})
 		}
 	}
 	return list[:min(len(list), maxAddresses)]
+}
+
+// addressesAssigned sums up what became of spec.addresses: entries that are not supported, and those that are not this machine's.
+func (p *projection) addressesAssigned(gw *Gateway) Condition {
+	var missing []string
+	for _, f := range gw.faults {
+		if f.condition == typeAddressesAssigned || f.reason == reasonUnsupportedAddress {
+			missing = append(missing, f.message)
+		}
+	}
+	assigned := 0
+	for _, a := range gw.Addresses {
+		switch tried := gw.listensAt(a); {
+		case gw.faults.has(typeAccepted):
+		case !tried || p.reachable(gw, a):
+			assigned++
+		default:
+			missing = append(missing, "address "+a.String()+" cannot be listened on")
+		}
+	}
+	return gatewayAddresses(assigned, missing)
+}
+
+// listensAt says whether the Gateway has sockets at one of its addresses: it has none where no listener is valid.
+func (gw *Gateway) listensAt(a netip.Addr) bool {
+	for l := range gw.all() {
+		for _, s := range l.Sockets {
+			if s.at() == a {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// at is the address that a socket's connections arrive at.
+func (s *Socket) at() netip.Addr {
+	if s.Local.IsValid() {
+		return s.Local
+	}
+	return s.Bind.Addr()
 }
 
 // maxAddresses is how many addresses a Gateway's status may have.
@@ -167,11 +209,7 @@ const maxAddresses = 16
 func (p *projection) reachable(gw *Gateway, a netip.Addr) bool {
 	for l := range gw.all() {
 		for _, s := range l.Sockets {
-			at := s.Bind.Addr()
-			if s.Local.IsValid() {
-				at = s.Local
-			}
-			if at == a && p.bound.Failed[s.Bind] == nil {
+			if s.at() == a && p.bound.Failed[s.Bind] == nil {
 				return true
 			}
 		}

@@ -181,8 +181,8 @@ func TestInterfacesAreReportedForAGatewayOnAllOfThem(t *testing.T) {
 	g := build(t, plainYAML)
 	s := Statuses(g, Bound{Interfaces: addrs("192.0.2.7", "2001:db8::7")}, nil, testTime)
 	want := []any{
-		map[string]any{"type": "IPAddress", "value": "192.0.2.7"},
-		map[string]any{"type": "IPAddress", "value": "2001:db8::7"},
+		map[string]any{"routability": "", "type": "IPAddress", "value": "192.0.2.7"},
+		map[string]any{"routability": "", "type": "IPAddress", "value": "2001:db8::7"},
 	}
 	if got := s.Get(gatewayKey("gw"))["addresses"]; !reflect.DeepEqual(got, want) {
 		t.Errorf("addresses are %v, want %v", got, want)

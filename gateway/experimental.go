@@ -1,0 +1,202 @@
+// Kinds of the experimental channel that are read and not, or not wholly, put into force: XBackend, XBackendTrafficPolicy,
+// XTelemetryPolicy and XMesh. Nobody has to guess that: each gets the status by which a controller refuses what it cannot do.
+//
+// What they ask for is left undone where that takes nothing away from anybody (no trace is written, no retry is counted); a backendRef to an XBackend
+// is answered with 500 (backend.go).
+
+package gateway
+
+import (
+	"slices"
+	"strconv"
+
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
+	xv1alpha1 "sigs.k8s.io/gateway-api/apisx/v1alpha1"
+
+	"github.com/wicketgate/wicketgate/object"
+)
+
+// Experimental is an XBackend, XBackendTrafficPolicy or XTelemetryPolicy.
+type Experimental struct {
+	Object    *object.Object
+	Ancestors []Ancestor // by precedence of the Gateways
+}
+
+// Ancestor is what becomes of an object at one Gateway that it concerns.
+type Ancestor struct {
+	Gateway    *Gateway
+	Conditions []Condition
+}
+
+// Mesh is an XMesh that names us as its controller.
+type Mesh struct {
+	Object     *object.Object
+	Conditions []Condition
+}
+
+// buildExperimental reads the kinds of this file. Routes are attached before: what leads to a backend decides which Gateways it concerns.
+func (b *builder) buildExperimental() {
+	b.buildTelemetryPolicies()
+	b.buildTrafficPolicies()
+	b.buildExternalBackends()
+	b.buildMeshes()
+}
+
+// byAge gives the objects of an experimental kind by precedence.
+func byAge[T any](b *builder, k string) []typedObject[T] {
+	all := typed[T](b.set, kind(experimentGroup, k))
+	slices.SortFunc(all, func(x, y typedObject[T]) int { return older(x.object, y.object) })
+	return all
+}
+
+// buildTelemetryPolicies judges XTelemetryPolicies: of those that target one Gateway the first by precedence counts. Requests are not traced,
+// which is all that can be asked for by a policy that is accepted.
+func (b *builder) buildTelemetryPolicies() {
+	taken := map[*Gateway]*object.Object{}
+	for _, o := range byAge[*xv1alpha1.XTelemetryPolicy](b, "XTelemetryPolicy") {
+		x := &Experimental{Object: o.object}
+		b.graph.Experimental = append(b.graph.Experimental, x)
+		var own faults
+		if o.value.Spec.Tracing.Mode == xv1alpha1.TracingModeEnabled {
+			own.add(typeAccepted, reasonInvalid, "spec.tracing.mode", "tracing is not served yet, and no spans are exported: set mode to Disabled, or remove the policy")
+		}
+		b.reportFaults(o.object, own)
+		for i, ref := range o.value.Spec.TargetRefs {
+			field := "spec.targetRefs[" + strconv.Itoa(i) + "]"
+			gw := b.targetGateway(o.object, &ref, field)
+			if gw == nil || slices.ContainsFunc(x.Ancestors, func(a Ancestor) bool { return a.Gateway == gw }) {
+				continue
+			}
+			all := own
+			if first := taken[gw]; first != nil {
+				all = faults{}
+				all.add(typeAccepted, string(gatewayv1.PolicyReasonConflicted), field, first.Key.String()+" takes precedence for "+gw.Object.Key.String())
+				b.reportFaults(o.object, all)
+			} else {
+				taken[gw] = o.object
+			}
+			x.Ancestors = append(x.Ancestors, Ancestor{gw, []Condition{all.positive(typeAccepted, reasonAccepted, "The policy is accepted: requests are not traced")}})
+		}
+		b.byPrecedence(x)
+	}
+}
+
+// targetGateway finds the Gateway that a policy of its namespace targets, or reports why there is none of ours.
+func (b *builder) targetGateway(o *object.Object, ref *gatewayv1.LocalObjectReference, field string) *Gateway {
+	target := keyOf(kind(string(ref.Group), string(ref.Kind)), o.Namespace, string(ref.Name))
+	if target.GroupKind != gatewayKind("Gateway") {
+		b.fail(o, field, target.String()+kindGroup(string(ref.Group))+" cannot be the target of the policy: refer to a Gateway")
+		return nil
+	}
+	gw := b.gateways[name{target.Namespace, target.Name}]
+	if gw == nil {
+		b.reportMissingParent(o, field, target)
+	}
+	return gw
+}
+
+// byPrecedence orders the ancestors of an object as the graph orders Gateways.
+func (b *builder) byPrecedence(x *Experimental) {
+	slices.SortFunc(x.Ancestors, func(p, q Ancestor) int { return older(p.Gateway.Object, q.Gateway.Object) })
+}
+
+// buildTrafficPolicies refuses XBackendTrafficPolicies, at the Gateways whose routes lead to the Services that they target.
+func (b *builder) buildTrafficPolicies() {
+	taken := map[name]*object.Object{}
+	for _, o := range byAge[*xv1alpha1.XBackendTrafficPolicy](b, "XBackendTrafficPolicy") {
+		var all faults
+		spec := &o.value.Spec
+		if spec.RetryConstraint != nil {
+			all.add(typeAccepted, reasonInvalid, "spec.retryConstraint", "retry budgets are not served yet, and retries are not limited by this one: remove it")
+		}
+		if spec.SessionPersistence != nil { //nolint:staticcheck // deprecated is not the same as gone
+			all.add(typeAccepted, reasonInvalid, "spec.sessionPersistence", "session persistence is not served yet, and requests are balanced without it: remove it")
+		}
+		var users []*Route
+		for i, ref := range spec.TargetRefs {
+			field := "spec.targetRefs[" + strconv.Itoa(i) + "]"
+			target := keyOf(kind(string(ref.Group), string(ref.Kind)), o.object.Namespace, string(ref.Name))
+			if target.GroupKind != coreKind("Service") {
+				all.add(typeAccepted, reasonInvalid, field, target.String()+kindGroup(string(ref.Group))+" cannot be the target of the policy: refer to a Service")
+				continue
+			}
+			at := name{target.Namespace, target.Name}
+			if first := taken[at]; first != nil {
+				all.add(typeAccepted, string(gatewayv1.PolicyReasonConflicted), field, first.Key.String()+" takes precedence for "+target.String())
+			} else {
+				taken[at] = o.object
+			}
+			users = append(users, b.backends.users[at]...)
+		}
+		b.conclude(o.object, all, users)
+	}
+}
+
+// buildExternalBackends refuses XBackends, at the Gateways whose routes refer to them.
+func (b *builder) buildExternalBackends() {
+	all := byAge[*xv1alpha1.XBackend](b, "XBackend")
+	if len(all) == 0 {
+		return
+	}
+	users := map[name][]*Route{}
+	for _, r := range b.graph.Routes {
+		for _, rule := range r.Rules {
+			for _, backend := range rule.Backends {
+				ref := &backend.Ref.BackendObjectReference
+				if deref(ref.Group, "") == experimentGroup && deref(ref.Kind, "") == "XBackend" {
+					at := name{string(deref(ref.Namespace, gatewayv1.Namespace(r.Object.Namespace))), string(ref.Name)}
+					users[at] = append(users[at], r)
+				}
+			}
+		}
+	}
+	for _, o := range all {
+		var refused faults
+		message := "backends outside of a cluster are not served yet, and requests for this one are answered with 500: refer to a Service"
+		if o.value.Spec.Type == xv1alpha1.BackendTypeEndpointSelector {
+			message = "endpointSelector selects Pods, and there are none to select: refer to a Service with EndpointSlices"
+		}
+		refused.add(typeAccepted, reasonUnsupportedValue, "spec.type", message)
+		b.conclude(o.object, refused, users[name{o.object.Namespace, o.object.Name}])
+	}
+}
+
+// conclude makes an object's entry at each Gateway that one of the routes is attached to.
+func (b *builder) conclude(o *object.Object, all faults, users []*Route) {
+	b.reportFaults(o, all)
+	x := &Experimental{Object: o}
+	b.graph.Experimental = append(b.graph.Experimental, x)
+	met := map[*Gateway]bool{}
+	for _, r := range users {
+		for _, parent := range r.Parents {
+			if len(parent.Attachments) > 0 {
+				met[parent.Gateway] = true
+			}
+		}
+	}
+	for _, gw := range b.graph.Gateways {
+		if met[gw] {
+			x.Ancestors = append(x.Ancestors, Ancestor{gw, []Condition{all.positive(typeAccepted, reasonAccepted, "The policy is accepted")}})
+		}
+	}
+}
+
+// buildMeshes refuses XMeshes that name us as their controller, and ignores the others.
+func (b *builder) buildMeshes() {
+	ours, ignored := ourControllers(b.graph), false
+	ours[DefaultControllerName] = true
+	for _, o := range byAge[*xv1alpha1.XMesh](b, "XMesh") {
+		controller := o.value.Spec.ControllerName
+		if !ours[controller] {
+			if !ignored {
+				b.report(object.Ignored, o.object, "spec.controllerName", "XMesh is not used: Wicketgate is no service mesh; this one is left to "+string(controller))
+			}
+			ignored = true
+			continue
+		}
+		var refused faults
+		refused.add(typeAccepted, reasonUnsupportedValue, "spec.controllerName", "Wicketgate is a gateway and no service mesh: remove the XMesh")
+		b.reportFaults(o.object, refused)
+		b.graph.Meshes = append(b.graph.Meshes, &Mesh{o.object, []Condition{refused.positive(typeAccepted, reasonAccepted, "")}})
+	}
+}
