@@ -61,24 +61,17 @@ func (b *builder) readAddresses(gw *Gateway) (given []gatewayv1.GatewayAddressRo
 		}
 		return nil
 	}
-	for i, a := range spec {
-		field := "spec.addresses[" + strconv.Itoa(i) + "]"
-		kind := deref(a.Type, gatewayv1.IPAddressType)
-		parsed, err := netip.ParseAddr(a.Value)
+	for i := range spec {
+		a, field := &spec[i], "spec.addresses["+strconv.Itoa(i)+"]"
+		parsed, message := parseAddress(a)
 		switch {
-		case kind != gatewayv1.IPAddressType:
-			gw.faults.add(typeAccepted, reasonUnsupportedAddress, field, "addresses of type "+string(kind)+" are not supported: use type IPAddress with an address of this machine")
+		case message != "":
+			gw.faults.add(typeAccepted, reasonUnsupportedAddress, field, message)
 		case a.Routability != "" && a.Routability != sentinelRoutability:
-			gw.faults.add(typeAddressesAssigned, reasonAddressesNone, field, describeAddress(&a)+" cannot be had: "+unroutable(a.Routability))
+			gw.faults.add(typeAddressesAssigned, reasonAddressesNone, field, describeAddress(a)+" cannot be had: "+unroutable(a.Routability))
 		case a.Value == "" && b.opts.AddressPool.IsValid():
 			given = append(given, a.Routability)
-		case a.Value != "" && err != nil:
-			gw.faults.add(typeAccepted, reasonUnsupportedAddress, field, strconv.Quote(a.Value)+" is not an IP address")
 		default:
-			// Without a pool, whatever address the machine has is the one to be given.
-			if parsed = parsed.Unmap(); a.Value == "" || parsed.IsUnspecified() {
-				parsed = allInterfaces()
-			}
 			if !slices.Contains(gw.Addresses, parsed) {
 				gw.Addresses = append(gw.Addresses, parsed)
 			}
@@ -93,6 +86,25 @@ func (b *builder) readAddresses(gw *Gateway) (given []gatewayv1.GatewayAddressRo
 		}
 	}
 	return given
+}
+
+// parseAddress reads an entry of spec.addresses; message says why it is not one that can be listened on. Without a value, and without a pool,
+// whatever address the machine has is the one to be given.
+func parseAddress(a *gatewayv1.GatewaySpecAddress) (parsed netip.Addr, message string) {
+	if t := deref(a.Type, gatewayv1.IPAddressType); t != gatewayv1.IPAddressType {
+		return parsed, "addresses of type " + string(t) + " are not supported: use type IPAddress with an address of this machine"
+	}
+	if a.Value == "" {
+		return allInterfaces(), ""
+	}
+	parsed, err := netip.ParseAddr(a.Value)
+	if err != nil {
+		return parsed, strconv.Quote(a.Value) + " is not an IP address"
+	}
+	if parsed = parsed.Unmap(); parsed.IsUnspecified() {
+		return allInterfaces(), ""
+	}
+	return parsed, ""
 }
 
 // note keeps the routability that an address was asked for with.
