@@ -195,8 +195,13 @@ func parseTrailers(raw []byte, fields *message.Fields, lim *Limits) error {
 	if _, err := parseFields(raw, 0, fields, &p, lim); err != nil {
 		return err
 	}
-	fields.Filter(func(f message.Field) bool { return !forbiddenTrailer(f.Name) })
+	DropForbiddenTrailers(fields)
 	return nil
+}
+
+// DropForbiddenTrailers removes the fields that have no business in a trailer section. Every wire asks it.
+func DropForbiddenTrailers(fields *message.Fields) {
+	fields.Filter(func(f message.Field) bool { return !forbiddenTrailer(f.Name) })
 }
 
 func forbiddenTrailer(name []byte) bool {

@@ -22,8 +22,9 @@ var allowed = map[string]string{
 	"config":        "object",
 	"gateway":       "object",
 	"wire":          "message",
+	"wire/h2":       "message wire",
 	"tls":           "object dial gateway",
-	"proxy/backend": "message wire dial",
+	"proxy/backend": "message wire wire/h2 dial",
 	"proxy":         "object gateway router message wire dial tls proxy/backend",
 	"reconcile":     "*",
 	"admin":         "*",
@@ -34,7 +35,7 @@ var allowed = map[string]string{
 }
 
 // dataPath are the packages that carry requests.
-var dataPath = []string{"message", "wire", "router", "proxy", "proxy/backend", "listeners"}
+var dataPath = []string{"message", "wire", "wire/h2", "router", "proxy", "proxy/backend", "listeners"}
 
 func TestImportsPointOneWay(t *testing.T) {
 	for _, f := range sources(t) {
