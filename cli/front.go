@@ -40,7 +40,7 @@ func (f *front) serve(c net.Conn, socket netip.AddrPort) {
 	}
 	state := secure.ConnectionState()
 	f.wire.ServeConn(secure, socket, &wire.TLS{
-		ServerName: state.ServerName, Version: state.Version, Protocol: state.NegotiatedProtocol,
+		ServerName: state.ServerName, Version: state.Version, Protocol: state.NegotiatedProtocol, Chains: state.VerifiedChains,
 	})
 }
 

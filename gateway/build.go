@@ -43,6 +43,7 @@ func Build(set *object.Set, opts Options) *Graph {
 		gateways: map[name]*Gateway{},
 		sets:     map[name]*ListenerSet{},
 		certs:    map[object.Key]certificateResult{},
+		clients:  map[clientConfig]*clientDemand{},
 		filters:  map[*Listener]*namespaceFilter{},
 		hints:    map[object.GroupKind]*hints{},
 	}
@@ -59,7 +60,10 @@ func Build(set *object.Set, opts Options) *Graph {
 	b.concludeGateways()
 	b.reportKinds()
 	b.reportUnattached()
+	b.reportUnusedPorts()
 	slices.SortStableFunc(b.graph.Problems, compareProblems)
+	// What several listeners share is wrong once.
+	b.graph.Problems = slices.Compact(b.graph.Problems)
 	return b.graph
 }
 
@@ -75,6 +79,7 @@ type builder struct {
 	gateways map[name]*Gateway
 	sets     map[name]*ListenerSet
 	certs    map[object.Key]certificateResult
+	clients  map[clientConfig]*clientDemand
 	filters  map[*Listener]*namespaceFilter
 	hints    map[object.GroupKind]*hints
 	hinted   int // how many hints were asked for

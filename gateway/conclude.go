@@ -27,6 +27,9 @@ func (b *builder) concludeGateways() {
 		if gw.isDefault() {
 			gw.Conditions = append(gw.Conditions, gatewayDefault(gw.Spec.Spec.DefaultScope))
 		}
+		if gw.insecureFrontend() {
+			gw.Conditions = append(gw.Conditions, gatewayInsecureFrontend())
+		}
 		b.reportFaults(gw.Object, gw.faults)
 	}
 }

@@ -19,6 +19,7 @@ const (
 	typeProgrammed        = string(gatewayv1.GatewayConditionProgrammed)
 	typeResolvedRefs      = string(gatewayv1.GatewayConditionResolvedRefs)
 	typeConflicted        = string(gatewayv1.ListenerConditionConflicted)
+	typeInsecureFrontend  = string(gatewayv1.GatewayConditionInsecureFrontendValidationMode)
 	typeOverlapping       = string(gatewayv1.ListenerConditionOverlappingTLSConfig)
 	typePartiallyInvalid  = string(gatewayv1.RouteConditionPartiallyInvalid)
 	typeAddressesAssigned = string(gatewayv1.GatewayConditionAddressesAssigned)
@@ -161,6 +162,14 @@ func gatewayResolvedRefs(f faults, unresolved []string) Condition {
 		}
 	}
 	return c
+}
+
+// gatewayInsecureFrontend tells that clients are served without a valid certificate; it is left out where none are.
+func gatewayInsecureFrontend() Condition {
+	return Condition{
+		typeInsecureFrontend, metav1.ConditionTrue, string(gatewayv1.GatewayReasonConfigurationChanged),
+		"Mode AllowInsecureFallback serves clients whose certificate is missing or not valid",
+	}
 }
 
 // listenerSetAccepted is True as long as one of the ListenerSet's listeners is valid; the reason tells that others are not.

@@ -19,6 +19,8 @@ func supportedFeatures() []features.FeatureName {
 		features.SupportGatewayBackendClientCertificate,
 		features.SupportGatewayAddressEmpty,
 		features.SupportGatewayAddressRoutability,
+		features.SupportGatewayFrontendClientCertificateValidation,
+		features.SupportGatewayFrontendClientCertificateValidationInsecureFallback,
 		features.SupportGatewayHTTPListenerIsolation,
 		features.SupportGatewayPort8080,
 		features.SupportGatewayRouteHostnameIntersectionPrecedence,

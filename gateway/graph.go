@@ -101,8 +101,10 @@ type Listener struct {
 	Protocol gatewayv1.ProtocolType
 	Hostname string // "" matches every host; lower case
 	// Sockets are where the listener is to be reached; empty if it is not Usable.
-	Sockets        []*Socket
-	Certificates   []*Certificate // for HTTPS and TLS, in the order of certificateRefs; only those that resolved
+	Sockets      []*Socket
+	Certificates []*Certificate // for HTTPS and TLS, in the order of certificateRefs; only those that resolved
+	// Clients is what clients have to show (HTTPS); nil: nothing is asked for. All HTTPS listeners of a socket demand the same.
+	Clients        *ClientValidation
 	SupportedKinds []gatewayv1.RouteGroupKind
 	// Usable: it can carry traffic. Attachable: routes may attach (and are counted) even if it carries none for now.
 	Usable, Attachable bool

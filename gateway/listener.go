@@ -180,25 +180,3 @@ func (b *builder) checkListenerFilters(l *Listener) {
 			"filters of listeners are not served yet, and requests are not let past them: remove them")
 	}
 }
-
-// checkClientValidation refuses a listener whose clients must show certificates: without that check nobody may pass.
-func (b *builder) checkClientValidation(l *Listener) {
-	config := l.Gateway.Spec.Spec.TLS
-	if config == nil || config.Frontend == nil {
-		return
-	}
-	validation, field := config.Frontend.Default.Validation, "spec.tls.frontend.default.validation"
-	for i := range config.Frontend.PerPort {
-		if per := &config.Frontend.PerPort[i]; per.Port == l.Port {
-			validation, field = per.TLS.Validation, "spec.tls.frontend.perPort["+strconv.Itoa(i)+"].tls.validation"
-		}
-	}
-	if validation == nil {
-		return
-	}
-	what := "validation of client certificates is not served yet, and the listener carries no traffic without it: remove " + field
-	if l.Set != nil {
-		field, what = l.field("port"), what+" of "+l.Gateway.Object.Key.String()
-	}
-	l.faults.add(typeAccepted, reasonUnsupportedValue, field, what)
-}

@@ -82,7 +82,7 @@ func parseObject(t testing.TB, doc string, line int) *object.Object {
 		fillSecret(t, secret)
 	}
 	if configMap, ok := value.(*corev1.ConfigMap); ok && configMap.Annotations["authority"] != "" {
-		configMap.Data = map[string]string{caKey: string(testCertificate(t, "authority", []string{configMap.Annotations["authority"]}, false)[0])}
+		configMap.Data = map[string]string{caKey: string(testCertificate(t, "authority "+configMap.Annotations["authority"], []string{configMap.Annotations["authority"]}, false)[0])}
 	}
 	if bundle, ok := value.(*certificatesv1.ClusterTrustBundle); ok && bundle.Annotations["authority"] != "" {
 		bundle.Spec.TrustBundle = string(testCertificate(t, "authority", []string{bundle.Annotations["authority"]}, false)[0])
@@ -134,7 +134,7 @@ func newValue(k string) any {
 func fillSecret(t testing.TB, s *corev1.Secret) {
 	t.Helper()
 	if authority := s.Annotations["authority"]; authority != "" {
-		s.Data = map[string][]byte{caKey: testCertificate(t, "authority", []string{authority}, false)[0]}
+		s.Data = map[string][]byte{caKey: testCertificate(t, "authority "+authority, []string{authority}, false)[0]}
 	}
 	names := s.Annotations["certificate"]
 	if names == "" {

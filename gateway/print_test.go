@@ -32,6 +32,12 @@ func printRoutes(g *Graph) string {
 			for _, c := range l.Certificates {
 				fmt.Fprintf(&b, " cert %s", c.Secret.Name)
 			}
+			if v := l.Clients; v != nil {
+				fmt.Fprintf(&b, " clients of %d authorities", len(v.trusted))
+				if v.InsecureFallback {
+					b.WriteString(" or anybody")
+				}
+			}
 			b.WriteString("\n")
 			for _, a := range l.Attachments {
 				printAttachment(&b, a)

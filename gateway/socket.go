@@ -3,7 +3,8 @@
 // Gateways are placed by precedence, each with its ListenerSets behind it, each listener on all of its Gateway's addresses or on none. A listener joins a socket if it is
 // of the same kind (TLS or not), of the same port of the Gateway API (a port map may bring two together), if no other has its
 // hostname, and if it does not take a hostname out of the wildcard of an earlier Gateway in another namespace (a ListenerSet's listener
-// counts for the ListenerSet's namespace), which would be a way to steal traffic. Whoever comes later and does not fit gets PortUnavailable; the earlier one is untouched.
+// counts for the ListenerSet's namespace), which would be a way to steal traffic, and if the socket's HTTPS listeners demand the same of clients'
+// certificates. Whoever comes later and does not fit gets PortUnavailable; the earlier one is untouched.
 //
 // Example: Gateway a (namespace infra) has *:443 for "*.example.com". Gateway b (infra) may add "shop.example.com" and c (infra)
 // "example.org", but Gateway d (namespace shop) may only add "example.net", and nobody "*.example.com".
@@ -16,6 +17,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 )
 
 // place is a socket that is being filled.
@@ -23,6 +26,7 @@ type place struct {
 	*Socket
 	port      int32
 	hostnames map[string]*Listener
+	validated *Listener // the first HTTPS listener: the others must demand the same of clients
 }
 
 // buildSockets places every usable listener.
@@ -78,6 +82,9 @@ func (b *builder) placeListener(l *Listener, addresses []netip.Addr, places map[
 			places[bind] = shared
 		}
 		shared.hostnames[l.Hostname] = l
+		if shared.validated == nil && l.Protocol == gatewayv1.HTTPSProtocolType {
+			shared.validated = l
+		}
 		shared.Listeners = append(shared.Listeners, l)
 		l.Sockets = append(l.Sockets, shared.Socket)
 	}
@@ -93,6 +100,10 @@ func (b *builder) clash(l *Listener, tls bool, shared *place) string {
 	case shared.port != l.Port:
 		return port + " is mapped to port " + strconv.Itoa(int(shared.Bind.Port())) + ", which port " + strconv.Itoa(int(shared.port)) +
 			" of " + first.nameFor(l) + " already uses: change --port-map"
+	case shared.validated != nil && l.Protocol == gatewayv1.HTTPSProtocolType && !l.Clients.equal(shared.validated.Clients):
+		// A connection can serve every listener of its socket, so that one made for the laxer would lead into the stricter.
+		return port + " demands something else of clients' certificates for " + shared.validated.nameFor(l) +
+			": use the same spec.tls.frontend, or another port or address"
 	case other != nil && l.Hostname == "":
 		return port + " already serves every hostname for " + other.nameFor(l) + ": use a hostname, or another port or address"
 	case other != nil:

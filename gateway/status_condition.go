@@ -73,7 +73,7 @@ func limit(message string) string {
 func ownedType(t string) bool {
 	switch t {
 	case typeAccepted, typeProgrammed, typeResolvedRefs, typeConflicted, typeOverlapping, typePartiallyInvalid, typeSupportedVersion,
-		typeAddressesAssigned, typeDefaultGateway:
+		typeAddressesAssigned, typeDefaultGateway, typeInsecureFrontend:
 		return true
 	}
 	return false

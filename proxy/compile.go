@@ -114,6 +114,9 @@ func (c *compiler) socket(source *gateway.Socket) *socket {
 		if !l.Usable || l.Protocol != gatewayv1.HTTPProtocolType && l.Protocol != gatewayv1.HTTPSProtocolType {
 			continue
 		}
+		if out.clients == nil {
+			out.clients = l.Clients
+		}
 		out.hosts.add(l.Hostname, int32(len(out.listeners)))
 		out.listeners = append(out.listeners, c.listener(l))
 	}

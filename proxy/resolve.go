@@ -21,6 +21,7 @@ type connection struct {
 	generation uint64 // of the snapshot that the rest is about
 	socket     int32
 	named      int32 // the listener of the server name (SNI), or unnamed
+	barred     bool  // the socket's listeners demand a client's certificate, and the connection's handshake saw none that they trust
 
 	authority []byte // of the latest request
 	host      []byte // the same as routes compare it
@@ -52,6 +53,8 @@ func (p *Proxy) connection(peer *wire.Peer) *connection {
 // which is fine as long as one listener serves both. If another listener owns the host the client is told so (421, RFC 9110
 // section 15.5.20) and comes back on a new connection, because what that listener demands of a connection was never checked on this
 // one. A client that sent no server name has not chosen a listener, so that nothing is compared.
+//
+// What listeners demand of clients' certificates may have changed since the handshake: the client is told the same.
 func (c *call) listen(s *Snapshot) int {
 	k := c.conn
 	if k.generation != s.generation {
@@ -59,6 +62,9 @@ func (c *call) listen(s *Snapshot) int {
 	}
 	if k.socket == noSocket {
 		return c.refuse(statusNotFound, "no listener is configured on this socket", nil)
+	}
+	if k.barred {
+		return c.refuse(statusMisdirected, "the client showed no certificate that its listener trusts now", nil)
 	}
 	at := s.sockets[k.socket]
 	if !bytes.Equal(k.authority, c.req.Authority) || len(k.authority) == 0 {
@@ -78,9 +84,13 @@ func (c *call) listen(s *Snapshot) int {
 
 // enter finds the connection's place in a snapshot.
 func (k *connection) enter(s *Snapshot, peer *wire.Peer) {
-	k.generation, k.authority, k.named = s.generation, k.authority[:0], unnamed
+	k.generation, k.authority, k.named, k.barred = s.generation, k.authority[:0], unnamed, false
 	k.socket = s.socket(peer.Socket, peer.Local.Addr())
-	if k.socket != noSocket && peer.TLS != nil && peer.TLS.ServerName != "" {
+	if k.socket == noSocket {
+		return
+	}
+	k.barred = !s.sockets[k.socket].admits(peer)
+	if peer.TLS != nil && peer.TLS.ServerName != "" {
 		name := strings.TrimSuffix(strings.ToLower(peer.TLS.ServerName), ".")
 		k.named = s.sockets[k.socket].hosts.find([]byte(name))
 	}

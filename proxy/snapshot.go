@@ -10,6 +10,7 @@ import (
 	"github.com/wicketgate/wicketgate/proxy/backend"
 	"github.com/wicketgate/wicketgate/router"
 	"github.com/wicketgate/wicketgate/tls"
+	"github.com/wicketgate/wicketgate/wire"
 )
 
 // Snapshot is the compiled configuration. It is immutable and may be used concurrently.
@@ -28,6 +29,15 @@ type socket struct {
 	source    *gateway.Socket
 	listeners []*listener
 	hosts     hostIndex
+	clients   *gateway.ClientValidation // the same for all of its HTTPS listeners; nil: clients need no certificate
+}
+
+// admits says whether a connection may be used for the socket's listeners.
+func (s *socket) admits(peer *wire.Peer) bool {
+	if s.clients == nil {
+		return true
+	}
+	return peer.TLS != nil && s.clients.Admits(peer.TLS.Chains)
 }
 
 // listener is one HTTP or HTTPS listener on one or more sockets.

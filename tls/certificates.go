@@ -34,8 +34,11 @@ type names struct {
 	unnamed  *credentials            // for clients that send no name
 }
 
-// credentials are one listener's certificates, in the order of its certificateRefs.
-type credentials struct{ list []*tls.Certificate }
+// credentials are one listener's certificates, in the order of its certificateRefs, and what it demands of clients.
+type credentials struct {
+	list    []*tls.Certificate
+	clients *gateway.ClientValidation // nil: clients are not asked for certificates
+}
 
 // Compile makes the table for sockets. A listener none of whose certificates resolved refuses handshakes, so that its hostname does not fall
 // to another listener.
@@ -53,7 +56,7 @@ func compile(listeners []*gateway.Listener) *names {
 	n := &names{exact: map[string]*credentials{}, wildcard: map[string]*credentials{}}
 	var first *credentials
 	for _, l := range listeners {
-		cr := &credentials{}
+		cr := &credentials{clients: l.Clients}
 		for _, cert := range l.Certificates {
 			cr.list = append(cr.list, cert.TLS)
 		}

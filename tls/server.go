@@ -37,7 +37,8 @@ type Outcome string
 // The outcomes.
 const (
 	Succeeded     Outcome = "ok"
-	NoCertificate Outcome = "no_certificate" // no listener has a certificate for the server name
+	NoCertificate Outcome = "no_certificate"     // no listener has a certificate for the server name
+	BadClient     Outcome = "client_certificate" // the client showed no certificate where one is demanded, or none that is valid
 	TimedOut      Outcome = "timeout"
 	NotTLS        Outcome = "not_tls" // plain HTTP, or something else
 	ClientLeft    Outcome = "client_left"
@@ -83,9 +84,10 @@ func NewServer(o Options) *Server {
 		s.done = func(Outcome) {}
 	}
 	s.config = &tls.Config{
-		MinVersion:     tls.VersionTLS12,
-		NextProtos:     []string{"http/1.1"},
-		GetCertificate: certificate,
+		MinVersion:         tls.VersionTLS12,
+		NextProtos:         []string{"http/1.1"},
+		GetCertificate:     certificate,
+		GetConfigForClient: s.configFor,
 		// Full records from the first byte on: small first records serve browsers on slow links, and cost system calls everywhere else.
 		DynamicRecordSizingDisabled: true,
 	}
@@ -162,6 +164,8 @@ func classify(err error, h *hello) Outcome {
 		return NoCertificate
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return TimedOut
+	case badClient(err):
+		return BadClient
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
 		return ClientLeft
 	}

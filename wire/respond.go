@@ -10,6 +10,9 @@ import (
 	"github.com/wicketgate/wicketgate/message"
 )
 
+// misdirected is 421 Misdirected Request.
+const misdirected = 421
+
 // gather is up to which size a piece of body is copied behind what goes in front of it, instead of being written from where it is.
 const gather = 4 << 10
 
@@ -71,8 +74,9 @@ func (x *exchange) Respond(h *message.Head, body message.Body) error {
 		err = fmt.Errorf("response with status %d: %w", h.Status, errStatus)
 	} else {
 		f := x.frame(h, body)
-		// A client that waits for a 100 may send its body or not: nothing can follow.
-		f.KeepAlive = f.KeepAlive && !waits && !x.c.closing.Load() && x.body.drainable()
+		// A client that waits for a 100 may send its body or not: nothing can follow. One that is misdirected is to come on another
+		// connection (RFC 9110 section 15.5.20).
+		f.KeepAlive = f.KeepAlive && !waits && h.Status != misdirected && !x.c.closing.Load() && x.body.drainable()
 		var date []byte
 		if !h.Fields.Has("date") {
 			date = x.c.s.dateLine()

@@ -4,6 +4,7 @@ package wire
 
 import (
 	"context"
+	"crypto/x509"
 	"net/netip"
 	"time"
 
@@ -26,6 +27,9 @@ type TLS struct {
 	ServerName string
 	Version    uint16
 	Protocol   string // ALPN
+	// Chains lead from the client's certificate to authorities that the listener trusted; nil if none was demanded or, where that is
+	// permitted, none was valid.
+	Chains [][]*x509.Certificate
 }
 
 // Handler answers requests. One Handler serves all connections, concurrently.
