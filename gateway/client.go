@@ -145,11 +145,15 @@ func (b *builder) readClientValidation(key clientConfig) *clientDemand {
 // whether the target exists only where a grant permits to know.
 func (b *builder) clientAuthorities(from *object.Object, ref *gatewayv1.ObjectReference) (list []*x509.Certificate, reason, message string) {
 	target := keyOf(kind(string(ref.Group), string(ref.Kind)), string(deref(ref.Namespace, gatewayv1.Namespace(from.Namespace))), string(ref.Name))
-	if target.GroupKind != coreKind("ConfigMap") && target.GroupKind != coreKind("Secret") {
-		return nil, string(gatewayv1.ListenerReasonInvalidCACertificateKind), target.String() + kindGroup(string(ref.Group)) +
-			" cannot hold CA certificates: refer to a ConfigMap or a Secret"
+	clusterScoped := target.GroupKind == trustBundleKind()
+	if clusterScoped {
+		target.Namespace = "" // everybody may refer to it
 	}
-	if !b.grants.permits(from.GroupKind, from.Namespace, target) {
+	if !holdsAuthorities(target.GroupKind) {
+		return nil, string(gatewayv1.ListenerReasonInvalidCACertificateKind), target.String() + kindGroup(string(ref.Group)) +
+			" cannot hold CA certificates: refer to a ConfigMap, a Secret or a ClusterTrustBundle"
+	}
+	if !clusterScoped && !b.grants.permits(from.GroupKind, from.Namespace, target) {
 		return nil, reasonNotPermitted, notPermitted(from.GroupKind, from.Namespace, target)
 	}
 	o := b.set.Get(target)

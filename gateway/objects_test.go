@@ -85,7 +85,7 @@ func parseObject(t testing.TB, doc string, line int) *object.Object {
 		configMap.Data = map[string]string{caKey: string(testCertificate(t, "authority "+configMap.Annotations["authority"], []string{configMap.Annotations["authority"]}, false)[0])}
 	}
 	if bundle, ok := value.(*certificatesv1.ClusterTrustBundle); ok && bundle.Annotations["authority"] != "" {
-		bundle.Spec.TrustBundle = string(testCertificate(t, "authority", []string{bundle.Annotations["authority"]}, false)[0])
+		bundle.Spec.TrustBundle = string(testCertificate(t, "authority "+bundle.Annotations["authority"], []string{bundle.Annotations["authority"]}, false)[0])
 	}
 	o.Digest = sha256.Sum256(raw)
 	return o

@@ -29,6 +29,12 @@ type place struct {
 	validated *Listener // the first HTTPS listener: the others must demand the same of clients
 }
 
+// validatesOtherwise says whether the HTTPS listeners that are there demand something else of clients' certificates than this one does. A
+// connection can serve every listener of its socket, so that one made for the laxer would lead into the stricter.
+func (p *place) validatesOtherwise(l *Listener) bool {
+	return p.validated != nil && l.Protocol == gatewayv1.HTTPSProtocolType && !l.Clients.equal(p.validated.Clients)
+}
+
 // buildSockets places every usable listener.
 func (b *builder) buildSockets() {
 	places := map[netip.AddrPort]*place{}
@@ -100,8 +106,7 @@ func (b *builder) clash(l *Listener, tls bool, shared *place) string {
 	case shared.port != l.Port:
 		return port + " is mapped to port " + strconv.Itoa(int(shared.Bind.Port())) + ", which port " + strconv.Itoa(int(shared.port)) +
 			" of " + first.nameFor(l) + " already uses: change --port-map"
-	case shared.validated != nil && l.Protocol == gatewayv1.HTTPSProtocolType && !l.Clients.equal(shared.validated.Clients):
-		// A connection can serve every listener of its socket, so that one made for the laxer would lead into the stricter.
+	case shared.validatesOtherwise(l):
 		return port + " demands something else of clients' certificates for " + shared.validated.nameFor(l) +
 			": use the same spec.tls.frontend, or another port or address"
 	case other != nil && l.Hostname == "":
