@@ -8,6 +8,7 @@ FUZZTIME  ?= 30s
 TESTFLAGS ?=
 ROW       ?=
 RUN       ?=
+ARCH      ?= $(shell go env GOARCH)
 ROUNDS    ?= 7
 WINDOW    ?= 2s
 
@@ -18,9 +19,9 @@ GOLANGCI_LINT := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 GOVULNCHECK   := golang.org/x/vuln/cmd/govulncheck@v1.8.0
 
 # What the tests behind `make test-all` run besides Go.
-TOOLS := curl openssl wrk nginx haproxy gcc
+TOOLS := curl openssl wrk nginx haproxy gcc docker dockerd docker-compose ip
 
-.PHONY: help build run test test-all race fuzz fuzz-short lint fmt vuln bench conformance cover size tools clean
+.PHONY: help build run test test-all race fuzz fuzz-short lint fmt vuln bench conformance cover size image cross tools clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,6 +29,17 @@ help: ## list the targets
 build: ## build bin/wicketgate, a static binary
 	@mkdir -p bin
 	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/wicketgate .
+
+image: ## build the container image wicketgate:latest for ARCH (amd64); needs Docker
+	rm -rf bin/image
+	mkdir -p -m 0755 bin/image/etc/wicketgate
+	mkdir -p -m 0700 bin/image/var/lib/wicketgate
+	CGO_ENABLED=0 GOOS=linux GOARCH=$(ARCH) go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/image/wicketgate .
+	docker build -q --platform linux/$(ARCH) -t wicketgate -f Dockerfile bin/image
+
+cross: ## compile for linux, darwin and windows on amd64 and arm64, and vet everything, tests included, for each system
+	@for os in linux darwin windows; do echo "$$os"; CGO_ENABLED=0 GOOS=$$os GOARCH=amd64 go vet ./... || exit 1; \
+		for arch in amd64 arm64; do CGO_ENABLED=0 GOOS=$$os GOARCH=$$arch go build -o /dev/null . || exit 1; done; done
 
 run: build ## serve examples/quickstart on :8080 with two echo backends, until ^C
 	@exec sh examples/serve.sh examples/quickstart
@@ -38,7 +50,7 @@ test: ## run every test that needs only Go
 race: ## run the same tests with the race detector (needs a C compiler)
 	go test -race $(TESTFLAGS) ./...
 
-test-all: tools test race lint vuln fuzz-short size ## run everything: also what needs real tools, and fail if one is missing
+test-all: tools test race lint vuln fuzz-short size cross ## run everything: also what needs real tools, and fail if one is missing
 	WICKETGATE_TEST_TOOLS=1 go test -count=1 -run 'Tools' $(TESTFLAGS) ./bench/... ./examples/...
 
 tools:

@@ -3,6 +3,7 @@
 package cli
 
 import (
+	"context"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -37,13 +38,14 @@ type running struct {
 	sockets      *listeners.Set
 	loop         *reconcile.Loop
 	admin        *admin.Server
+	notify       *notifier
 	drainTimeout time.Duration
 	stopping     atomic.Bool
 	reload, stop <-chan struct{}
 }
 
 // assemble makes the parts. Nothing listens, reads or runs yet.
-func assemble(o *runOptions, s settings, log *slog.Logger, version admin.Version) *running {
+func assemble(o *runOptions, s settings, log *slog.Logger, version admin.Version, inherited *listeners.Inherited) *running {
 	g := &running{log: log, guard: &dial.Guard{}, drainTimeout: o.drainTimeout, metrics: newMetrics(version)}
 	dialer := &dial.Dialer{Guard: g.guard}
 	registry := backend.NewRegistry(backend.Options{
@@ -61,14 +63,14 @@ func assemble(o *runOptions, s settings, log *slog.Logger, version admin.Version
 	g.front = &front{wire: g.wire, tls: tls.NewServer(tls.Options{
 		Current: g.proxy.Certificates, Log: log, Done: countHandshakes(g.metrics),
 	})}
-	g.sockets = listeners.New(listeners.Options{Handle: g.front.accept, Log: log})
+	g.sockets = listeners.New(listeners.Options{Handle: g.front.accept, Listen: inherited.Listen, Log: log})
 	loader := config.New(config.Options{Roots: s.roots})
 	g.loop = reconcile.New(reconcile.Options{
 		Load:       loader.Load,
 		Build:      func(set *object.Set) *gateway.Graph { return gateway.Build(set, s.gateway) },
 		Check:      gateway.CertificateProblems,
 		Compile:    g.compile,
-		Open:       g.sockets.Open,
+		Open:       g.open(inherited),
 		Accept:     g.sockets.Accept,
 		Retire:     g.sockets.Retire,
 		Interfaces: interfaces,
@@ -82,6 +84,21 @@ func assemble(o *runOptions, s settings, log *slog.Logger, version admin.Version
 func (g *running) compile(graph *gateway.Graph) (swap func(), problems []object.Problem) {
 	next := g.proxy.Compile(graph, g.proxy.Current())
 	return func() { g.proxy.Swap(next) }, next.Problems()
+}
+
+// open opens sockets, and says once of each inherited one that no listener wants it: what connects to it waits in vain.
+func (g *running) open(inherited *listeners.Inherited) func(context.Context, []netip.AddrPort) map[netip.AddrPort]error {
+	told := map[netip.AddrPort]bool{}
+	return func(ctx context.Context, want []netip.AddrPort) map[netip.AddrPort]error {
+		failed := g.sockets.Open(ctx, want)
+		for _, at := range inherited.Unused() {
+			if !told[at] {
+				told[at] = true
+				g.log.Warn("no listener wants a socket that the service manager opened: correct ListenStream= or --port-map", "address", at)
+			}
+		}
+		return failed
+	}
 }
 
 // own tells the dial guard where this process listens, so that no route leads back into it.

@@ -4,6 +4,7 @@
 //	options.go  flags of run                        front.go    from an accepted connection to the wire
 //	check.go    files without sockets               get.go      objects and statuses of a running gateway
 //	echo.go     a backend for trying things out     logging.go  where logs go
+//	health.go   is the gateway ready?               notify.go   telling systemd
 package cli
 
 import (
@@ -76,7 +77,7 @@ Without a command it is "wicketgate run".`,
 	root.SetOut(p.Stdout)
 	root.SetErr(p.Stderr)
 	root.Flags().AddFlagSet(run.Flags())
-	root.AddCommand(run, newCheck(p), newGet(p), newEcho(p), newVersion(p))
+	root.AddCommand(run, newCheck(p), newGet(p), newEcho(p), newHealth(p), newVersion(p))
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return fmt.Errorf("%w\nRun '%s --help' for usage", err, c.CommandPath())
 	})

@@ -43,11 +43,11 @@ func newAdminClient(address, tokenFile string) (*adminClient, error) {
 // errNotFound is why one object could not be had while others perhaps can.
 var errNotFound = errors.New("from server (NotFound)")
 
-// get fetches a path and decodes the answer.
-func (c *adminClient) get(ctx context.Context, path, accept string, into any) error {
+// fetch gets a path and returns the status of the answer, whatever it is, and the content.
+func (c *adminClient) fetch(ctx context.Context, path, accept string) (status int, body []byte, err error) {
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, c.base+path, http.NoBody)
 	if err != nil {
-		return fmt.Errorf("--admin: %w", err)
+		return 0, nil, fmt.Errorf("--admin: %w", err)
 	}
 	r.Header.Set("Accept", accept)
 	if c.token != "" {
@@ -55,25 +55,47 @@ func (c *adminClient) get(ctx context.Context, path, accept string, into any) er
 	}
 	res, err := c.http.Do(r)
 	if errors.Is(err, syscall.ECONNREFUSED) {
-		return fmt.Errorf("no gateway answers at %s: is `wicketgate run` running, and with the same --admin?", c.base)
+		return 0, nil, fmt.Errorf("no gateway answers at %s: is `wicketgate run` running, and with the same --admin?", c.base)
 	}
 	if err != nil {
-		return fmt.Errorf("asking the gateway: %w", err)
+		return 0, nil, fmt.Errorf("asking the gateway: %w", err)
 	}
 	defer res.Body.Close()
-	body, err := io.ReadAll(res.Body)
+	body, err = io.ReadAll(res.Body)
 	if err != nil {
-		return fmt.Errorf("asking the gateway: %w", err)
+		return 0, nil, fmt.Errorf("asking the gateway: %w", err)
 	}
-	if res.StatusCode != http.StatusOK {
-		var status metav1.Status
-		if json.Unmarshal(body, &status) == nil && status.Message != "" {
-			if status.Reason == metav1.StatusReasonNotFound {
-				return fmt.Errorf("%w: %s", errNotFound, status.Message)
+	return res.StatusCode, body, nil
+}
+
+// ready returns what the gateway says of itself, or as an error why it is not ready.
+func (c *adminClient) ready(ctx context.Context) (string, error) {
+	status, body, err := c.fetch(ctx, "/readyz", "text/plain")
+	if err != nil {
+		return "", err
+	}
+	said := strings.TrimSpace(string(body))
+	if status != http.StatusOK {
+		return "", fmt.Errorf("the gateway at %s is %s", c.base, said) // "not ready: ..."
+	}
+	return said, nil
+}
+
+// get fetches a path and decodes the answer.
+func (c *adminClient) get(ctx context.Context, path, accept string, into any) error {
+	status, body, err := c.fetch(ctx, path, accept)
+	if err != nil {
+		return err
+	}
+	if status != http.StatusOK {
+		var why metav1.Status
+		if json.Unmarshal(body, &why) == nil && why.Message != "" {
+			if why.Reason == metav1.StatusReasonNotFound {
+				return fmt.Errorf("%w: %s", errNotFound, why.Message)
 			}
-			return fmt.Errorf("from server (%s): %s", status.Reason, status.Message)
+			return fmt.Errorf("from server (%s): %s", why.Reason, why.Message)
 		}
-		return fmt.Errorf("the gateway at %s answered %s", c.base, res.Status)
+		return fmt.Errorf("the gateway at %s answered %d %s", c.base, status, http.StatusText(status))
 	}
 	if err := json.Unmarshal(body, into); err != nil {
 		return fmt.Errorf("%s does not answer as a gateway's administrative interface does: %w", c.base, err)

@@ -5,6 +5,7 @@ package cli
 import (
 	"context"
 	"errors"
+	"os"
 	"sync"
 	"time"
 
@@ -12,6 +13,7 @@ import (
 
 	"github.com/wicketgate/wicketgate/admin"
 	"github.com/wicketgate/wicketgate/config"
+	"github.com/wicketgate/wicketgate/listeners"
 )
 
 func newRun(p Program) *cobra.Command {
@@ -45,8 +47,14 @@ func runGateway(ctx context.Context, p Program, o *runOptions) error {
 		return err
 	}
 	s.stateDir = stateDir(o.stateDir, log)
-	g := assemble(o, s, log, p.Version)
+	inherited, err := listeners.Inherit(os.Getenv, os.Getpid())
+	if err != nil {
+		log.Warn("not every socket that the service manager passed on can be used", "error", err)
+	}
+	g := assemble(o, s, log, p.Version, inherited)
 	defer g.proxy.Close()
+	g.notify = newNotifier(ctx, os.Getenv, log)
+	defer g.notify.close()
 	g.admin, err = admin.Listen(ctx, o.admin, admin.Options{
 		Source: g.loop, Metrics: g.metrics, Version: p.Version, Hosts: o.adminHosts, TokenFile: o.adminTokenFile,
 		Stopping: g.stopping.Load, Log: log,
@@ -73,6 +81,7 @@ func (g *running) run(ctx context.Context, roots []config.Root) error {
 	looped, served := make(chan error, 1), make(chan error, 1)
 	var loop sync.WaitGroup
 	loop.Go(func() { looped <- g.loop.Run(loopCtx) })
+	loop.Go(func() { g.notify.follow(loopCtx, g.loop) })
 	end := func() error {
 		endLoop()
 		return g.end(ctx, loop.Wait)
@@ -104,6 +113,7 @@ func (g *running) run(ctx context.Context, roots []config.Root) error {
 // asked for.
 func (g *running) end(ctx context.Context, looped func()) error {
 	g.stopping.Store(true)
+	g.notify.stopping()
 	g.log.Info("stopping: requests in flight may finish", "timeout", g.drainTimeout)
 	begun := time.Now()
 	looped() // so that no run opens sockets again

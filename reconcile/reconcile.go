@@ -137,6 +137,13 @@ func New(o Options) *Loop {
 // View returns what is in force, or nil before the first run has ended.
 func (l *Loop) View() *View { return l.view.Load() }
 
+// Changed returns what is in force, nil before the first run has ended, and a channel that is closed once something else is.
+func (l *Loop) Changed() (*View, <-chan struct{}) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.View(), l.changed
+}
+
 // Trigger asks for a run and returns at once.
 func (l *Loop) Trigger() {
 	select {
@@ -164,9 +171,7 @@ func (l *Loop) Reload(ctx context.Context) (*View, error) {
 // Await triggers nothing and returns once the files with this digest are served. It fails, with what is in force instead, if ctx ends first.
 func (l *Loop) Await(ctx context.Context, digest string) (*View, error) {
 	for {
-		l.mu.Lock()
-		v, changed := l.View(), l.changed
-		l.mu.Unlock()
+		v, changed := l.Changed()
 		if v != nil && v.Digest == digest {
 			return v, nil
 		}

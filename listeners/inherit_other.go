@@ -1,0 +1,25 @@
+//go:build !unix
+
+// Systems without socket activation.
+
+package listeners
+
+import (
+	"context"
+	"net"
+	"net/netip"
+)
+
+// Inherited is nothing on systems without socket activation.
+type Inherited struct{}
+
+// Inherit finds nothing.
+func Inherit(func(string) string, int) (*Inherited, error) { return nil, nil }
+
+// Listen opens a new socket.
+func (*Inherited) Listen(ctx context.Context, addr netip.AddrPort) (net.Listener, error) {
+	return ListenTCP(ctx, addr)
+}
+
+// Unused is empty.
+func (*Inherited) Unused() []netip.AddrPort { return nil }
