@@ -3,6 +3,7 @@
 package gateway
 
 import (
+	"cmp"
 	"slices"
 	"strconv"
 	"strings"
@@ -26,6 +27,24 @@ type backendIndex struct {
 type targetKey struct {
 	name
 	port int32
+	udp  bool
+}
+
+// transport is the protocol of the Service port that is meant.
+func (k targetKey) transport() corev1.Protocol {
+	if k.udp {
+		return corev1.ProtocolUDP
+	}
+	return corev1.ProtocolTCP
+}
+
+// String names the target across graphs.
+func (k targetKey) String() string {
+	text := "Service " + k.name.String() + ":" + strconv.Itoa(int(k.port))
+	if k.udp {
+		text += "/UDP"
+	}
+	return text
 }
 
 // resolution is what a Service port led to. All references to it share one.
@@ -34,6 +53,7 @@ type resolution struct {
 	reason, message string // why there is no target
 	source          string // where the target comes from
 	note            string // what its author should know though nothing is wrong with it
+	empty           string // why there are no endpoints for now
 }
 
 // indexBackends reads the objects that add to Services.
@@ -48,14 +68,23 @@ func indexBackends(set *object.Set) *backendIndex {
 	return index
 }
 
-// newBackends resolves the backendRefs of a rule.
-func (b *builder) newBackends(rule *Rule, set *ruleSet) {
-	refs := rule.Spec.BackendRefs
-	rule.Backends = make([]*Backend, 0, len(refs))
-	for i := range refs {
-		backend := &Backend{Ref: &refs[i], Weight: deref(refs[i].Weight, 1)}
-		rule.Backends = append(rule.Backends, backend)
-		found := b.resolve(rule, &refs[i].BackendObjectReference)
+// noteFor is what the author of a route that refers to the target should know; empty: nothing.
+func (r *resolution) noteFor(route *Route) string {
+	if r.empty != "" {
+		return r.empty + ": " + route.failure("503")
+	}
+	return r.note
+}
+
+// newBackend makes a backendRef that is not resolved yet.
+func newBackend(ref *gatewayv1.BackendRef, filters []gatewayv1.HTTPRouteFilter) *Backend {
+	return &Backend{Ref: ref, Weight: deref(ref.Weight, 1), Filters: filters}
+}
+
+// resolveBackends resolves the backendRefs of a rule.
+func (b *builder) resolveBackends(rule *Rule, set *ruleSet) {
+	for i, backend := range rule.Backends {
+		found := b.resolve(rule, &backend.Ref.BackendObjectReference)
 		if found.reason != "" {
 			backend.Unusable = found.message
 			set.refs.add(typeResolvedRefs, found.reason, rule.field("backendRefs["+strconv.Itoa(i)+"]"), found.message)
@@ -65,21 +94,21 @@ func (b *builder) newBackends(rule *Rule, set *ruleSet) {
 		if !slices.Contains(set.sources, found.source) {
 			set.sources = append(set.sources, found.source)
 		}
-		if found.note != "" {
-			b.warn(rule.Route.Object, rule.field("backendRefs["+strconv.Itoa(i)+"]"), found.note)
+		if note := found.noteFor(rule.Route); note != "" {
+			b.warn(rule.Route.Object, rule.field("backendRefs["+strconv.Itoa(i)+"]"), note)
 		}
 	}
 }
 
 // warnNoTraffic tells of a rule that forwards nothing and does not mean to.
 func (b *builder) warnNoTraffic(rule *Rule) {
-	for _, f := range rule.Spec.Filters {
+	for _, f := range rule.Filters {
 		if f.Type == gatewayv1.HTTPRouteFilterRequestRedirect {
 			return
 		}
 	}
 	if len(rule.Backends) == 0 {
-		b.warn(rule.Route.Object, rule.field(""), "the rule has no backendRefs: its requests are answered with 500")
+		b.warn(rule.Route.Object, rule.field(""), "the rule has no backendRefs: its "+rule.Route.failure("500"))
 		return
 	}
 	for _, backend := range rule.Backends {
@@ -87,7 +116,20 @@ func (b *builder) warnNoTraffic(rule *Rule) {
 			return
 		}
 	}
-	b.warn(rule.Route.Object, rule.field("backendRefs"), "every backendRef has weight 0: requests are answered with 500")
+	b.warn(rule.Route.Object, rule.field("backendRefs"), "every backendRef has weight 0: "+rule.Route.failure("500"))
+}
+
+// failure says what becomes of a route's traffic that cannot be forwarded: for HTTPRoutes the status that is given.
+func (r *Route) failure(status string) string {
+	switch r.Object.Kind {
+	case "HTTPRoute":
+		return "requests are answered with " + status
+	case "GRPCRoute":
+		return "requests are answered with UNAVAILABLE"
+	case "UDPRoute":
+		return "packets are dropped"
+	}
+	return "connections are closed"
 }
 
 // resolve follows a reference. The grant comes before existence, so that nobody learns what another namespace has.
@@ -98,13 +140,13 @@ func (b *builder) resolve(rule *Rule, ref *gatewayv1.BackendObjectReference) *re
 	if target.GroupKind != coreKind("Service") {
 		return &resolution{reason: reasonInvalidKind, message: target.String() + kindGroup(group) + " cannot be a backend: " + backendKindHint(target.GroupKind)}
 	}
-	if !b.grants.permits(gatewayKind("HTTPRoute"), from.Namespace, target) {
-		return &resolution{reason: reasonNotPermitted, message: notPermitted(gatewayKind("HTTPRoute"), from.Namespace, target)}
+	if !b.grants.permits(from.GroupKind, from.Namespace, target) {
+		return &resolution{reason: reasonNotPermitted, message: notPermitted(from.GroupKind, from.Namespace, target)}
 	}
 	if ref.Port == nil {
 		return &resolution{reason: reasonBackendNotFound, message: target.String() + ": port is required; it is the port of the Service"}
 	}
-	key := targetKey{name{target.Namespace, target.Name}, *ref.Port}
+	key := targetKey{name{target.Namespace, target.Name}, *ref.Port, from.Kind == "UDPRoute"}
 	if users := b.backends.users[key.name]; len(users) == 0 || users[len(users)-1] != rule.Route {
 		b.backends.users[key.name] = append(users, rule.Route)
 	}
@@ -112,6 +154,11 @@ func (b *builder) resolve(rule *Rule, ref *gatewayv1.BackendObjectReference) *re
 	if found == nil {
 		found = b.resolveService(target, key)
 		b.backends.targets[key] = found
+	}
+	if found.target != nil {
+		if message := b.unsupportedAppProtocol(rule.Route.Kind(), found.target.AppProtocol, found.target.TLS != nil); message != "" {
+			return &resolution{reason: reasonUnsupportedProto, message: target.String() + ": " + message}
+		}
 	}
 	return found
 }
@@ -135,22 +182,18 @@ func (b *builder) resolveService(key object.Key, port targetKey) *resolution {
 	if service.Spec.Type == corev1.ServiceTypeExternalName {
 		return &resolution{reason: reasonInvalidKind, message: key.String() + " is of type ExternalName, which is not supported: use a Service with EndpointSlices"}
 	}
-	servicePort, message := findPort(service, port.port)
+	servicePort, message := findPort(service, port)
 	if message != "" {
 		return &resolution{reason: reasonBackendNotFound, message: key.String() + " " + message}
 	}
-	demand, message := b.policyFor(port.name, servicePort, service)
+	demand, message := b.policyFor(port, servicePort, service)
 	if message != "" {
 		return &resolution{reason: reasonUnsupportedValue, message: message}
 	}
-	appProtocol := deref(servicePort.AppProtocol, "")
-	if message := unsupportedAppProtocol(appProtocol, demand != nil); message != "" {
-		return &resolution{reason: reasonUnsupportedProto, message: key.String() + ": " + message}
-	}
-	target := &Target{Key: key.String() + ":" + strconv.Itoa(int(port.port)), AppProtocol: appProtocol, Service: service, TLS: demand}
+	target := &Target{Key: port.String(), AppProtocol: deref(servicePort.AppProtocol, ""), Service: service, TLS: demand}
 	if all := b.backends.slices[port.name]; len(all) > 0 || !b.opts.DNSBackends {
 		target.Endpoints = endpoints(all, servicePort)
-		return &resolution{target: target, source: target.Key + " by EndpointSlices", note: noEndpoints(key, all, servicePort, target)}
+		return &resolution{target: target, source: target.Key + " by EndpointSlices", empty: noEndpoints(key, all, servicePort, target)}
 	}
 	return b.byName(key, target, servicePort)
 }
@@ -160,11 +203,11 @@ func (b *builder) withoutService(key object.Key, port targetKey) *resolution {
 	if !b.opts.DNSBackends {
 		return &resolution{reason: reasonBackendNotFound, message: key.String() + " is not defined" + b.hint(key)}
 	}
-	demand, message := b.policyFor(port.name, nil, nil)
+	demand, message := b.policyFor(port, nil, nil)
 	if message != "" {
 		return &resolution{reason: reasonUnsupportedValue, message: message}
 	}
-	target := &Target{Key: key.String() + ":" + strconv.Itoa(int(port.port)), Port: uint16(port.port), Names: dnsNames(key), TLS: demand}
+	target := &Target{Key: port.String(), Port: uint16(port.port), Names: dnsNames(key), TLS: demand}
 	return &resolution{target: target, source: target.Key + " by DNS name " + strings.Join(target.Names, " or ") + " (no Service is defined)", note: b.likelyMistake(key)}
 }
 
@@ -201,43 +244,68 @@ func valueOf(o *object.Object) any {
 	return o.Value
 }
 
-// findPort finds a Service's TCP port by number, or says which it has.
-func findPort(service *corev1.Service, number int32) (port *corev1.ServicePort, message string) {
+// findPort finds a Service's port by number and protocol, or says which it has.
+func findPort(service *corev1.Service, key targetKey) (port *corev1.ServicePort, message string) {
 	var have []string
+	number := strconv.Itoa(int(key.port))
 	for i := range service.Spec.Ports {
 		p := &service.Spec.Ports[i]
-		tcp := p.Protocol == "" || p.Protocol == corev1.ProtocolTCP
-		if p.Port == number && tcp {
+		protocol := cmp.Or(p.Protocol, corev1.ProtocolTCP)
+		if p.Port == key.port && protocol == key.transport() {
 			return p, ""
 		}
 		text := strconv.Itoa(int(p.Port))
-		if !tcp {
-			text += "/" + string(p.Protocol)
+		if protocol != corev1.ProtocolTCP {
+			text += "/" + string(protocol)
 		}
 		have = append(have, text)
 	}
 	if len(have) == 0 {
-		return nil, "has no ports: add port " + strconv.Itoa(int(number)) + " to spec.ports"
+		return nil, "has no ports: add port " + number + " to spec.ports"
 	}
-	return nil, "has no TCP port " + strconv.Itoa(int(number)) + "; it has " + enumerate(have)
+	return nil, "has no " + string(key.transport()) + " port " + number + "; it has " + enumerate(have)
 }
 
-// unsupportedAppProtocol says why HTTP cannot be spoken to a port with this appProtocol. WebSocket begins as HTTP/1.1. The protocols that
-// imply TLS need a policy, which says whom to trust. Names of the IANA registry, those without a prefix, may be in any case (RFC 6335 section 5.1).
-func unsupportedAppProtocol(protocol string, tls bool) string {
+// unsupportedAppProtocol says why a kind of routes cannot use a port with this appProtocol. Streams and packets are forwarded whatever is
+// in them. WebSocket begins as HTTP/1.1, and gRPC is HTTP/2. The protocols that imply TLS need a policy, which says whom to trust. Names of the
+// IANA registry, those without a prefix, may be in any case (RFC 6335 section 5.1).
+func (b *builder) unsupportedAppProtocol(k gatewayv1.Kind, protocol string, tls bool) string {
+	if k != "HTTPRoute" && k != "GRPCRoute" {
+		return ""
+	}
 	if !strings.Contains(protocol, "/") {
 		protocol = strings.ToLower(protocol)
 	}
+	const h2c = "kubernetes.io/h2c"
 	switch protocol {
-	case "", "http", "kubernetes.io/ws":
+	case "", "http":
 		return ""
-	case "kubernetes.io/h2c":
-		return "appProtocol kubernetes.io/h2c (HTTP/2) is not served yet: remove appProtocol if the backend also speaks HTTP/1.1"
-	case "https", "kubernetes.io/wss":
+	case h2c, "grpc":
+		if k == "GRPCRoute" || b.serves(h2c) {
+			return ""
+		}
+		return "appProtocol " + protocol + " (HTTP/2) is not served yet: remove appProtocol if the backend also speaks HTTP/1.1"
+	case "https":
 		if tls {
 			return ""
 		}
-		return "appProtocol " + protocol + " asks for TLS to the backend, and no BackendTLSPolicy that targets the Service says whom to trust: add one"
+		return needsPolicy(protocol)
+	case "kubernetes.io/ws", "kubernetes.io/wss":
+		switch {
+		case k == "GRPCRoute":
+			return "appProtocol " + protocol + " (WebSocket) is not one that a GRPCRoute can use: use kubernetes.io/h2c, or remove it"
+		case protocol == "kubernetes.io/wss" && !tls:
+			return needsPolicy(protocol)
+		}
+		return ""
+	}
+	if k == "GRPCRoute" {
+		return "appProtocol " + protocol + " is not one that a GRPCRoute can use: use kubernetes.io/h2c or https, or remove it"
 	}
 	return "appProtocol " + protocol + " is not one that an HTTPRoute can use: use http, https, kubernetes.io/ws or kubernetes.io/wss, or remove it"
+}
+
+// needsPolicy is the message for an appProtocol that implies TLS, without a policy.
+func needsPolicy(protocol string) string {
+	return "appProtocol " + protocol + " asks for TLS to the backend, and no BackendTLSPolicy that targets the Service says whom to trust: add one"
 }

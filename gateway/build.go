@@ -27,6 +27,9 @@ type Options struct {
 	// MergeAcrossNamespaces lets a Gateway serve a hostname inside the wildcard of an earlier Gateway of another namespace on
 	// the same address and port.
 	MergeAcrossNamespaces bool
+
+	// unfinished serves what has no data plane yet, so that its semantics can be tested.
+	unfinished bool
 }
 
 // Build makes the graph of a set of objects. It never fails: what cannot be served has conditions and problems that say so.
@@ -58,7 +61,6 @@ func Build(set *object.Set, opts Options) *Graph {
 	b.concludePolicies()
 	b.concludeListenerSets()
 	b.concludeGateways()
-	b.reportKinds()
 	b.reportUnattached()
 	b.reportUnusedPorts()
 	slices.SortStableFunc(b.graph.Problems, compareProblems)

@@ -51,6 +51,14 @@ func (b *builder) checkTLS(l *Listener) {
 	b.warnCoverage(l)
 }
 
+// checkPassthrough warns of what of a listener's tls has no meaning where the backends end TLS.
+func (b *builder) checkPassthrough(l *Listener) {
+	if len(l.Spec.TLS.CertificateRefs) > 0 {
+		b.warn(l.Object(), l.field("tls.certificateRefs"), "certificates are not used with tls.mode Passthrough: remove them, or use mode Terminate")
+	}
+	b.warnOptions(l, l.Spec.TLS.Options)
+}
+
 // warnOptions tells that TLS options have no meaning here; they are each implementation's own.
 func (b *builder) warnOptions(l *Listener, options map[gatewayv1.AnnotationKey]gatewayv1.AnnotationValue) {
 	if len(options) == 0 {

@@ -112,6 +112,22 @@ func (b *builder) checkClientValidation(l *Listener) {
 	}
 }
 
+// warnNoValidation tells of a listener of protocol TLS whose port has a configuration: the specification has it for "all Listeners handling
+// HTTPS traffic", and no others.
+func (b *builder) warnNoValidation(l *Listener) {
+	config := l.Gateway.Spec.Spec.TLS
+	if config == nil || config.Frontend == nil {
+		return
+	}
+	spec := config.Frontend.Default.Validation
+	if i := slices.IndexFunc(config.Frontend.PerPort, func(p gatewayv1.TLSPortConfig) bool { return p.Port == l.Port }); i >= 0 {
+		spec = config.Frontend.PerPort[i].TLS.Validation
+	}
+	if spec != nil {
+		b.warn(l.Object(), l.field("protocol"), "clients of a listener of protocol TLS show no certificates: spec.tls.frontend is for listeners of protocol HTTPS")
+	}
+}
+
 // readClientValidation reads one configuration.
 func (b *builder) readClientValidation(key clientConfig) *clientDemand {
 	frontend := key.gateway.Spec.Spec.TLS.Frontend

@@ -90,6 +90,11 @@ func (l *Listener) beaten(c *claim) bool {
 		}
 	}
 	if first := c.hostnames[l.Hostname]; first != nil && l.Attachable {
+		if exclusive(l.Protocol) {
+			l.conflict(reasonProtocolConflict, "port", number+" is already used by "+first.nameFor(l)+", which comes first, and nothing in "+
+				string(l.Protocol)+" tells listeners apart: use another port")
+			return true
+		}
 		l.conflict(reasonHostnameConflict, "hostname", number+" already serves "+hostnameText(l.Hostname)+" for "+first.nameFor(l)+
 			", which comes first: use another hostname or port")
 		return true
@@ -122,6 +127,9 @@ func findConflict(l *Listener, samePort []*Listener) {
 	case mixed:
 		l.conflict(reasonProtocolConflict, "port", "port "+number+" is used with protocol "+string(l.Protocol)+" here and with another one by "+
 			strings.Join(protocols, ", ")+": use different ports")
+	case len(hostname) > 0 && exclusive(l.Protocol):
+		l.conflict(reasonProtocolConflict, "port", "port "+number+" is used by "+strings.Join(hostname, ", ")+", too, and nothing in "+string(l.Protocol)+
+			" tells listeners apart: use different ports")
 	case len(hostname) > 0:
 		l.conflict(reasonHostnameConflict, "hostname", "port "+number+" serves "+hostnameText(l.Hostname)+" for "+strings.Join(hostname, ", ")+
 			", too: use different hostnames or ports")

@@ -73,8 +73,8 @@ func checkCORS(f *gatewayv1.HTTPCORSFilter) string {
 
 // warnCORS tells of CORS filters of a rule that will not do what they are for.
 func (b *builder) warnCORS(rule *Rule) {
-	for i := range rule.Spec.Filters {
-		f := rule.Spec.Filters[i].CORS
+	for i := range rule.Filters {
+		f := rule.Filters[i].CORS
 		if f == nil {
 			continue
 		}
@@ -85,7 +85,7 @@ func (b *builder) warnCORS(rule *Rule) {
 		preflights := func(m gatewayv1.HTTPRouteMatch) bool {
 			return m.Method == nil || *m.Method == gatewayv1.HTTPMethodOptions
 		}
-		if len(rule.Spec.Matches) > 0 && !slices.ContainsFunc(rule.Spec.Matches, preflights) {
+		if len(rule.Matches) > 0 && !slices.ContainsFunc(rule.Matches, preflights) {
 			b.warn(rule.Route.Object, at, "preflight requests have method OPTIONS, which no match of the rule takes: add one with method: OPTIONS")
 		}
 	}

@@ -20,8 +20,8 @@ func (gw *Gateway) isDefault() bool {
 
 // defaultParents are the parentRefs that a route's spec.useDefaultGateways stands for: those of all default Gateways that its parentRefs do not
 // name as a whole. They are by precedence of the Gateways.
-func (b *builder) defaultParents(r *Route, spec *gatewayv1.CommonRouteSpec) []gatewayv1.ParentReference {
-	if spec.UseDefaultGateways != gatewayv1.GatewayDefaultScopeAll {
+func (b *builder) defaultParents(r *Route) []gatewayv1.ParentReference {
+	if r.Common.UseDefaultGateways != gatewayv1.GatewayDefaultScopeAll {
 		return nil
 	}
 	var refs []gatewayv1.ParentReference

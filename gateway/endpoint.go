@@ -6,6 +6,7 @@
 package gateway
 
 import (
+	"cmp"
 	"net/netip"
 	"slices"
 	"strings"
@@ -57,7 +58,7 @@ func condition(e *discoveryv1.Endpoint) (onlyTerminating, usable bool) {
 func slicePorts(slice *discoveryv1.EndpointSlice, port *corev1.ServicePort) []uint16 {
 	var numbers []uint16
 	for _, p := range slice.Ports {
-		if deref(p.Name, "") != port.Name || deref(p.Protocol, corev1.ProtocolTCP) != corev1.ProtocolTCP {
+		if deref(p.Name, "") != port.Name || deref(p.Protocol, corev1.ProtocolTCP) != cmp.Or(port.Protocol, corev1.ProtocolTCP) {
 			continue
 		}
 		number := deref(p.Port, 0)
@@ -82,7 +83,7 @@ func appendAddresses(list []netip.AddrPort, addresses []string, port uint16) []n
 	return list
 }
 
-// noEndpoints explains a Service port without endpoints where its slices have some, but for other ports.
+// noEndpoints says why a Service port has no endpoints, or is empty if it has some. Its slices may have some for other ports.
 func noEndpoints(key object.Key, all []*discoveryv1.EndpointSlice, port *corev1.ServicePort, target *Target) string {
 	if len(target.Endpoints) > 0 {
 		return ""
@@ -92,17 +93,17 @@ func noEndpoints(key object.Key, all []*discoveryv1.EndpointSlice, port *corev1.
 		for _, p := range slice.Ports {
 			named := deref(p.Name, "")
 			if named == port.Name {
-				return key.String() + " has no ready endpoint: requests are answered with 503"
+				return key.String() + " has no ready endpoint"
 			}
 			have = append(have, quoteName(named))
 		}
 	}
 	if len(have) == 0 {
-		return key.String() + " has no endpoints: requests are answered with 503"
+		return key.String() + " has no endpoints"
 	}
 	slices.Sort(have)
 	return key.String() + ": no EndpointSlice has a port named " + quoteName(port.Name) + " like the Service's; they have " +
-		strings.Join(slices.Compact(have), ", ") + ", so requests are answered with 503"
+		strings.Join(slices.Compact(have), ", ")
 }
 
 // quoteName quotes a port's name; ports of Services with only one often have none.

@@ -11,27 +11,27 @@ import (
 )
 
 // checkFilters checks the filters of a rule and of its backendRefs. A filter that cannot be served makes the whole rule Unusable, also if
-// it stands at a backendRef: no request is served as if it were not there.
-func checkFilters(rule *Rule, dropped *faults) {
-	checkFilterList(rule, rule.Spec.Filters, "filters", dropped)
-	for i := range rule.Spec.BackendRefs {
-		checkFilterList(rule, rule.Spec.BackendRefs[i].Filters, "backendRefs["+strconv.Itoa(i)+"].filters", dropped)
+// it stands at a backendRef: no request is served as if it were not there. matches are the spec's.
+func checkFilters(rule *Rule, matches []gatewayv1.HTTPRouteMatch, dropped *faults) {
+	checkFilterList(rule, matches, rule.Filters, "filters", dropped)
+	for i, backend := range rule.Backends {
+		checkFilterList(rule, matches, backend.Filters, "backendRefs["+strconv.Itoa(i)+"].filters", dropped)
 	}
 	redirects := func(f gatewayv1.HTTPRouteFilter) bool { return f.Type == gatewayv1.HTTPRouteFilterRequestRedirect }
-	if len(rule.Spec.BackendRefs) > 0 && slices.ContainsFunc(rule.Spec.Filters, redirects) {
+	if len(rule.Backends) > 0 && slices.ContainsFunc(rule.Filters, redirects) {
 		rule.drop(dropped, reasonIncompatible, "filters", "RequestRedirect answers the request itself: remove backendRefs, or the filter")
 	}
 }
 
 // checkFilterList checks the filters of one list, each alone and then against each other.
-func checkFilterList(rule *Rule, list []gatewayv1.HTTPRouteFilter, path string, dropped *faults) {
+func checkFilterList(rule *Rule, matches []gatewayv1.HTTPRouteMatch, list []gatewayv1.HTTPRouteFilter, path string, dropped *faults) {
 	if len(list) == 0 {
 		return
 	}
 	seen := map[gatewayv1.HTTPRouteFilterType]bool{}
 	for i := range list {
 		f, at := &list[i], path+"["+strconv.Itoa(i)+"]"
-		if message := checkFilter(rule, f); message != "" {
+		if message := checkFilter(matches, f); message != "" {
 			rule.drop(dropped, reasonUnsupportedValue, at, message)
 		}
 		if seen[f.Type] && f.Type != gatewayv1.HTTPRouteFilterRequestMirror {
@@ -45,19 +45,19 @@ func checkFilterList(rule *Rule, list []gatewayv1.HTTPRouteFilter, path string, 
 }
 
 // checkFilter says why one filter cannot be served.
-func checkFilter(rule *Rule, f *gatewayv1.HTTPRouteFilter) string {
+func checkFilter(matches []gatewayv1.HTTPRouteMatch, f *gatewayv1.HTTPRouteFilter) string {
 	switch f.Type {
 	case gatewayv1.HTTPRouteFilterRequestHeaderModifier:
 		return checkHeaderFilter(f.RequestHeaderModifier, true)
 	case gatewayv1.HTTPRouteFilterResponseHeaderModifier:
 		return checkHeaderFilter(f.ResponseHeaderModifier, false)
 	case gatewayv1.HTTPRouteFilterRequestRedirect:
-		return checkRedirect(rule, f.RequestRedirect)
+		return checkRedirect(matches, f.RequestRedirect)
 	case gatewayv1.HTTPRouteFilterURLRewrite:
 		if f.URLRewrite == nil {
 			return "urlRewrite is missing"
 		}
-		return checkPathModifier(rule, f.URLRewrite.Path)
+		return checkPathModifier(matches, f.URLRewrite.Path)
 	case gatewayv1.HTTPRouteFilterCORS:
 		return checkCORS(f.CORS)
 	case gatewayv1.HTTPRouteFilterRequestMirror:
@@ -125,7 +125,7 @@ func checkHeaderFilter(f *gatewayv1.HTTPHeaderFilter, request bool) string {
 }
 
 // checkRedirect checks the values of a redirect that the specification enumerates.
-func checkRedirect(rule *Rule, f *gatewayv1.HTTPRequestRedirectFilter) string {
+func checkRedirect(matches []gatewayv1.HTTPRouteMatch, f *gatewayv1.HTTPRequestRedirectFilter) string {
 	if f == nil {
 		return "requestRedirect is missing"
 	}
@@ -135,12 +135,12 @@ func checkRedirect(rule *Rule, f *gatewayv1.HTTPRequestRedirectFilter) string {
 	if code := deref(f.StatusCode, 302); !slices.Contains([]int{301, 302, 303, 307, 308}, code) {
 		return "statusCode " + strconv.Itoa(code) + " is not a redirect: use 301, 302, 303, 307 or 308"
 	}
-	return checkPathModifier(rule, f.Path)
+	return checkPathModifier(matches, f.Path)
 }
 
 // checkPathModifier checks a path of a redirect or rewrite. A prefix can only be replaced where all of the rule's matches have one:
 // the specification demands exactly one match, of type PathPrefix.
-func checkPathModifier(rule *Rule, p *gatewayv1.HTTPPathModifier) string {
+func checkPathModifier(matches []gatewayv1.HTTPRouteMatch, p *gatewayv1.HTTPPathModifier) string {
 	if p == nil {
 		return ""
 	}
@@ -154,7 +154,6 @@ func checkPathModifier(rule *Rule, p *gatewayv1.HTTPPathModifier) string {
 		if p.ReplacePrefixMatch == nil {
 			return "replacePrefixMatch is missing"
 		}
-		matches := rule.Spec.Matches
 		if len(matches) > 1 || len(matches) == 1 && *defaultPath(matches[0].Path).Type != gatewayv1.PathMatchPathPrefix {
 			return "ReplacePrefixMatch needs exactly one match in the rule, with a path of type PathPrefix"
 		}

@@ -30,7 +30,7 @@ type golden struct {
 	bound   Bound
 }
 
-// readGolden reads a file. Options are strict, controller NAME, dns off, map 80=8080, pool CIDR, merge all, fail ADDR:PORT (in use) and
+// readGolden reads a file. Options are strict, unfinished (serve also what has no data plane yet), controller NAME, dns off, map 80=8080, pool CIDR, merge all, fail ADDR:PORT (in use) and
 // missing ADDR:PORT (not an address of this machine).
 func readGolden(t testing.TB, path string) *golden {
 	t.Helper()
@@ -54,6 +54,8 @@ func (g *golden) option(t testing.TB, named string, args []string) {
 	switch named {
 	case "strict":
 		g.opts.Strict = true
+	case "unfinished":
+		g.opts.unfinished = true
 	case "controller":
 		g.opts.ControllerName = value
 	case "dns":

@@ -29,7 +29,7 @@ type Graph struct {
 	Gateways []*Gateway // by precedence: dated first, then by date, then by namespace/name
 	// ListenerSets are those whose parentRef names a Gateway of ours, by precedence, also those that it does not admit.
 	ListenerSets []*ListenerSet
-	Routes       []*Route  // by precedence; every HTTPRoute, also those that no Gateway of ours accepts
+	Routes       []*Route  // by precedence; every route of any kind, also those that no Gateway of ours accepts
 	Policies     []*Policy // by precedence; every BackendTLSPolicy
 	// Experimental are the XTelemetryPolicies, XBackendTrafficPolicies and XBackends.
 	Experimental []*Experimental
@@ -99,10 +99,12 @@ type Listener struct {
 	Name     string
 	Port     int32 // the Gateway API's port: what redirects and X-Forwarded-Port say
 	Protocol gatewayv1.ProtocolType
-	Hostname string // "" matches every host; lower case
+	// Passthrough: a listener of protocol TLS that leaves the handshake to the backends (tls.mode).
+	Passthrough bool
+	Hostname    string // "" matches every host; lower case
 	// Sockets are where the listener is to be reached; empty if it is not Usable.
 	Sockets      []*Socket
-	Certificates []*Certificate // for HTTPS and TLS, in the order of certificateRefs; only those that resolved
+	Certificates []*Certificate // where the listener ends TLS, in the order of certificateRefs; only those that resolved
 	// Clients is what clients have to show (HTTPS); nil: nothing is asked for. All HTTPS listeners of a socket demand the same.
 	Clients        *ClientValidation
 	SupportedKinds []gatewayv1.RouteGroupKind
@@ -139,15 +141,19 @@ type Socket struct {
 	// Local, if valid, confines the Socket to connections that arrived at this address of the machine; the Socket with the same Bind
 	// and no Local gets the rest.
 	Local netip.Addr
-	// TLS: the connection begins with a handshake that the listeners' certificates answer.
-	TLS       bool
-	Listeners []*Listener // with distinct hostnames, by precedence of their Gateways and, in these, of ListenerSets
+	// Protocol is what all listeners of the socket have in common: HTTP, TCP, UDP, or TLS for those of protocols HTTPS and TLS, which are told
+	// apart by the server name that the client's handshake asks for. UDP has ports of its own: a Socket of UDP and one of another protocol may
+	// have the same Bind.
+	Protocol  gatewayv1.ProtocolType
+	Listeners []*Listener // with distinct hostnames, by precedence of their Gateways and, in these, of ListenerSets; one for TCP and UDP
 }
 
-// Route is an HTTPRoute (other kinds follow).
+// Route is a route of any kind: an HTTPRoute, GRPCRoute, TLSRoute, TCPRoute or UDPRoute (Kind).
 type Route struct {
-	Object *object.Object
-	Spec   *gatewayv1.HTTPRoute
+	Object *object.Object // its Value is the whole spec
+	Common *gatewayv1.CommonRouteSpec
+	// Hostnames are the spec's; none for a TCPRoute or UDPRoute.
+	Hostnames []gatewayv1.Hostname
 	// Rules are those that requests can match; a rule whose matches are all invalid is left out (Index keeps the place in the spec).
 	Rules []*Rule
 	// Parents has one entry for each parentRef that names a Gateway of ours or a ListenerSet of one, in the order of the spec, and then
@@ -173,6 +179,9 @@ type Attachment struct {
 	Route     *Route
 	Listener  *Listener
 	Hostnames []Hostname // at least one
+	// Behind is the route that has the listener to itself, so that this one gets nothing of its traffic: of several TCPRoutes, or of several
+	// UDPRoutes, on one listener only the first by precedence is served. Nil: the route is served.
+	Behind *Route
 }
 
 // Hostname is one hostname under which a route is served on a listener.
@@ -183,15 +192,19 @@ type Hostname struct {
 	Declared string
 }
 
-// Rule is one rule of a route.
+// Rule is one rule of a route. Rules of TLSRoutes, TCPRoutes and UDPRoutes have Backends and nothing else.
 type Rule struct {
 	Route *Route
-	// Spec is the rule with its matches defaulted: at least one match, each with a path, and only matches that compile. It may be a
-	// copy of the object's.
-	Spec  *gatewayv1.HTTPRouteRule
 	Index int
-	// Unusable says why every request that the rule matches is answered with 500: a filter that is not implemented or not
-	// resolvable. Empty if the rule can be served.
+	Name  string // "" if it has none
+	// Matches are those of an HTTPRoute's rule, GRPCMatches those of a GRPCRoute's: defaulted, so that there is at least one and each of Matches
+	// has a path, and only those that compile. They may be the object's own: do not write to them.
+	Matches     []gatewayv1.HTTPRouteMatch
+	GRPCMatches []gatewayv1.GRPCRouteMatch
+	// Filters are the spec's. Those of a GRPCRoute are a subset of an HTTPRoute's and are given as those.
+	Filters []gatewayv1.HTTPRouteFilter
+	// Unusable says why every request that the rule matches is answered with 500 (UNAVAILABLE in a GRPCRoute): a filter that is not implemented
+	// or not resolvable. Empty if the rule can be served.
 	Unusable string
 	// Backends are the backendRefs, in order, weight 0 included.
 	Backends []*Backend
@@ -215,9 +228,12 @@ type Timeouts struct {
 
 // Backend is one backendRef of a rule.
 type Backend struct {
-	Ref    *gatewayv1.HTTPBackendRef
+	Ref    *gatewayv1.BackendRef
 	Weight int32 // defaulted
-	// Unusable says why the share of requests that falls to this backendRef is answered with 500; empty if it is fine.
+	// Filters are the backendRef's own, as Rule.Filters.
+	Filters []gatewayv1.HTTPRouteFilter
+	// Unusable says why the share of requests that falls to this backendRef is answered with 500 or UNAVAILABLE, its connections are closed, or
+	// its packets dropped; empty if it is fine.
 	Unusable string
 	Target   *Target // nil if Unusable
 	Mirrors  []*Mirror
@@ -225,7 +241,7 @@ type Backend struct {
 
 // Target is where a backendRef leads: the same pointer for all backendRefs that name the same Service port.
 type Target struct {
-	// Key identifies the target across graphs: "Service default/cart:8080".
+	// Key identifies the target across graphs: "Service default/cart:8080", and "Service default/dns:53/UDP" where UDP is spoken to it.
 	Key string
 	// Endpoints are the addresses of EndpointSlices, the ready ones, or, if none is ready, those that serve while they terminate. Ordered, without duplicates.
 	Endpoints []netip.AddrPort

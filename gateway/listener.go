@@ -1,4 +1,4 @@
-// Listeners of a Gateway: protocol, route kinds, namespaces, and what of their fields is not served yet.
+// Listeners of a Gateway: protocol, route kinds, namespaces, and what of their fields is not served.
 
 package gateway
 
@@ -37,12 +37,12 @@ func (b *builder) newListener(gw *Gateway, set *ListenerSet, spec *gatewayv1.Lis
 		Gateway: gw, Set: set, Spec: spec, Index: index,
 		Name: string(spec.Name), Port: spec.Port, Protocol: spec.Protocol,
 	}
-	p, served := protocolOf(spec.Protocol)
+	p, served := b.protocolOf(spec)
 	if !served {
-		l.faults.add(typeAccepted, string(gatewayv1.ListenerReasonUnsupportedProtocol), l.field("protocol"), unsupportedProtocol(spec.Protocol))
+		l.faults.add(typeAccepted, string(gatewayv1.ListenerReasonUnsupportedProtocol), l.field("protocol"), b.unsupportedProtocol(spec.Protocol))
 		return l
 	}
-	l.Attachable = true
+	l.Attachable, l.Passthrough = true, passesThrough(spec)
 	l.Hostname = strings.ToLower(string(deref(spec.Hostname, "")))
 	for _, validate := range p.validate {
 		validate(b, l)
@@ -89,9 +89,21 @@ func (l *Listener) Object() *object.Object {
 
 // valid says whether the listener's own specification lets it carry traffic.
 func (l *Listener) valid() bool {
-	p, served := protocolOf(l.Protocol)
-	return served && !l.faults.has(typeAccepted) && !l.faults.has(typeConflicted) &&
-		len(l.SupportedKinds) > 0 && (!p.tls || len(l.Certificates) > 0)
+	return l.Attachable && !l.faults.has(typeAccepted) && !l.faults.has(typeConflicted) &&
+		len(l.SupportedKinds) > 0 && (!l.terminates() || len(l.Certificates) > 0)
+}
+
+// terminates says whether the listener ends TLS with certificates of its own.
+func (l *Listener) terminates() bool {
+	return l.Protocol == gatewayv1.HTTPSProtocolType || l.Protocol == gatewayv1.TLSProtocolType && !l.Passthrough
+}
+
+// protocolText is how messages name the listener's protocol.
+func (l *Listener) protocolText() string {
+	if l.Passthrough {
+		return "TLS with mode Passthrough"
+	}
+	return string(l.Protocol)
 }
 
 // field is the path of one of the listener's fields in its Object.
@@ -110,7 +122,7 @@ func (l *Listener) String() string {
 
 // checkRouteKinds computes SupportedKinds: the protocol's kinds, narrowed by allowedRoutes.kinds.
 func (b *builder) checkRouteKinds(l *Listener) {
-	p, _ := protocolOf(l.Protocol)
+	p, _ := b.protocolOf(l.Spec)
 	var wanted []gatewayv1.RouteGroupKind
 	if l.Spec.AllowedRoutes != nil {
 		wanted = l.Spec.AllowedRoutes.Kinds
@@ -126,7 +138,7 @@ func (b *builder) checkRouteKinds(l *Listener) {
 		switch group := deref(k.Group, gatewayGroup); {
 		case group != gatewayGroup || !slices.Contains(p.kinds, k.Kind):
 			l.faults.add(typeResolvedRefs, reasonInvalidRouteKinds, field, string(k.Kind)+kindGroup(string(group))+
-				" cannot attach to a listener of protocol "+string(l.Protocol)+unservedHint(string(group), string(k.Kind)))
+				" cannot attach to a listener of protocol "+l.protocolText()+b.unservedHint(string(group), string(k.Kind)))
 		case !slices.ContainsFunc(l.SupportedKinds, func(have gatewayv1.RouteGroupKind) bool { return have.Kind == k.Kind }):
 			l.SupportedKinds = append(l.SupportedKinds, routeKind(k.Kind))
 		}
@@ -148,8 +160,8 @@ func kindGroup(group string) string {
 }
 
 // unservedHint tells a kind that will be served one day from a typing error.
-func unservedHint(group, k string) string {
-	if _, known := unservedKinds()[kind(group, k)]; known {
+func (b *builder) unservedHint(group, k string) string {
+	if group == gatewayGroup && k == "GRPCRoute" && !b.serves(k) {
 		return " (" + k + " is not served yet)"
 	}
 	return ""
@@ -171,6 +183,16 @@ func (b *builder) checkNamespaces(l *Listener) {
 		l.faults.add(typeAccepted, reasonUnsupportedValue, l.field("allowedRoutes.namespaces"), "allowedRoutes.namespaces: "+err.Error())
 	}
 	b.filters[l] = filter
+}
+
+// checkPlain refuses fields of a listener whose protocol has neither names nor TLS. The schema does, too.
+func (b *builder) checkPlain(l *Listener) {
+	if l.Hostname != "" {
+		l.faults.add(typeAccepted, reasonUnsupportedValue, l.field("hostname"), "protocol "+string(l.Protocol)+" knows no hostnames: remove it")
+	}
+	if l.Spec.TLS != nil {
+		l.faults.add(typeAccepted, reasonUnsupportedValue, l.field("tls"), "protocol "+string(l.Protocol)+" does not end TLS: remove tls, or use protocol TLS")
+	}
 }
 
 // checkListenerFilters refuses filters that run before routing: they are authentication, or extensions nobody defines.

@@ -119,7 +119,7 @@ func TestALaterListenerSetTakesNothingFromOthers(t *testing.T) {
 		for _, s := range all.Sockets {
 			seen := map[string]bool{}
 			for _, l := range s.Listeners {
-				if seen[l.Hostname] || s.TLS != (l.Protocol == "HTTPS") || l.Set == nil && l.Gateway.Listeners[l.Index] != l {
+				if seen[l.Hostname] || s.Protocol != family(l.Protocol) || l.Set == nil && l.Gateway.Listeners[l.Index] != l {
 					t.Fatalf("%s does not belong on %v\n%s", l, s.Bind, text)
 				}
 				seen[l.Hostname] = true

@@ -20,8 +20,7 @@ const (
 
 // checkMatches gives the matches of a rule with defaults filled in, without those that are faulty. It returns the spec's own slice if
 // that is all of them.
-func checkMatches(rule *Rule, dropped *faults) []gatewayv1.HTTPRouteMatch {
-	spec := rule.Spec.Matches
+func checkMatches(rule *Rule, spec []gatewayv1.HTTPRouteMatch, dropped *faults) []gatewayv1.HTTPRouteMatch {
 	if len(spec) == 0 {
 		return []gatewayv1.HTTPRouteMatch{{Path: everyPath()}}
 	}

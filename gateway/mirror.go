@@ -49,12 +49,12 @@ func mirrored(f *gatewayv1.HTTPRequestMirrorFilter) (numerator, denominator int3
 
 // newMirrors resolves the RequestMirror filters of a rule and of its backendRefs.
 func (b *builder) newMirrors(rule *Rule, set *ruleSet) {
-	rule.Mirrors = b.mirrorsOf(rule, rule.Spec.Filters, "filters", set)
+	rule.Mirrors = b.mirrorsOf(rule, rule.Filters, "filters", set)
 	for i, backend := range rule.Backends {
-		backend.Mirrors = b.mirrorsOf(rule, backend.Ref.Filters, "backendRefs["+strconv.Itoa(i)+"].filters", set)
+		backend.Mirrors = b.mirrorsOf(rule, backend.Filters, "backendRefs["+strconv.Itoa(i)+"].filters", set)
 	}
 	redirects := func(f gatewayv1.HTTPRouteFilter) bool { return f.Type == gatewayv1.HTTPRouteFilterRequestRedirect }
-	if len(rule.Mirrors) > 0 && slices.ContainsFunc(rule.Spec.Filters, redirects) {
+	if len(rule.Mirrors) > 0 && slices.ContainsFunc(rule.Filters, redirects) {
 		b.warn(rule.Route.Object, rule.field("filters"), "nothing is mirrored: requests that RequestRedirect answers are not forwarded to anyone")
 	}
 }
@@ -80,7 +80,10 @@ func (b *builder) mirrorsOf(rule *Rule, list []gatewayv1.HTTPRouteFilter, path s
 		if !slices.Contains(set.sources, found.source) {
 			set.sources = append(set.sources, found.source)
 		}
-		if found.note != "" {
+		switch {
+		case found.empty != "":
+			b.warn(rule.Route.Object, field, found.empty+": nothing is mirrored")
+		case found.note != "":
 			b.warn(rule.Route.Object, field, found.note)
 		}
 	}

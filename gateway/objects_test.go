@@ -101,6 +101,14 @@ func newValue(k string) any {
 		return &gatewayv1.ListenerSet{}
 	case "HTTPRoute":
 		return &gatewayv1.HTTPRoute{}
+	case "GRPCRoute":
+		return &gatewayv1.GRPCRoute{}
+	case "TLSRoute":
+		return &gatewayv1.TLSRoute{}
+	case "TCPRoute":
+		return &gatewayv1.TCPRoute{}
+	case "UDPRoute":
+		return &gatewayv1.UDPRoute{}
 	case "ReferenceGrant":
 		return &gatewayv1.ReferenceGrant{}
 	case "BackendTLSPolicy":

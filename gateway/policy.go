@@ -106,8 +106,11 @@ func hasPort(s *corev1.Service, named string) bool {
 
 // policyFor finds what the policies demand of connections to a port of a Service: nil if none targets it. Without a Service object (port
 // nil) nobody knows the ports' names, and a policy for one of them may be meant for this one.
-func (b *builder) policyFor(service name, port *corev1.ServicePort, spec *corev1.Service) (demand *BackendTLS, message string) {
-	all := b.backends.policies[service]
+func (b *builder) policyFor(target targetKey, port *corev1.ServicePort, spec *corev1.Service) (demand *BackendTLS, message string) {
+	if target.udp { // TLS is not for packets
+		return nil, ""
+	}
+	all := b.backends.policies[target.name]
 	p := all[""]
 	if port != nil && port.Name != "" && all[port.Name] != nil {
 		p = all[port.Name]
@@ -218,6 +221,12 @@ func (b *builder) authorities(from *object.Object, ref *gatewayv1.LocalObjectRef
 	return list, "", ""
 }
 
+// endsTLS says whether any of the parent's listeners lets the Gateway speak with backends itself: where TLS is passed through, a policy has
+// nothing to say.
+func (p *Parent) endsTLS() bool {
+	return slices.ContainsFunc(p.Attachments, func(a *Attachment) bool { return !a.Listener.Passthrough })
+}
+
 // concludePolicies gives policies their conditions, and finds the Gateways from which they are met.
 func (b *builder) concludePolicies() {
 	met := map[*Policy]map[*Gateway]bool{}
@@ -235,7 +244,7 @@ func (b *builder) concludePolicies() {
 		for _, route := range b.backends.users[service] {
 			for _, parent := range route.Parents {
 				for _, p := range policies {
-					if len(parent.Attachments) > 0 {
+					if parent.endsTLS() {
 						met[p][parent.Gateway] = true
 					}
 				}

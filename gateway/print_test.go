@@ -20,14 +20,17 @@ func printRoutes(g *Graph) string {
 		if s.Local.IsValid() {
 			fmt.Fprintf(&b, " local %s", s.Local)
 		}
-		if s.TLS {
-			b.WriteString(" tls")
+		if s.Protocol != gatewayv1.HTTPProtocolType {
+			b.WriteString(" " + strings.ToLower(string(s.Protocol)))
 		}
 		b.WriteString("\n")
 		for _, l := range s.Listeners {
 			fmt.Fprintf(&b, "  %s %s %q", l.Gateway.Object.Name, l.Name, l.Hostname)
 			if l.Set != nil {
 				fmt.Fprintf(&b, " of %s", l.Set.Object.Key)
+			}
+			if l.Passthrough {
+				b.WriteString(" passthrough")
 			}
 			for _, c := range l.Certificates {
 				fmt.Fprintf(&b, " cert %s", c.Secret.Name)
@@ -48,21 +51,31 @@ func printRoutes(g *Graph) string {
 }
 
 func printAttachment(b *strings.Builder, a *Attachment) {
-	fmt.Fprintf(b, "    %s", strings.TrimPrefix(a.Route.Object.Key.String(), "HTTPRoute "))
+	fmt.Fprintf(b, "    %s", strings.TrimPrefix(a.Route.Object.Key.String(), "HTTPRoute ")) // the usual kind goes without saying
 	for _, h := range a.Hostnames {
 		fmt.Fprintf(b, " %q", h.Effective)
 		if h.Declared != h.Effective {
 			fmt.Fprintf(b, " (declared %q)", h.Declared)
 		}
 	}
+	if a.Behind != nil {
+		fmt.Fprintf(b, " behind %s\n", a.Behind.Object.Name)
+		return
+	}
 	b.WriteString("\n")
 	for _, rule := range a.Route.Rules {
 		var matches []string
-		for i := range rule.Spec.Matches {
-			matches = append(matches, printMatch(&rule.Spec.Matches[i]))
+		for i := range rule.Matches {
+			matches = append(matches, printMatch(&rule.Matches[i]))
 		}
-		fmt.Fprintf(b, "      %d: %s", rule.Index, strings.Join(matches, " | "))
-		for _, f := range rule.Spec.Filters {
+		for i := range rule.GRPCMatches {
+			matches = append(matches, printGRPCMatch(&rule.GRPCMatches[i]))
+		}
+		fmt.Fprintf(b, "      %d:", rule.Index)
+		if len(matches) > 0 {
+			fmt.Fprintf(b, " %s", strings.Join(matches, " | "))
+		}
+		for _, f := range rule.Filters {
 			fmt.Fprintf(b, " %s", f.Type)
 		}
 		if rule.Timeouts != (Timeouts{}) {
@@ -105,6 +118,17 @@ func printMatch(m *gatewayv1.HTTPRouteMatch) string {
 	return strings.Join(parts, " ")
 }
 
+func printGRPCMatch(m *gatewayv1.GRPCRouteMatch) string {
+	parts := []string{"every method"}
+	if m.Method != nil {
+		parts = []string{string(deref(m.Method.Type, "Exact")), deref(m.Method.Service, "*") + "/" + deref(m.Method.Method, "*")}
+	}
+	for _, h := range m.Headers {
+		parts = append(parts, fmt.Sprintf("%s: %s", h.Name, h.Value))
+	}
+	return strings.Join(parts, " ")
+}
+
 func printBackend(backend *Backend) string {
 	if backend.Unusable != "" {
 		return "500"
@@ -119,7 +143,7 @@ func printBackend(backend *Backend) string {
 	if t.TLS != nil {
 		text += fmt.Sprintf(" tls %s by %s", t.TLS.Hostname, t.TLS.Policy.Name)
 	}
-	for _, f := range backend.Ref.Filters {
+	for _, f := range backend.Filters {
 		text += " " + string(f.Type)
 	}
 	return text

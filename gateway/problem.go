@@ -5,6 +5,8 @@ package gateway
 import (
 	"strings"
 
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
+
 	"github.com/wicketgate/wicketgate/object"
 )
 
@@ -53,39 +55,24 @@ func (b *builder) reportMissingParent(o *object.Object, field string, target obj
 	}
 }
 
-// unservedKinds are the kinds of Gateway API that are admitted but not served yet, each with what that means.
-func unservedKinds() map[object.GroupKind]string {
-	const routes = "they carry no traffic"
-	return map[object.GroupKind]string{
-		gatewayKind("GRPCRoute"): routes,
-		gatewayKind("TLSRoute"):  routes,
-		gatewayKind("TCPRoute"):  routes,
-		gatewayKind("UDPRoute"):  routes,
-	}
-}
-
-// reportKinds says once a kind that it is not served yet, at its first object.
-func (b *builder) reportKinds() {
-	for k, effect := range unservedKinds() {
-		all := b.set.Kind(k)
-		if len(all) == 0 {
-			continue
-		}
-		var names []string
-		for _, o := range all {
-			names = append(names, strings.TrimPrefix(o.Key.String(), k.Kind+" "))
-		}
-		b.fail(all[0], "kind", k.Kind+" is not served yet: "+effect+" ("+enumerate(names)+")")
-	}
-}
-
 // reportUnattached warns of listeners that no route wants: often the parentRef or a label has a typing error.
 func (b *builder) reportUnattached() {
 	for _, gw := range b.graph.Gateways {
 		for l := range gw.all() {
 			if l.Usable && len(l.Attachments) == 0 {
-				b.warn(l.Object(), l.field(""), "no route is attached to listener "+l.Name+": its requests are answered with 404")
+				b.warn(l.Object(), l.field(""), "no route is attached to listener "+l.Name+": "+l.idle())
 			}
 		}
 	}
+}
+
+// idle says what becomes of a listener's traffic without a route.
+func (l *Listener) idle() string {
+	switch l.Protocol {
+	case gatewayv1.UDPProtocolType:
+		return "its packets are dropped"
+	case gatewayv1.TCPProtocolType, gatewayv1.TLSProtocolType:
+		return "its connections are closed"
+	}
+	return "its requests are answered with 404"
 }

@@ -6,50 +6,95 @@ import (
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 )
 
+// served says for which protocols of listeners, kinds of routes beside HTTPRoute, and appProtocols there is a data plane. It is the one switch of
+// each: what is false here is admitted and fails closed. Listeners of such a protocol are not accepted (UnsupportedProtocol), no listener
+// lists such a kind among those that it supports, and HTTPRoutes cannot use ports with such an appProtocol.
+func served() map[string]bool {
+	return map[string]bool{
+		"HTTP": true, "HTTPS": true,
+		"TLS": false, "TCP": false, "UDP": false,
+		"GRPCRoute":         false,
+		"kubernetes.io/h2c": false,
+	}
+}
+
 // protocol is what Build knows of a listener protocol that is served.
 type protocol struct {
-	tls      bool // connections begin with a handshake
-	kinds    []gatewayv1.Kind
+	kinds    []gatewayv1.Kind // of routes that may attach
 	validate []func(*builder, *Listener)
 }
 
-// protocolOf gives the protocol of a name, or false for one that is not served.
-func protocolOf(named gatewayv1.ProtocolType) (protocol, bool) {
-	switch named {
+// serves says whether there is a data plane for a protocol, a kind of routes or an appProtocol.
+func (b *builder) serves(named string) bool {
+	on, known := served()[named]
+	return on || known && b.opts.unfinished
+}
+
+// protocolOf gives the protocol of a listener, or false for one that is not served.
+func (b *builder) protocolOf(spec *gatewayv1.Listener) (protocol, bool) {
+	common := []func(*builder, *Listener){(*builder).checkRouteKinds, (*builder).checkNamespaces, (*builder).checkListenerFilters}
+	web := []gatewayv1.Kind{"HTTPRoute"}
+	if b.serves("GRPCRoute") {
+		web = append(web, "GRPCRoute")
+	}
+	if !b.serves(string(spec.Protocol)) {
+		return protocol{}, false
+	}
+	switch spec.Protocol {
 	case gatewayv1.HTTPProtocolType:
-		return protocol{
-			kinds:    []gatewayv1.Kind{"HTTPRoute"},
-			validate: []func(*builder, *Listener){(*builder).checkRouteKinds, (*builder).checkNamespaces, (*builder).checkListenerFilters},
-		}, true
+		return protocol{kinds: web, validate: common}, true
 	case gatewayv1.HTTPSProtocolType:
-		return protocol{
-			tls:   true,
-			kinds: []gatewayv1.Kind{"HTTPRoute"},
-			validate: []func(*builder, *Listener){
-				(*builder).checkRouteKinds, (*builder).checkNamespaces, (*builder).checkListenerFilters,
-				(*builder).checkTLS, (*builder).checkClientValidation,
-			},
-		}, true
+		return protocol{kinds: web, validate: append(common, (*builder).checkTLS, (*builder).checkClientValidation)}, true
+	case gatewayv1.TLSProtocolType:
+		if passesThrough(spec) {
+			// Without ending TLS there is nothing but the server name to go by, and that is a TLSRoute's.
+			return protocol{kinds: []gatewayv1.Kind{"TLSRoute"}, validate: append(common, (*builder).checkPassthrough)}, true
+		}
+		kinds := []gatewayv1.Kind{"TLSRoute"}
+		if b.serves(string(gatewayv1.TCPProtocolType)) {
+			kinds = append(kinds, "TCPRoute")
+		}
+		return protocol{kinds: kinds, validate: append(common, (*builder).checkTLS, (*builder).warnNoValidation)}, true
+	case gatewayv1.TCPProtocolType:
+		return protocol{kinds: []gatewayv1.Kind{"TCPRoute"}, validate: append(common, (*builder).checkPlain)}, true
+	case gatewayv1.UDPProtocolType:
+		return protocol{kinds: []gatewayv1.Kind{"UDPRoute"}, validate: append(common, (*builder).checkPlain)}, true
 	}
 	return protocol{}, false
 }
 
-// unsupportedProtocol is the message for a protocol that is not served.
-func unsupportedProtocol(named gatewayv1.ProtocolType) string {
-	switch named {
-	case gatewayv1.TLSProtocolType, gatewayv1.TCPProtocolType, gatewayv1.UDPProtocolType:
-		return "protocol " + string(named) + " is not served yet: use HTTP or HTTPS"
-	}
-	return "protocol " + string(named) + " is not known: use HTTP or HTTPS"
+// passesThrough says whether a listener leaves TLS to the backends.
+func passesThrough(spec *gatewayv1.Listener) bool {
+	return spec.Protocol == gatewayv1.TLSProtocolType && spec.TLS != nil && deref(spec.TLS.Mode, "") == gatewayv1.TLSModePassthrough
 }
 
-// family says which protocols may share a port: those of one family. It is empty for a protocol that is not known, which is in nobody's way.
-func family(named gatewayv1.ProtocolType) string {
+// unsupportedProtocol is the message for a protocol that is not served.
+func (b *builder) unsupportedProtocol(named gatewayv1.ProtocolType) string {
+	use := ": use HTTP or HTTPS"
+	for _, other := range []gatewayv1.ProtocolType{gatewayv1.TLSProtocolType, gatewayv1.TCPProtocolType, gatewayv1.UDPProtocolType} {
+		if b.serves(string(other)) {
+			use = ": use one of HTTP, HTTPS, TLS, TCP and UDP"
+		}
+	}
+	if family(named) != "" {
+		return "protocol " + string(named) + " is not served yet" + use
+	}
+	return "protocol " + string(named) + " is not known" + use
+}
+
+// family says which protocols may share a port: those of one family. It is the Protocol of their Socket, and empty for a protocol that is
+// not known, which is in nobody's way.
+func family(named gatewayv1.ProtocolType) gatewayv1.ProtocolType {
 	switch named {
 	case gatewayv1.HTTPSProtocolType, gatewayv1.TLSProtocolType:
-		return "TLS" // told apart by the name that the client's handshake asks for
+		return gatewayv1.TLSProtocolType // told apart by the name that the client's handshake asks for
 	case gatewayv1.HTTPProtocolType, gatewayv1.TCPProtocolType, gatewayv1.UDPProtocolType:
-		return string(named)
+		return named
 	}
 	return ""
+}
+
+// exclusive says whether a protocol leaves a port to one listener, because nothing in its traffic tells listeners apart.
+func exclusive(named gatewayv1.ProtocolType) bool {
+	return named == gatewayv1.TCPProtocolType || named == gatewayv1.UDPProtocolType
 }

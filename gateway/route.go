@@ -1,8 +1,9 @@
-// HTTPRoutes: their parents, and the listeners that they attach to.
+// Routes of all kinds: their parents, and the listeners that they attach to. What is in them is in rule.go.
 
 package gateway
 
 import (
+	"cmp"
 	"slices"
 	"strconv"
 	"strings"
@@ -12,34 +13,65 @@ import (
 	"github.com/wicketgate/wicketgate/object"
 )
 
-// buildRoutes makes every HTTPRoute, by precedence, so that each listener's Attachments come out in precedence order.
+// buildRoutes makes every route, by precedence, so that each listener's Attachments come out in precedence order. Kinds never compete with
+// one another; between routes of two kinds with the same date and name the kind decides, so that the order is complete.
 func (b *builder) buildRoutes() {
-	all := typed[*gatewayv1.HTTPRoute](b.set, gatewayKind("HTTPRoute"))
-	slices.SortFunc(all, func(x, y typedObject[*gatewayv1.HTTPRoute]) int { return older(x.object, y.object) })
-	b.graph.Routes = make([]*Route, 0, len(all))
-	for _, o := range all {
-		b.graph.Routes = append(b.graph.Routes, b.newRoute(o.object, o.value))
+	for _, k := range routeKinds() {
+		for _, o := range b.set.Kind(gatewayKind(k)) {
+			if r := newRoute(o); r != nil {
+				b.graph.Routes = append(b.graph.Routes, r)
+			}
+		}
+	}
+	slices.SortFunc(b.graph.Routes, func(x, y *Route) int {
+		return cmp.Or(older(x.Object, y.Object), strings.Compare(x.Object.Kind, y.Object.Kind))
+	})
+	for _, r := range b.graph.Routes {
+		b.buildRoute(r)
 	}
 }
 
-// newRoute makes one route: its rules once, and the fate of each parentRef.
-func (b *builder) newRoute(o *object.Object, spec *gatewayv1.HTTPRoute) *Route {
-	r := &Route{Object: o, Spec: spec}
+// routeKinds are the kinds of routes that there are.
+func routeKinds() []string {
+	return []string{"GRPCRoute", "HTTPRoute", "TCPRoute", "TLSRoute", "UDPRoute"}
+}
+
+// Kind is the kind of the route: "HTTPRoute", "GRPCRoute", "TLSRoute", "TCPRoute" or "UDPRoute".
+func (r *Route) Kind() gatewayv1.Kind { return gatewayv1.Kind(r.Object.Kind) }
+
+// newRoute reads what routes of all kinds have.
+func newRoute(o *object.Object) *Route {
+	switch v := o.Value.(type) {
+	case *gatewayv1.HTTPRoute:
+		return &Route{Object: o, Common: &v.Spec.CommonRouteSpec, Hostnames: v.Spec.Hostnames}
+	case *gatewayv1.GRPCRoute:
+		return &Route{Object: o, Common: &v.Spec.CommonRouteSpec, Hostnames: v.Spec.Hostnames}
+	case *gatewayv1.TLSRoute:
+		return &Route{Object: o, Common: &v.Spec.CommonRouteSpec, Hostnames: v.Spec.Hostnames}
+	case *gatewayv1.TCPRoute:
+		return &Route{Object: o, Common: &v.Spec.CommonRouteSpec}
+	case *gatewayv1.UDPRoute:
+		return &Route{Object: o, Common: &v.Spec.CommonRouteSpec}
+	}
+	return nil
+}
+
+// buildRoute makes the parts of a route: its rules once, and the fate of each parentRef.
+func (b *builder) buildRoute(r *Route) {
 	rules := b.newRules(r)
-	b.reportFaults(o, rules.refs)
-	b.reportFaults(o, rules.dropped)
-	for i, ref := range spec.Spec.ParentRefs {
+	b.reportFaults(r.Object, rules.refs)
+	b.reportFaults(r.Object, rules.dropped)
+	for i, ref := range r.Common.ParentRefs {
 		b.attach(r, ref, i, rules)
 	}
 	named := len(r.Parents)
-	for _, ref := range b.defaultParents(r, &spec.Spec.CommonRouteSpec) {
+	for _, ref := range b.defaultParents(r) {
 		b.attach(r, ref, byDefault, rules)
 	}
 	b.warnNoDefault(r, r.Parents[named:])
-	if len(spec.Spec.ParentRefs) == 0 && spec.Spec.UseDefaultGateways != gatewayv1.GatewayDefaultScopeAll {
-		b.warn(o, "spec.parentRefs", "the route names no Gateway, so nothing serves it: add spec.parentRefs")
+	if len(r.Common.ParentRefs) == 0 && r.Common.UseDefaultGateways != gatewayv1.GatewayDefaultScopeAll {
+		b.warn(r.Object, "spec.parentRefs", "the route names no Gateway, so nothing serves it: add spec.parentRefs")
 	}
-	return r
 }
 
 // attach judges a parentRef, at an index of the spec or byDefault. One that names no Gateway of ours gets no Parent: its status is not ours to write.
@@ -58,7 +90,7 @@ func (b *builder) attach(r *Route, ref gatewayv1.ParentReference, index int, rul
 			p.Gateway = p.Set.Gateway
 		}
 	default:
-		hint := unservedHint(string(group), string(k))
+		hint := b.unservedHint(string(group), string(k))
 		if target.GroupKind == coreKind("Service") {
 			hint = " (routes of a service mesh are not served)"
 		}
@@ -95,6 +127,7 @@ func (b *builder) concludeParent(p *Parent, rules *ruleSet) {
 			a.Listener.AttachedRoutes++
 		}
 	}
+	b.warnBehind(p)
 	p.Conditions = []Condition{routeAccepted(acceptedMessage(p)), resolved}
 	if reason != "" {
 		p.Conditions = append(p.Conditions, routePartiallyInvalid(message))
@@ -106,19 +139,51 @@ func (p *Parent) on(l *Listener) bool {
 	return slices.ContainsFunc(p.Attachments, func(a *Attachment) bool { return a.Listener == l })
 }
 
-// acceptedMessage names the listeners that the route is attached to but that carry no traffic: the route itself is not to blame.
+// acceptedMessage names the listeners that the route is attached to but that carry no traffic, where the route itself is not to blame, and
+// those that another route has to itself.
 func acceptedMessage(p *Parent) string {
 	var idle []string
+	text := "The route is accepted"
 	for _, a := range p.Attachments {
 		if !a.Listener.Usable {
 			idle = append(idle, a.Listener.Name)
 		}
 	}
-	if len(idle) == 0 {
-		return "The route is accepted"
+	if len(idle) > 0 {
+		text += ", but not all of its listeners carry traffic; see the conditions of the " + string(*p.Ref.Kind) + "'s listeners: " + strings.Join(idle, ", ")
 	}
-	return "The route is accepted, but not all of its listeners carry traffic; see the conditions of the " + string(*p.Ref.Kind) + "'s listeners: " +
-		strings.Join(idle, ", ")
+	if behind := p.behind(); len(behind) > 0 {
+		text += ", but it gets no traffic from " + join(behind)
+	}
+	return text
+}
+
+// behind says which listeners serve other routes instead, and which.
+func (p *Parent) behind() (list []string) {
+	for _, a := range p.Attachments {
+		if a.Behind == nil {
+			continue
+		}
+		first := a.Behind.Object.Key.String()
+		if a.Behind.Object.Namespace != a.Route.Object.Namespace { // who else is there is not for everybody to know
+			first = "a " + a.Behind.Object.Kind + " of another namespace"
+		}
+		list = append(list, "listener "+a.Listener.Name+", which serves "+first+": it comes first")
+	}
+	return list
+}
+
+// warnBehind tells of listeners from which the route gets nothing.
+func (b *builder) warnBehind(p *Parent) {
+	behind := p.behind()
+	if len(behind) == 0 {
+		return
+	}
+	route, field := p.Attachments[0].Route.Object, useDefaults
+	if p.Index != byDefault {
+		field = "spec.parentRefs[" + strconv.Itoa(p.Index) + "]"
+	}
+	b.warn(route, field, "the route gets no traffic from "+join(behind)+"; a listener serves one "+route.Kind+" only")
 }
 
 // attachListeners attaches a route to all listeners that a parentRef selects and that admit it. The reason is empty if there is one; otherwise
@@ -134,7 +199,7 @@ func (b *builder) attachListeners(r *Route, p *Parent) (reason, message string) 
 	}
 	var admitting []*Listener
 	for _, l := range selected {
-		if l.supports("HTTPRoute") && b.filters[l].admits(r.Object.Namespace) {
+		if l.supports(r.Kind()) && b.filters[l].admits(r.Object.Namespace) {
 			admitting = append(admitting, l)
 		}
 	}
@@ -142,7 +207,7 @@ func (b *builder) attachListeners(r *Route, p *Parent) (reason, message string) 
 		return string(gatewayv1.RouteReasonNotAllowedByListeners), b.notAllowed(r, selected)
 	}
 	for _, l := range admitting {
-		if hostnames := intersect(r.Spec.Spec.Hostnames, l.Hostname); len(hostnames) > 0 {
+		if hostnames := intersect(r.Hostnames, l.Hostname); len(hostnames) > 0 {
 			b.attachTo(r, p, l, hostnames)
 		}
 	}
@@ -159,6 +224,11 @@ func (b *builder) attachTo(r *Route, p *Parent, l *Listener, hostnames []Hostnam
 		return
 	}
 	a := &Attachment{Route: r, Listener: l, Hostnames: hostnames}
+	if k := r.Object.Kind; k == "TCPRoute" || k == "UDPRoute" {
+		if first := slices.IndexFunc(l.Attachments, func(other *Attachment) bool { return other.Route.Object.Kind == k }); first >= 0 {
+			a.Behind = l.Attachments[first].Route
+		}
+	}
 	p.Attachments = append(p.Attachments, a)
 	l.Attachments = append(l.Attachments, a)
 }
@@ -213,9 +283,9 @@ func (b *builder) notAllowed(r *Route, selected []*Listener) string {
 	for _, l := range selected {
 		switch {
 		case !l.Attachable:
-			why = append(why, "listener "+l.Name+": "+unsupportedProtocol(l.Protocol))
-		case !l.supports("HTTPRoute"):
-			why = append(why, "listener "+l.Name+" does not allow HTTPRoutes: see its allowedRoutes.kinds")
+			why = append(why, "listener "+l.Name+": "+b.unsupportedProtocol(l.Protocol))
+		case !l.supports(r.Kind()):
+			why = append(why, b.notSupported(r, l))
 		default:
 			why = append(why, "listener "+l.Name+" does not admit the route: "+b.filters[l].refusal(r.Object.Namespace, r.Object.Meta.Labels))
 		}
@@ -223,9 +293,18 @@ func (b *builder) notAllowed(r *Route, selected []*Listener) string {
 	return join(why)
 }
 
+// notSupported says why a listener does not take routes of a kind.
+func (b *builder) notSupported(r *Route, l *Listener) string {
+	k := r.Object.Kind
+	if p, _ := b.protocolOf(l.Spec); !slices.Contains(p.kinds, r.Kind()) {
+		return "listener " + l.Name + " is of protocol " + l.protocolText() + ", which carries no " + k + "s" + b.unservedHint(gatewayGroup, k)
+	}
+	return "listener " + l.Name + " does not allow " + k + "s: see its allowedRoutes.kinds"
+}
+
 func noMatchingHostname(r *Route, admitting []*Listener) string {
 	var want, have []string
-	for _, h := range r.Spec.Spec.Hostnames {
+	for _, h := range r.Hostnames {
 		want = append(want, string(h))
 	}
 	for _, l := range admitting {

@@ -1,7 +1,7 @@
 // Sockets: which listeners share an address and port, and which have to give way.
 //
 // Gateways are placed by precedence, each with its ListenerSets behind it, each listener on all of its Gateway's addresses or on none. A listener joins a socket if it is
-// of the same kind (TLS or not), of the same port of the Gateway API (a port map may bring two together), if no other has its
+// of the same family of protocols, of the same port of the Gateway API (a port map may bring two together), if no other has its
 // hostname, and if it does not take a hostname out of the wildcard of an earlier Gateway in another namespace (a ListenerSet's listener
 // counts for the ListenerSet's namespace), which would be a way to steal traffic, and if the socket's HTTPS listeners demand the same of clients'
 // certificates. Whoever comes later and does not fit gets PortUnavailable; the earlier one is untouched.
@@ -35,9 +35,19 @@ func (p *place) validatesOtherwise(l *Listener) bool {
 	return p.validated != nil && l.Protocol == gatewayv1.HTTPSProtocolType && !l.Clients.equal(p.validated.Clients)
 }
 
+// spot is what sockets are told apart by: UDP has ports of its own.
+type spot struct {
+	bind netip.AddrPort
+	udp  bool
+}
+
+func spotOf(bind netip.AddrPort, protocol gatewayv1.ProtocolType) spot {
+	return spot{bind, protocol == gatewayv1.UDPProtocolType}
+}
+
 // buildSockets places every usable listener.
 func (b *builder) buildSockets() {
-	places := map[netip.AddrPort]*place{}
+	places := map[spot]*place{}
 	for _, gw := range b.graph.Gateways {
 		addresses := gw.Addresses
 		if len(addresses) == 0 {
@@ -54,26 +64,26 @@ func (b *builder) buildSockets() {
 		// A port that one Gateway has on all interfaces cannot be bound on a single one as well: connections are told apart by the
 		// address at which they arrive.
 		wildcard := netip.AddrPortFrom(allInterfaces(), p.Bind.Port())
-		if shared := places[wildcard]; shared != nil && shared != p {
+		if shared := places[spotOf(wildcard, p.Protocol)]; shared != nil && shared != p {
 			p.Local, p.Bind = p.Bind.Addr(), wildcard
 		}
 	}
 	slices.SortFunc(b.graph.Sockets, func(x, y *Socket) int {
-		return cmp.Or(x.Bind.Compare(y.Bind), x.Local.Compare(y.Local))
+		return cmp.Or(x.Bind.Compare(y.Bind), x.Local.Compare(y.Local), cmp.Compare(x.Protocol, y.Protocol))
 	})
 	b.findOverlaps()
 }
 
 // placeListener puts a listener on its sockets, or makes it unusable.
-func (b *builder) placeListener(l *Listener, addresses []netip.Addr, places map[netip.AddrPort]*place) {
-	p, _ := protocolOf(l.Protocol)
+func (b *builder) placeListener(l *Listener, addresses []netip.Addr, places map[spot]*place) {
+	protocol := family(l.Protocol)
 	port := uint16(l.Port)
 	if mapped, ok := b.opts.PortMap[l.Port]; ok {
 		port = mapped
 	}
 	for _, a := range addresses {
-		if shared := places[netip.AddrPortFrom(a, port)]; shared != nil {
-			if clash := b.clash(l, p.tls, shared); clash != "" {
+		if shared := places[spotOf(netip.AddrPortFrom(a, port), protocol)]; shared != nil {
+			if clash := b.clash(l, shared); clash != "" {
 				l.Usable = false
 				l.faults.add(typeAccepted, reasonPortUnavailable, l.field("port"), clash)
 				return
@@ -82,10 +92,11 @@ func (b *builder) placeListener(l *Listener, addresses []netip.Addr, places map[
 	}
 	for _, a := range addresses {
 		bind := netip.AddrPortFrom(a, port)
-		shared := places[bind]
+		at := spotOf(bind, protocol)
+		shared := places[at]
 		if shared == nil {
-			shared = &place{Socket: &Socket{Bind: bind, TLS: p.tls}, port: l.Port, hostnames: map[string]*Listener{}}
-			places[bind] = shared
+			shared = &place{Socket: &Socket{Bind: bind, Protocol: protocol}, port: l.Port, hostnames: map[string]*Listener{}}
+			places[at] = shared
 		}
 		shared.hostnames[l.Hostname] = l
 		if shared.validated == nil && l.Protocol == gatewayv1.HTTPSProtocolType {
@@ -97,11 +108,11 @@ func (b *builder) placeListener(l *Listener, addresses []netip.Addr, places map[
 }
 
 // clash says why a listener cannot join a socket, or "".
-func (b *builder) clash(l *Listener, tls bool, shared *place) string {
+func (b *builder) clash(l *Listener, shared *place) string {
 	port := "port " + strconv.Itoa(int(l.Port))
 	first := shared.Listeners[0]
 	switch other := shared.hostnames[l.Hostname]; {
-	case shared.TLS != tls:
+	case shared.Protocol != family(l.Protocol):
 		return port + " is already used with protocol " + string(first.Protocol) + " by " + first.nameFor(l) + ": use another port or address"
 	case shared.port != l.Port:
 		return port + " is mapped to port " + strconv.Itoa(int(shared.Bind.Port())) + ", which port " + strconv.Itoa(int(shared.port)) +
@@ -109,6 +120,8 @@ func (b *builder) clash(l *Listener, tls bool, shared *place) string {
 	case shared.validatesOtherwise(l):
 		return port + " demands something else of clients' certificates for " + shared.validated.nameFor(l) +
 			": use the same spec.tls.frontend, or another port or address"
+	case other != nil && exclusive(l.Protocol):
+		return port + " is already used by " + other.nameFor(l) + ": use another port or address"
 	case other != nil && l.Hostname == "":
 		return port + " already serves every hostname for " + other.nameFor(l) + ": use a hostname, or another port or address"
 	case other != nil:
@@ -137,11 +150,12 @@ func (b *builder) clash(l *Listener, tls bool, shared *place) string {
 	return ""
 }
 
-// findOverlaps collects, for each TLS listener, the others of its sockets whose hostnames overlap with its own.
+// findOverlaps collects, for each TLS listener, the others of its sockets whose hostnames overlap with its own. Between two listeners of
+// protocol TLS that is nobody's concern: only HTTP clients use a connection for several hosts.
 func (b *builder) findOverlaps() {
 	overlaps := map[*Listener][]string{}
 	for _, s := range b.graph.Sockets {
-		if !s.TLS {
+		if s.Protocol != gatewayv1.TLSProtocolType {
 			continue
 		}
 		owners := make(map[string]*Listener, len(s.Listeners))
@@ -150,7 +164,7 @@ func (b *builder) findOverlaps() {
 		}
 		for _, l := range s.Listeners {
 			for wildcard := range wildcardsOver(l.Hostname) {
-				if other := owners[wildcard]; other != nil {
+				if other := owners[wildcard]; other != nil && (other.Protocol == gatewayv1.HTTPSProtocolType || l.Protocol == gatewayv1.HTTPSProtocolType) {
 					overlaps[l] = append(overlaps[l], other.nameFor(l))
 					overlaps[other] = append(overlaps[other], l.nameFor(other))
 				}

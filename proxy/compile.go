@@ -144,7 +144,7 @@ func (c *compiler) listener(source *gateway.Listener) *listener {
 func countMatches(list []*gateway.Attachment) (n int) {
 	for _, a := range list {
 		for _, r := range a.Route.Rules {
-			n += len(r.Spec.Matches) * len(a.Hostnames)
+			n += len(r.Matches) * len(a.Hostnames)
 		}
 	}
 	return n
@@ -157,12 +157,12 @@ func (c *compiler) attachment(routes []router.Route[*match], a *gateway.Attachme
 	for _, source := range a.Route.Rules {
 		r := c.rule(variant{source, identity(source, gw)})
 		name.rule = strconv.Itoa(source.Index)
-		if source.Spec.Name != nil {
-			name.rule = string(*source.Spec.Name)
+		if source.Name != "" {
+			name.rule = source.Name
 		}
 		counts := c.acquire(name)
-		for i := range source.Spec.Matches {
-			m, prefix := c.match(&source.Spec.Matches[i])
+		for i := range source.Matches {
+			m, prefix := c.match(&source.Matches[i])
 			value := &match{rule: r, series: counts, prefix: prefix}
 			for _, h := range a.Hostnames {
 				routes = append(routes, router.Route[*match]{
@@ -265,7 +265,7 @@ func (c *compiler) rule(v variant) *rule {
 	if r.unusable != "" {
 		return r
 	}
-	r.filters, r.unusable = c.filters(source, source.Spec.Filters, "filters", false)
+	r.filters, r.unusable = c.filters(source, source.Filters, "filters", false)
 	if r.unusable != "" || r.filters.redirect != nil {
 		return r
 	}
@@ -325,8 +325,8 @@ func (c *compiler) share(v variant, b *gateway.Backend, index int) *share {
 	if out.unusable != "" {
 		return out
 	}
-	if b.Ref != nil {
-		out.filters, out.unusable = c.filters(v.rule, b.Ref.Filters, fmt.Sprintf("backendRefs[%d].filters", index), true)
+	if len(b.Filters) > 0 {
+		out.filters, out.unusable = c.filters(v.rule, b.Filters, fmt.Sprintf("backendRefs[%d].filters", index), true)
 	}
 	if out.unusable != "" {
 		return out

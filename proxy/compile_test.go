@@ -26,7 +26,7 @@ func largeGraph(n int) *gateway.Graph {
 			path := fmt.Sprintf("/part-%d", j)
 			r.Rules = append(r.Rules, &gateway.Rule{
 				Route: r, Index: j, Backends: []*gateway.Backend{{Weight: 1, Target: t}},
-				Spec: &gatewayv1.HTTPRouteRule{Matches: []gatewayv1.HTTPRouteMatch{{Path: &gatewayv1.HTTPPathMatch{Type: &prefix, Value: &path}}}},
+				Matches: []gatewayv1.HTTPRouteMatch{{Path: &gatewayv1.HTTPPathMatch{Type: &prefix, Value: &path}}},
 			})
 		}
 		host := fmt.Sprintf("h%d.example.com", i)
@@ -75,14 +75,14 @@ func TestCompileTellsWhatItCannotServe(t *testing.T) {
 		rest   bool // the rule itself is answered with 500; else it is as if it were not there
 	}{
 		"a header value": {func(r *gateway.Rule) {
-			r.Spec.Filters = []gatewayv1.HTTPRouteFilter{{RequestHeaderModifier: &gatewayv1.HTTPHeaderFilter{Set: []gatewayv1.HTTPHeader{{Name: "A", Value: bad}}}}}
+			r.Filters = []gatewayv1.HTTPRouteFilter{{RequestHeaderModifier: &gatewayv1.HTTPHeaderFilter{Set: []gatewayv1.HTTPHeader{{Name: "A", Value: bad}}}}}
 		}, "spec.rules[0].filters[0].requestHeaderModifier", true},
-		"an unknown filter": {func(r *gateway.Rule) { r.Spec.Filters = []gatewayv1.HTTPRouteFilter{auth} }, "spec.rules[0].filters[0].type", true},
+		"an unknown filter": {func(r *gateway.Rule) { r.Filters = []gatewayv1.HTTPRouteFilter{auth} }, "spec.rules[0].filters[0].type", true},
 		"a filter of a backendRef": {func(r *gateway.Rule) {
-			r.Backends[0].Ref = &gatewayv1.HTTPBackendRef{Filters: []gatewayv1.HTTPRouteFilter{auth}}
+			r.Backends[0].Filters = []gatewayv1.HTTPRouteFilter{auth}
 		}, "spec.rules[0].backendRefs[0].filters[0].type", true},
 		"a pattern": {func(r *gateway.Rule) {
-			r.Spec.Matches[0].Path.Type, r.Spec.Matches[0].Path.Value = &regex, &pattern
+			r.Matches[0].Path.Type, r.Matches[0].Path.Value = &regex, &pattern
 		}, "spec.rules[0].matches", false},
 	} {
 		t.Run(name, func(t *testing.T) {

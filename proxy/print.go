@@ -8,6 +8,8 @@ import (
 	"io"
 	"strings"
 
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
+
 	"github.com/wicketgate/wicketgate/gateway"
 )
 
@@ -42,8 +44,8 @@ func describeSocket(s *gateway.Socket) string {
 	if s.Local.IsValid() {
 		text += " for " + s.Local.String()
 	}
-	if s.TLS {
-		text += " TLS"
+	if s.Protocol != gatewayv1.HTTPProtocolType {
+		text += " " + string(s.Protocol)
 	}
 	return text
 }

@@ -19,6 +19,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/goleak"
 
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
+
 	"github.com/wicketgate/wicketgate/config"
 	"github.com/wicketgate/wicketgate/gateway"
 	"github.com/wicketgate/wicketgate/object"
@@ -449,10 +451,14 @@ func TestRemovedSocketsDrainAndOthersDoNot(t *testing.T) {
 }
 
 // Connections made without TLS must not go on where TLS is asked for now, nor the other way round.
-func TestASocketThatChangesBetweenPlainAndTLSDrains(t *testing.T) {
+func TestASocketThatChangesItsProtocolDrains(t *testing.T) {
 	a, b := onPort(8080), onPort(8443)
 	graph := func(secure bool) *gateway.Graph {
-		return &gateway.Graph{Sockets: []*gateway.Socket{{Bind: a}, {Bind: b, TLS: secure}}}
+		protocol := gatewayv1.HTTPProtocolType
+		if secure {
+			protocol = gatewayv1.TLSProtocolType
+		}
+		return &gateway.Graph{Sockets: []*gateway.Socket{{Bind: a, Protocol: gatewayv1.HTTPProtocolType}, {Bind: b, Protocol: protocol}}}
 	}
 	if got := changedKind(graph(false), graph(false)); len(got) != 0 {
 		t.Errorf("nothing changed, but %v drain", got)

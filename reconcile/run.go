@@ -12,6 +12,8 @@ import (
 	"slices"
 	"time"
 
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
+
 	"github.com/wicketgate/wicketgate/config"
 	"github.com/wicketgate/wicketgate/gateway"
 	"github.com/wicketgate/wicketgate/object"
@@ -117,20 +119,20 @@ func (l *Loop) refresh(ctx context.Context) {
 		"sockets_failed", len(v.Failed), "sockets_failed_before", len(old.Failed))
 }
 
-// changedKind lists the sockets that stay bound but speak TLS in only one of two graphs: connections made under the old rules must not
-// go on under the new ones.
+// changedKind lists the sockets that stay bound but have another protocol in two graphs (HTTP, TLS or TCP): connections made under the old
+// rules must not go on under the new ones.
 func changedKind(before, after *gateway.Graph) []netip.AddrPort {
 	type place struct {
 		bind  netip.AddrPort
 		local netip.Addr
 	}
-	secure := map[place]bool{}
+	protocols := map[place]gatewayv1.ProtocolType{}
 	for _, s := range before.Sockets {
-		secure[place{s.Bind, s.Local}] = s.TLS
+		protocols[place{s.Bind, s.Local}] = s.Protocol
 	}
 	var changed []netip.AddrPort
 	for _, s := range after.Sockets {
-		if was, ok := secure[place{s.Bind, s.Local}]; ok && was != s.TLS {
+		if was, ok := protocols[place{s.Bind, s.Local}]; ok && was != s.Protocol {
 			changed = append(changed, s.Bind)
 		}
 	}

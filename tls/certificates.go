@@ -9,6 +9,8 @@ import (
 	"net/netip"
 	"strings"
 
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
+
 	"github.com/wicketgate/wicketgate/gateway"
 )
 
@@ -45,7 +47,7 @@ type credentials struct {
 func Compile(sockets []*gateway.Socket) *Certificates {
 	c := &Certificates{sockets: map[place]*names{}}
 	for _, s := range sockets {
-		if s.TLS {
+		if s.Protocol == gatewayv1.TLSProtocolType {
 			c.sockets[place{s.Bind, s.Local}] = compile(s.Listeners)
 		}
 	}

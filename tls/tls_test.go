@@ -26,6 +26,7 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	"github.com/wicketgate/wicketgate/gateway"
 )
@@ -113,7 +114,7 @@ func serve(sockets ...*gateway.Socket) *Server {
 }
 
 func socket(listeners ...*gateway.Listener) *gateway.Socket {
-	return &gateway.Socket{Bind: bind, TLS: true, Listeners: listeners}
+	return &gateway.Socket{Bind: bind, Protocol: gatewayv1.TLSProtocolType, Listeners: listeners}
 }
 
 func TestCertificateByServerName(t *testing.T) {
