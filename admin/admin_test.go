@@ -85,7 +85,7 @@ func newSource(t *testing.T, yaml string) *source {
 			default:
 			}
 			objects, problems := config.Parse("all.yaml", []byte(yaml))
-			return &config.Result{Objects: object.NewSet(objects...), Problems: problems, Digest: fmt.Sprintf("d%d", len(yaml)), Files: 1}, ctx.Err()
+			return &config.Result{Objects: object.NewSet(objects...), Problems: problems, Digest: fmt.Sprintf("%064x", len(yaml)), Files: 1}, ctx.Err()
 		},
 		Build:   func(set *object.Set) *gateway.Graph { return gateway.Build(set, gateway.Options{DNSBackends: true}) },
 		Compile: func(*gateway.Graph) (func(), []object.Problem) { return func() {}, nil },
@@ -357,14 +357,19 @@ func TestReload(t *testing.T) {
 	s.run(t)
 	h := NewHandler(Options{Source: s})
 	before := decode[Reload](t, ask(h, "GET", "/reload"))
-	if before.Files != 1 || before.Objects != 5 || before.Errors != 0 || before.Digest != fmt.Sprintf("d%d", len(manifests)) {
+	if before.Files != 1 || before.Objects != 5 || before.Errors != 0 || before.Digest != fmt.Sprintf("%064x", len(manifests)) {
 		t.Errorf("%+v", before)
 	}
 	next := manifests + "---\napiVersion: v1\nkind: Servic\nmetadata: {name: x}\n"
-	digest := fmt.Sprintf("d%d", len(next))
+	digest := fmt.Sprintf("%064x", len(next))
 	w := ask(h, "GET", "/reload?wait="+digest+"&timeout=10ms")
 	if w.Code != http.StatusGatewayTimeout || !strings.Contains(w.Body.String(), before.Digest) {
 		t.Errorf("waiting for what does not come: %d %s", w.Code, w.Body)
+	}
+	for _, wrong := range []string{"x", digest[1:], digest + "0", strings.ToUpper("a" + digest[1:]), "g" + digest[1:]} {
+		if w := ask(h, "GET", "/reload?wait="+wrong); w.Code != http.StatusBadRequest || !strings.Contains(w.Body.String(), "is not a digest") {
+			t.Errorf("waiting for %q: %d %s", wrong, w.Code, w.Body)
+		}
 	}
 	waited := make(chan *httptest.ResponseRecorder, 1)
 	go func() { waited <- ask(h, "GET", "/reload?wait="+digest) }()

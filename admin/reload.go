@@ -4,6 +4,7 @@ package admin
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"io"
 	"net/http"
@@ -61,6 +62,19 @@ func describe(v *reconcile.View) Reload {
 	return r
 }
 
+// isDigest reports whether a text could be a View's Digest: nobody should wait for what cannot come.
+func isDigest(text string) bool {
+	if len(text) != 2*sha256.Size {
+		return false
+	}
+	for _, c := range []byte(text) {
+		if (c < '0' || c > '9') && (c < 'a' || c > 'f') {
+			return false
+		}
+	}
+	return true
+}
+
 // reload answers POST /reload, which reads the files now and returns when they are served, and GET /reload[?wait=DIGEST], which asks for
 // nothing and returns when files with that digest are served. Both take ?timeout=10s.
 func (a *api) reload(w http.ResponseWriter, r *http.Request) {
@@ -86,6 +100,9 @@ func (a *api) reload(w http.ResponseWriter, r *http.Request) {
 		return
 	case digest == "":
 		v = a.source.View()
+	case !isDigest(digest):
+		writeStatus(w, badRequest(fmt.Errorf("wait %q is not a digest: it has 64 hexadecimal digits in lower case", digest)))
+		return
 	default:
 		v, err = a.source.Await(ctx, digest)
 	}

@@ -36,6 +36,7 @@ type running struct {
 	wire         *wire.Server
 	front        *front
 	sockets      *listeners.Set
+	loader       *config.Loader
 	loop         *reconcile.Loop
 	admin        *admin.Server
 	notify       *notifier
@@ -64,9 +65,12 @@ func assemble(o *runOptions, s settings, log *slog.Logger, version admin.Version
 		Current: g.proxy.Certificates, Log: log, Done: countHandshakes(g.metrics),
 	})}
 	g.sockets = listeners.New(listeners.Options{Handle: g.front.accept, Listen: inherited.Listen, Log: log})
-	loader := config.New(config.Options{Roots: s.roots})
+	g.loader = config.New(config.Options{Roots: s.roots, Store: openStore(s.stateDir, log), Log: log})
+	g.metrics.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
+		Name: "wicketgate_state_write_failures_total", Help: "Attempts to write the state directory that failed.",
+	}, func() float64 { return float64(g.loader.KeepFailures()) }))
 	g.loop = reconcile.New(reconcile.Options{
-		Load:       loader.Load,
+		Load:       g.loader.Load,
 		Build:      func(set *object.Set) *gateway.Graph { return gateway.Build(set, s.gateway) },
 		Check:      gateway.CertificateProblems,
 		Compile:    g.compile,

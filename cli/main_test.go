@@ -96,6 +96,7 @@ type gate struct {
 	t     *testing.T
 	dir   string
 	admin string
+	args  []string
 	cmd   *exec.Cmd
 	log   *output
 	ended chan struct{}
@@ -104,25 +105,35 @@ type gate struct {
 // startGate serves files, a map from names to contents, and waits until they are served.
 func startGate(t *testing.T, files map[string]string, args ...string) *gate {
 	t.Helper()
-	g := &gate{t: t, dir: t.TempDir(), admin: fmt.Sprintf("127.0.0.1:%d", freePort(t)), log: &output{}, ended: make(chan struct{})}
+	g := &gate{t: t, dir: t.TempDir(), admin: fmt.Sprintf("127.0.0.1:%d", freePort(t))}
+	g.args = append([]string{"run", "--config", g.dir, "--admin", g.admin}, args...)
 	g.put(files)
-	g.cmd = exec.Command(binary, append([]string{"run", "--config", g.dir, "--admin", g.admin}, args...)...)
-	g.cmd.Stderr = g.log
-	if err := g.cmd.Start(); err != nil {
+	g.start()
+	return g
+}
+
+// start runs the program, for the first time or again after its end, and waits until it serves.
+func (g *gate) start() {
+	t := g.t
+	t.Helper()
+	cmd, log, ended := exec.Command(binary, g.args...), &output{}, make(chan struct{})
+	g.cmd, g.log, g.ended = cmd, log, ended
+	cmd.Stderr = log
+	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
 	go func() {
-		defer close(g.ended)
-		_ = g.cmd.Wait() // the exit status is in ProcessState
+		defer close(ended)
+		_ = cmd.Wait() // the exit status is in ProcessState
 	}()
 	t.Cleanup(func() {
-		_ = g.cmd.Process.Kill()
-		<-g.ended
+		_ = cmd.Process.Kill()
+		<-ended
 		if t.Failed() {
-			t.Logf("the gateway's log:\n%s", g.log)
+			t.Logf("the gateway's log:\n%s", log)
 		}
-		if strings.Contains(g.log.String(), "DATA RACE") || strings.Contains(g.log.String(), "panic") {
-			t.Errorf("the gateway's log:\n%s", g.log)
+		if strings.Contains(log.String(), "DATA RACE") || strings.Contains(log.String(), "panic") {
+			t.Errorf("the gateway's log:\n%s", log)
 		}
 	})
 	eventually(t, "the gateway is ready", func() bool {
@@ -138,7 +149,6 @@ func startGate(t *testing.T, files map[string]string, args ...string) *gate {
 		defer res.Body.Close()
 		return res.StatusCode == http.StatusOK
 	})
-	return g
 }
 
 // put writes files as editors do, by renaming, or deletes those with empty contents.

@@ -82,6 +82,7 @@ func (g *running) run(ctx context.Context, roots []config.Root) error {
 	var loop sync.WaitGroup
 	loop.Go(func() { looped <- g.loop.Run(loopCtx) })
 	loop.Go(func() { g.notify.follow(loopCtx, g.loop) })
+	loop.Go(func() { g.loader.Keep(loopCtx) })
 	end := func() error {
 		endLoop()
 		return g.end(ctx, loop.Wait)

@@ -9,6 +9,9 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/wicketgate/wicketgate/config"
+	"github.com/wicketgate/wicketgate/state"
 )
 
 // noStateDir is the value of --state-dir that asks for none.
@@ -39,6 +42,22 @@ func stateDir(flag string, log *slog.Logger) string {
 	log.Warn("there is no state directory: after a restart nothing is known of earlier versions of broken files (name one with --state-dir, or none)",
 		"error", errors.Join(errs...))
 	return ""
+}
+
+// admittedFormat is the version of what config keeps in the state directory: count it up when older programs could not read it.
+const admittedFormat = 1
+
+// openStore opens the part of the state directory that holds admitted objects. Without a directory there is none.
+func openStore(dir string, log *slog.Logger) config.Store {
+	if dir == "" {
+		return nil
+	}
+	store, err := state.Open(filepath.Join(dir, "admitted"), "admitted", admittedFormat)
+	if err != nil {
+		log.Warn("the state directory cannot be used: after a restart nothing is known of earlier versions of broken files", "error", err)
+		return nil
+	}
+	return store
 }
 
 // defaultStateDirs lists where to keep state if no flag says so.

@@ -40,8 +40,9 @@ type outcome struct {
 func (o *outcome) admitted() bool { return o.value != nil }
 
 // admit does to an object what an API server does on a create: it refuses what is not allowed, and fills in defaults. It takes over the
-// tree. Equal trees in equal roots have equal outcomes.
-func admit(ctx context.Context, tree map[string]any, root Root) (out *outcome) {
+// tree. Equal trees in equal roots have equal outcomes. proven says that the schemas are known to allow the tree, so that it need not be
+// validated against them again.
+func admit(ctx context.Context, tree map[string]any, root Root, proven bool) (out *outcome) {
 	out = &outcome{}
 	defer func() {
 		// Validation is the code of many hands, and an object that breaks it must not end the gateway.
@@ -61,7 +62,7 @@ func admit(ctx context.Context, tree map[string]any, root Root) (out *outcome) {
 	if kind.core {
 		admitCore(tree, kind, out)
 	} else {
-		version.schema.admit(ctx, tree, &out.findings)
+		version.schema.admit(ctx, tree, proven, &out.findings)
 	}
 	if version.Deprecated != "" && !out.findings.rejected() {
 		out.findings.warnf(field.NewPath("apiVersion"), "version %s is deprecated: write %s", version.Name, kind.APIVersion(kind.Versions[0].Name))

@@ -54,7 +54,7 @@ func BenchmarkAdmitHTTPRoute(b *testing.B) {
 			b.Fatal(err)
 		}
 		integers(tree)
-		if out := admit(context.Background(), tree, Root{}); !out.admitted() {
+		if out := admit(context.Background(), tree, Root{}, false); !out.admitted() {
 			b.Fatal(out.findings)
 		}
 	}

@@ -15,6 +15,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"fmt"
+	"log/slog"
 	"sync"
 	"time"
 
@@ -24,6 +25,9 @@ import (
 // Options say what a Loader reads.
 type Options struct {
 	Roots []Root // at least one; their order decides which of two equal identities is admitted first
+	// Store, if set, is where Keep keeps what is in force, and the first load finds what an earlier run kept there.
+	Store Store
+	Log   *slog.Logger // of Keep's troubles; nil: they are not told
 }
 
 // Result is what one load found.
@@ -51,28 +55,32 @@ type Loader struct {
 	roots  []Root
 	lim    limits
 	settle settling
+	keeper *keeper // nil: nothing is kept beyond this run
 
 	mu     sync.Mutex
 	memory memory
+	// restored: what an earlier run kept was taken up.
+	restored bool
 }
 
 // New returns a Loader that has not read anything yet.
 func New(o Options) *Loader {
-	return &Loader{roots: o.Roots, lim: defaultLimits, settle: defaultSettling, memory: newMemory()}
+	return &Loader{roots: o.Roots, lim: defaultLimits, settle: defaultSettling, keeper: newKeeper(o), memory: newMemory()}
 }
 
 // Load reads all roots. Broken files and objects are Problems of the result and no error. An error means that ctx ended, or that a
-// root was missing or unreadable when the Loader had read nothing yet: then nothing is known that could stay in force.
+// root was missing or unreadable at the first load, and no earlier run had kept anything of it: then nothing is known that could stay in force.
 func (l *Loader) Load(ctx context.Context) (*Result, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.takeUp()
 	r := reader{lim: l.lim, settle: l.settle, deadline: time.Now().Add(l.settle.limit), known: l.memory.known, seen: map[string]bool{}}
 	for i, root := range l.roots {
 		if err := r.readRoot(ctx, i, root); err != nil {
 			if ctx.Err() != nil {
 				return nil, ctx.Err()
 			}
-			if !l.memory.started {
+			if !l.memory.started && !l.memory.holds(i) {
 				return nil, err
 			}
 			r.lose(i, root, err)
@@ -90,7 +98,25 @@ func (l *Loader) Load(ctx context.Context) (*Result, error) {
 			})
 		}
 	}
-	return l.memory.merge(files, r.lost, r.problems), nil
+	result, err := l.memory.merge(ctx, l.roots, files, r.lost, r.problems)
+	if err == nil && l.keeper != nil {
+		l.keeper.hand(l.memory.force)
+	}
+	return result, err
+}
+
+// takeUp makes what an earlier run kept the state before the first load.
+func (l *Loader) takeUp() {
+	if l.keeper == nil || l.restored {
+		return
+	}
+	l.restored = true
+	l.memory.force = l.keeper.restore()
+	for _, f := range l.memory.force {
+		if f.record.proven {
+			l.memory.proven[f.record.raw] = true
+		}
+	}
 }
 
 // Parse admits the objects of one text as if it were a file of that name, alone in a directory. It is for tests, and for texts that do not come
@@ -101,7 +127,10 @@ func Parse(name string, data []byte) ([]*object.Object, []object.Problem) {
 	if err != nil {
 		panic(fmt.Sprintf("config: a load without a deadline ended: %v", err))
 	}
-	result := l.memory.merge(files, nil, nil)
+	result, err := l.memory.merge(context.Background(), l.roots, files, nil, nil)
+	if err != nil {
+		panic(fmt.Sprintf("config: a merge without a deadline ended: %v", err))
+	}
 	objects := make([]*object.Object, 0, result.Objects.Len())
 	for _, k := range result.Objects.Keys() {
 		objects = append(objects, result.Objects.Get(k))

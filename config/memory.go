@@ -5,6 +5,7 @@ package config
 
 import (
 	"cmp"
+	"context"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
@@ -21,13 +22,15 @@ import (
 	"github.com/wicketgate/wicketgate/object"
 )
 
-// memory is what a Loader knows from one load to the next. Whoever keeps it beyond a restart has to keep force, and nothing else: the
-// rest only saves work.
+// memory is what a Loader knows from one load to the next. Beyond a restart force is kept (keep.go), and nothing else: the rest only
+// saves work.
 type memory struct {
 	started  bool
 	files    map[string]*parsed     // by name
 	outcomes map[[32]byte]*outcome  // by item.raw, of the files
-	force    map[object.Key]inForce // every object of the last Result
+	force    map[object.Key]inForce // every object of the last Result; never written to once it is made
+	// proven are hashes, of item.raw, of what an earlier run of the program admitted by the same schemas.
+	proven map[[32]byte]bool
 }
 
 // inForce is an object of the last Result and where it came from.
@@ -35,17 +38,29 @@ type inForce struct {
 	object *object.Object
 	item   *item
 	path   path // of its file
+	// record, if set, is what an earlier run kept: the object has no content yet.
+	record *record
 }
 
 func newMemory() memory {
-	return memory{files: map[string]*parsed{}, outcomes: map[[32]byte]*outcome{}, force: map[object.Key]inForce{}}
+	return memory{files: map[string]*parsed{}, outcomes: map[[32]byte]*outcome{}, force: map[object.Key]inForce{}, proven: map[[32]byte]bool{}}
+}
+
+// holds reports whether anything of a root is in force.
+func (m *memory) holds(root int) bool {
+	for _, f := range m.force {
+		if f.path.root == root {
+			return true
+		}
+	}
+	return false
 }
 
 // known reports whether the last load read a file of this name.
 func (m *memory) known(name string) bool { return m.files[name] != nil }
 
-// merge decides which object is in force for each key, and remembers it. Places that could not be read are in lost.
-func (m *memory) merge(files []*parsed, lost []loss, problems []object.Problem) *Result {
+// merge decides which object is in force for each key, and remembers it. Places that could not be read are in lost. The error is ctx's.
+func (m *memory) merge(ctx context.Context, roots []Root, files []*parsed, lost []loss, problems []object.Problem) (*Result, error) {
 	files = slices.SortedStableFunc(slices.Values(files), func(a, b *parsed) int {
 		return cmp.Or(cmp.Compare(a.root, b.root), strings.Compare(a.rel, b.rel))
 	})
@@ -64,14 +79,44 @@ func (m *memory) merge(files []*parsed, lost []loss, problems []object.Problem) 
 			force[key] = before.stale()
 		}
 	}
+	revived, err := revive(ctx, roots, force)
+	if err != nil {
+		return nil, err
+	}
 	m.remember(files, force)
 	objects := make([]*object.Object, 0, len(force))
 	for _, f := range force {
 		objects = append(objects, f.object)
 	}
-	problems = append(problems, s.problems...)
+	problems = slices.Concat(problems, s.problems, revived)
 	slices.SortFunc(problems, compareProblems)
-	return &Result{Objects: object.NewSet(objects...), Problems: problems, Digest: digestOfFiles(files), Files: len(files)}
+	return &Result{Objects: object.NewSet(objects...), Problems: problems, Digest: digestOfFiles(files), Files: len(files)}, nil
+}
+
+// revive gives content to what stays in force from an earlier run of the program. What cannot be in force any more is taken out and told.
+func revive(ctx context.Context, roots []Root, force map[object.Key]inForce) ([]object.Problem, error) {
+	var old []*record
+	for _, f := range force {
+		if f.record != nil {
+			old = append(old, f.record)
+		}
+	}
+	revived, errs := make([]inForce, len(old)), make([]error, len(old))
+	if err := parallel(ctx, len(old), func(i int) {
+		revived[i], errs[i] = old[i].revive(ctx, roots[old[i].path.root])
+	}); err != nil {
+		return nil, err
+	}
+	var problems []object.Problem
+	for i, r := range old {
+		if errs[i] == nil {
+			force[r.key] = revived[i]
+			continue
+		}
+		delete(force, r.key)
+		problems = append(problems, object.Problem{Position: object.Position{File: r.path.name, Line: r.line, Column: r.column}, Object: r.key, Message: errs[i].Error()})
+	}
+	return problems, nil
 }
 
 // digestOfFiles is Result.Digest. The files are in order.
@@ -122,7 +167,7 @@ func surveyOf(files []*parsed) survey {
 
 // remember replaces what was known.
 func (m *memory) remember(files []*parsed, force map[object.Key]inForce) {
-	m.started, m.force = true, force
+	m.started, m.force, m.proven = true, force, nil
 	m.files = make(map[string]*parsed, len(files))
 	m.outcomes = make(map[[32]byte]*outcome, len(force))
 	for _, p := range files {

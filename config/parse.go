@@ -74,7 +74,7 @@ func (l *Loader) admitAll(ctx context.Context, files []*parsed) error {
 	}
 	err := parallel(ctx, len(fresh), func(i int) {
 		it := fresh[i]
-		it.outcome, it.tree = admit(ctx, it.tree, it.root), nil
+		it.outcome, it.tree = admit(ctx, it.tree, it.root, l.memory.proven[it.raw]), nil
 	})
 	if err != nil {
 		return err

@@ -23,6 +23,8 @@ type path struct {
 	root int    // index of its root
 	rel  string // below the root, with slashes
 	name string // as messages call it: the root as the user named it, and rel
+	// single: the root is this file.
+	single bool
 }
 
 // file is a file of configuration.
@@ -97,7 +99,7 @@ func (r *reader) readRoot(ctx context.Context, i int, root Root) error {
 		}
 		return r.entries(ctx, p, root.Path, entries, []os.FileInfo{info})
 	}
-	p.rel = filepath.Base(root.Path)
+	p.rel, p.single = filepath.Base(root.Path), true
 	return r.readFile(ctx, p, root.Path)
 }
 

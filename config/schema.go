@@ -34,10 +34,12 @@ type schema struct {
 	structural *structuralschema.Structural // without a default for the status: statuses are computed, not defaulted
 	validator  validation.SchemaValidator
 	status     validation.SchemaValidator // of the status alone
-	rules      *cel.Validator             // nil if the schema has no CEL rules
+
+	rulesOnce sync.Once
+	rules     *cel.Validator // nil if the schema has no CEL rules
 }
 
-// compile readies the schema.
+// compile readies the schema, all but its rules.
 func (s *schema) compile() error {
 	s.once.Do(func() {
 		if s.err = s.build(); s.err != nil {
@@ -45,6 +47,12 @@ func (s *schema) compile() error {
 		}
 	})
 	return s.err
+}
+
+// compileRules readies the rules of a schema that is ready.
+func (s *schema) compileRules() *cel.Validator {
+	s.rulesOnce.Do(func() { s.rules = cel.NewValidator(s.structural, true, celconfig.PerCallLimit) })
+	return s.rules
 }
 
 func (s *schema) build() error {
@@ -75,27 +83,31 @@ func (s *schema) build() error {
 	if s.validator, _, err = validation.NewSchemaValidator(&internal); err != nil {
 		return err
 	}
-	s.rules = cel.NewValidator(structural, true, celconfig.PerCallLimit)
 	s.structural = structural
 	return nil
 }
 
 // admit defaults and validates an object in place, as an API server does on a create, except that unknown fields are errors and not
-// dropped. The metadata is not its concern, and the status must not be in the tree.
-func (s *schema) admit(ctx context.Context, tree map[string]any, f *findings) {
+// dropped. The metadata is not its concern, and the status must not be in the tree. What is proven to be valid is only defaulted.
+func (s *schema) admit(ctx context.Context, tree map[string]any, proven bool, f *findings) {
 	if err := s.compile(); err != nil {
 		f.errorf(nil, "%v", err)
 		return
 	}
-	s.unknown(tree, s.structural, nil, f)
-	unknown := f.rejected()
+	if !proven {
+		s.unknown(tree, s.structural, nil, f)
+	}
+	refused := f.rejected()
 	defaulting.PruneNonNullableNullsWithoutDefaults(tree, s.structural)
 	defaulting.Default(tree, s.structural)
+	if proven {
+		return
+	}
 	errs := validation.ValidateCustomResource(nil, tree, s.validator)
 	errs = append(errs, listtype.ValidateListSetsAndMaps(nil, s.structural, tree)...)
 	// As in an API server, rules do not run on what the schema itself refuses: they would fail for its reasons.
-	if s.rules != nil && !unknown && !blocksRules(errs) {
-		more, _ := s.rules.Validate(ctx, nil, s.structural, tree, nil, celconfig.RuntimeCELCostBudget)
+	if rules := s.compileRules(); rules != nil && !refused && !blocksRules(errs) {
+		more, _ := rules.Validate(ctx, nil, s.structural, tree, nil, celconfig.RuntimeCELCostBudget)
 		errs = append(errs, more...)
 	}
 	f.add(errs)

@@ -19,6 +19,7 @@ var allowed = map[string]string{
 	"dial":          "",
 	"router":        "",
 	"listeners":     "",
+	"state":         "",
 	"config":        "object",
 	"gateway":       "object",
 	"wire":          "message",
