@@ -119,7 +119,7 @@ func (t target) placed() bool {
 
 // one answers with a single object.
 func (a *api) one(w http.ResponseWriter, r *http.Request, v *reconcile.View, t target) {
-	o := v.Objects().Get(object.Key{GroupKind: t.kind.GroupKind, Namespace: t.namespace, Name: t.name})
+	o := find(v, object.Key{GroupKind: t.kind.GroupKind, Namespace: t.namespace, Name: t.name})
 	if o == nil {
 		writeStatus(w, notFound(t.kind, t.name))
 		return
@@ -139,7 +139,7 @@ func (a *api) list(w http.ResponseWriter, r *http.Request, v *reconcile.View, t 
 		return
 	}
 	var found []*object.Object
-	for _, o := range v.Objects().Kind(t.kind.GroupKind) {
+	for _, o := range all(v, t.kind.GroupKind) {
 		if (t.namespace == "" || o.Namespace == t.namespace) && selected(o) {
 			found = append(found, o)
 		}

@@ -122,6 +122,21 @@ func age(timestamp string, now time.Time) string {
 	return duration.HumanDuration(now.Sub(at))
 }
 
+// externalIP is where a Service is to be reached from outside.
+func externalIP(o map[string]any) string {
+	ingress, _ := asTree(asTree(o["status"])["loadBalancer"])["ingress"].([]any) // only Services of Gateways have it
+	var ips []string
+	for _, i := range ingress {
+		if ip, ok := asTree(i)["ip"].(string); ok {
+			ips = append(ips, ip)
+		}
+	}
+	if len(ips) > 0 {
+		return strings.Join(ips, ",")
+	}
+	return orElse(asTree(o["spec"])["externalName"], "<none>")
+}
+
 // coreColumns are the columns of kinds whose cells no path can express; nil: use the registry's.
 func coreColumns(k object.GroupKind, now time.Time) []column {
 	aged := column{
@@ -145,7 +160,7 @@ func coreColumns(k object.GroupKind, now time.Time) []column {
 		return []column{
 			text("Type", func(o map[string]any) string { return orElse(asTree(o["spec"])["type"], "ClusterIP") }),
 			text("Cluster-IP", func(o map[string]any) string { return orElse(asTree(o["spec"])["clusterIP"], "<none>") }),
-			text("External-IP", func(o map[string]any) string { return orElse(asTree(o["spec"])["externalName"], "<none>") }),
+			text("External-IP", externalIP),
 			text("Port(s)", func(o map[string]any) string { return ports(asTree(o["spec"])["ports"], "/") }),
 			aged,
 		}

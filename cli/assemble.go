@@ -82,6 +82,7 @@ func assemble(o *runOptions, s settings, log *slog.Logger, version admin.Version
 		Drain:      g.wire.Drain,
 		Strict:     o.strict, DrainTimeout: o.drainTimeout, Log: log, Metrics: g.metrics,
 	})
+	g.metrics.MustRegister(newGatewayMetrics(g.loop.View))
 	return g
 }
 

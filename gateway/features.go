@@ -22,6 +22,7 @@ func supportedFeatures() []features.FeatureName {
 		features.SupportGatewayFrontendClientCertificateValidation,
 		features.SupportGatewayFrontendClientCertificateValidationInsecureFallback,
 		features.SupportGatewayHTTPListenerIsolation,
+		features.SupportGatewayInfrastructure,
 		features.SupportGatewayPort8080,
 		features.SupportGatewayRouteHostnameIntersectionPrecedence,
 		features.SupportGatewayStaticAddresses,

@@ -10,9 +10,12 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
+	"github.com/wicketgate/wicketgate/gateway"
 	"github.com/wicketgate/wicketgate/router"
 	"github.com/wicketgate/wicketgate/wire"
 )
@@ -150,6 +153,9 @@ func (c *call) write(level slog.Level, status int, why string, err error) {
 	attrs = append(attrs, slog.String("at", c.position()), slog.String("method", string(c.req.Method)),
 		slog.String("host", string(c.req.Authority)), slog.String("path", string(c.sentPath())),
 		slog.String("client", c.peer.Remote.String()))
+	if c.listener != nil {
+		attrs = append(attrs, infrastructureLabels(c.listener.source.Gateway)...)
+	}
 	if c.share != nil && c.share.source.Target != nil {
 		attrs = append(attrs, slog.String("backend", c.share.source.Target.Key))
 		if demand := c.share.source.Target.TLS; demand != nil {
@@ -166,6 +172,19 @@ func (c *call) write(level slog.Level, status int, why string, err error) {
 		attrs = append(attrs, slog.Any("error", err))
 	}
 	e.log.LogAttrs(context.Background(), level, "request failed", attrs...)
+}
+
+// infrastructureLabels are the labels that a Gateway's spec.infrastructure puts on whatever is about it, as one group.
+func infrastructureLabels(gw *gateway.Gateway) []slog.Attr {
+	infrastructure := gw.Spec.Spec.Infrastructure
+	if infrastructure == nil || len(infrastructure.Labels) == 0 {
+		return nil
+	}
+	var labels []slog.Attr
+	for _, key := range slices.Sorted(maps.Keys(infrastructure.Labels)) {
+		labels = append(labels, slog.String(string(key), string(infrastructure.Labels[key])))
+	}
+	return []slog.Attr{slog.GroupAttrs("labels", labels...)}
 }
 
 // sentPath is the path that the client asked for, as far as it was understood.
