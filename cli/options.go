@@ -90,10 +90,12 @@ type runOptions struct {
 	mergeSlashes                                      bool
 	underscoreHeaders, logLevel, logFormat, transport string
 	stateDir                                          string
+	pollInterval                                      time.Duration
 }
 
 func (o *runOptions) register(f *pflag.FlagSet) {
 	f.StringArrayVar(&o.roots, "config", nil, "directory or file to serve, may be given several times; DIR:ns1,ns2 confines it to namespaces")
+	f.DurationVar(&o.pollInterval, "poll-interval", config.DefaultPoll, "how often to look for changes that the system does not report, as on network and container mounts; 0: never")
 	f.StringVar(&o.stateDir, "state-dir", "", "directory for what outlives a restart, or none (default $STATE_DIRECTORY, else $XDG_STATE_HOME/wicketgate or ~/.local/state/wicketgate)")
 	f.StringVar(&o.admin, "admin", admin.DefaultAddress, "address of the administrative interface")
 	f.StringVar(&o.adminTokenFile, "admin-token-file", "", "file with the token to ask for on the administrative interface")
@@ -131,6 +133,9 @@ func (o *runOptions) understand() (s settings, err error) {
 	}
 	for _, r := range o.roots {
 		s.roots = append(s.roots, config.ParseRoot(r))
+	}
+	if o.pollInterval < 0 {
+		return s, fmt.Errorf("--poll-interval %s is negative: 0 turns polling off", o.pollInterval)
 	}
 	if s.gateway, err = o.gatewayOptions(); err != nil {
 		return s, err

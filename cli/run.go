@@ -66,23 +66,27 @@ func runGateway(ctx context.Context, p Program, o *runOptions) error {
 	g.own(nil)
 	log.Info("starting", "version", p.Version.GitVersion, "config", o.roots, "admin", g.admin.Address())
 	g.reload, g.stop = p.signals()
-	return g.run(ctx, s.roots)
+	return g.run(ctx, s.roots, o.pollInterval)
 }
 
 // run drives the parts until the first of them breaks or a stop is asked for, and then drains.
-func (g *running) run(ctx context.Context, roots []config.Root) error {
+func (g *running) run(ctx context.Context, roots []config.Root, poll time.Duration) error {
 	loopCtx, endLoop := context.WithCancel(ctx)
 	defer endLoop()
 	// The watch begins before the first load, so that no change falls between the two.
 	changes, err := config.Watch(loopCtx, roots, g.log)
 	if err != nil {
-		return err
+		g.log.Warn("changes are found by polling alone (on Linux, raise fs.inotify.max_user_instances)", "error", err, "poll_interval", poll)
 	}
+	polled := g.loader.Poll(loopCtx, poll)
 	looped, served := make(chan error, 1), make(chan error, 1)
 	var loop sync.WaitGroup
 	loop.Go(func() { looped <- g.loop.Run(loopCtx) })
 	loop.Go(func() { g.notify.follow(loopCtx, g.loop) })
-	loop.Go(func() { g.loader.Keep(loopCtx) })
+	var keeper sync.WaitGroup // a slow disk holds up no drain
+	keeper.Go(func() { g.loader.Keep(loopCtx) })
+	defer keeper.Wait()
+	defer endLoop()
 	end := func() error {
 		endLoop()
 		return g.end(ctx, loop.Wait)
@@ -91,6 +95,8 @@ func (g *running) run(ctx context.Context, roots []config.Root) error {
 	for {
 		select {
 		case <-changes:
+			g.loop.Trigger()
+		case <-polled:
 			g.loop.Trigger()
 		case <-g.reload:
 			g.log.Info("reload asked for by signal")

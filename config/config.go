@@ -17,6 +17,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/wicketgate/wicketgate/object"
@@ -56,6 +57,9 @@ type Loader struct {
 	lim    limits
 	settle settling
 	keeper *keeper // nil: nothing is kept beyond this run
+	// unsettled, of capacity 1, has a value after a load that met files being written; lossy is set while something cannot be read.
+	unsettled chan struct{}
+	lossy     atomic.Bool
 
 	mu     sync.Mutex
 	memory memory
@@ -65,7 +69,7 @@ type Loader struct {
 
 // New returns a Loader that has not read anything yet.
 func New(o Options) *Loader {
-	return &Loader{roots: o.Roots, lim: defaultLimits, settle: defaultSettling, keeper: newKeeper(o), memory: newMemory()}
+	return &Loader{roots: o.Roots, lim: defaultLimits, settle: defaultSettling, keeper: newKeeper(o), unsettled: make(chan struct{}, 1), memory: newMemory()}
 }
 
 // Load reads all roots. Broken files and objects are Problems of the result and no error. An error means that ctx ended, or that a
@@ -74,7 +78,10 @@ func (l *Loader) Load(ctx context.Context) (*Result, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.takeUp()
-	r := reader{lim: l.lim, settle: l.settle, deadline: time.Now().Add(l.settle.limit), known: l.memory.known, seen: map[string]bool{}}
+	r := reader{
+		lim: l.lim, settle: l.settle, deadline: time.Now().Add(l.settle.limit), known: l.memory.known,
+		before: l.memory.stamps, stamps: make(map[string]stamped, len(l.memory.stamps)), seen: make(map[string]bool, len(l.memory.stamps)),
+	}
 	for i, root := range l.roots {
 		if err := r.readRoot(ctx, i, root); err != nil {
 			if ctx.Err() != nil {
@@ -99,10 +106,18 @@ func (l *Loader) Load(ctx context.Context) (*Result, error) {
 		}
 	}
 	result, err := l.memory.merge(ctx, l.roots, files, r.lost, r.problems)
-	if err == nil && l.keeper != nil {
+	if err != nil {
+		return nil, err
+	}
+	l.memory.stamps = r.stamps
+	l.lossy.Store(len(r.lost) > 0)
+	if r.unsettled {
+		notify(l.unsettled)
+	}
+	if l.keeper != nil {
 		l.keeper.hand(l.memory.force)
 	}
-	return result, err
+	return result, nil
 }
 
 // takeUp makes what an earlier run kept the state before the first load.

@@ -27,6 +27,8 @@ import (
 type memory struct {
 	started  bool
 	files    map[string]*parsed     // by name
+	stamps   map[string]stamped     // of the files, by name
+	lost     []loss                 // what the last load could not read
 	outcomes map[[32]byte]*outcome  // by item.raw, of the files
 	force    map[object.Key]inForce // every object of the last Result; never written to once it is made
 	// proven are hashes, of item.raw, of what an earlier run of the program admitted by the same schemas.
@@ -84,6 +86,7 @@ func (m *memory) merge(ctx context.Context, roots []Root, files []*parsed, lost 
 		return nil, err
 	}
 	m.remember(files, force)
+	m.lost = lost
 	objects := make([]*object.Object, 0, len(force))
 	for _, f := range force {
 		objects = append(objects, f.object)

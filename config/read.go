@@ -3,6 +3,7 @@
 package config
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -36,6 +37,13 @@ type file struct {
 	unsettled bool
 }
 
+// stamped is what earlier loads found in a file.
+type stamped struct {
+	path  path
+	sum   [32]byte
+	stamp stamp
+}
+
 // settling says how long to wait for a file that is being written.
 type settling struct {
 	// quiet is how old the last change of a file must be for it to count as written.
@@ -64,11 +72,19 @@ type reader struct {
 	deadline time.Time              // until when to wait for files to settle
 	known    func(name string) bool // whether an earlier load read this file
 
+	// before is what earlier loads found, by the names of files: what did not change is not read again, and its data is nil. sumsOnly
+	// reads everything, and leaves all data out.
+	before   map[string]stamped
+	sumsOnly bool
+
 	files    []*file
-	seen     map[string]bool // the names of files
+	stamps   map[string]stamped // of files; nil: nobody wants them
+	seen     map[string]bool    // the names of files
 	bytes    int64
 	lost     []loss
 	problems []object.Problem
+	// unsettled: some file was being written, and another load should follow.
+	unsettled bool
 }
 
 // fail records a place that cannot be read.
@@ -198,8 +214,15 @@ func (r *reader) readFile(ctx context.Context, p path, name string) error {
 		r.fail(p, "is not read: there are more than %d files", r.lim.files)
 		return nil
 	}
+	if was, ok := r.before[p.name]; ok && was.path == p && was.stamp.old && r.known(p.name) {
+		if info, err := os.Stat(name); err == nil && was.stamp.proves(info) {
+			r.stamps[p.name] = was
+			r.take(&file{path: p, sum: was.sum}, info.Size())
+			return nil
+		}
+	}
 	for {
-		data, wait, err := r.attempt(name)
+		data, st, wait, err := r.attempt(name)
 		switch {
 		case errors.Is(err, fs.ErrNotExist): // deleted since it was listed
 			return nil
@@ -207,13 +230,14 @@ func (r *reader) readFile(ctx context.Context, p path, name string) error {
 			r.fail(p, "%v", reason(err))
 			return nil
 		case wait == 0:
-			r.take(&file{path: p, data: data, sum: sha256.Sum256(data)})
+			r.whole(p, data, st)
 			return nil
 		case time.Until(r.deadline) < wait:
-			if r.known(p.name) {
-				r.take(&file{path: p, unsettled: true})
+			r.unsettled = true
+			if r.known(p.name) && !r.sumsOnly {
+				r.take(&file{path: p, unsettled: true}, 0)
 			} else {
-				r.take(&file{path: p, data: data, sum: sha256.Sum256(data)})
+				r.whole(p, data, stamp{})
 			}
 			return nil
 		}
@@ -225,9 +249,21 @@ func (r *reader) readFile(ctx context.Context, p path, name string) error {
 	}
 }
 
+// whole adds a file that was read.
+func (r *reader) whole(p path, data []byte, st stamp) {
+	f := &file{path: p, data: data, sum: sha256.Sum256(data)}
+	if r.sumsOnly {
+		f.data = nil
+	}
+	if r.stamps != nil {
+		r.stamps[p.name] = stamped{p, f.sum, st}
+	}
+	r.take(f, int64(len(data)))
+}
+
 // take adds a file, unless all files together are too large.
-func (r *reader) take(f *file) {
-	if r.bytes += int64(len(f.data)); r.bytes > r.lim.totalBytes {
+func (r *reader) take(f *file, size int64) {
+	if r.bytes += size; r.bytes > r.lim.totalBytes {
 		r.fail(f.path, "is not read: all files together are larger than %d MiB", r.lim.totalBytes>>20)
 		return
 	}
@@ -236,28 +272,29 @@ func (r *reader) take(f *file) {
 
 // attempt reads a file. If somebody is still writing it, wait is how long to wait before another attempt. Neither a change while it was
 // read goes unnoticed, nor a file that an editor truncated a moment ago and has not filled again.
-func (r *reader) attempt(name string) (data []byte, wait time.Duration, err error) {
+func (r *reader) attempt(name string) (data []byte, st stamp, wait time.Duration, err error) {
 	f, err := os.Open(name)
 	if err != nil {
-		return nil, 0, err
+		return nil, st, 0, err
 	}
 	defer f.Close()
 	before, err := f.Stat()
 	if err != nil {
-		return nil, 0, err
+		return nil, st, 0, err
 	}
+	st = stampOf(before, time.Now())
 	if before.Size() <= r.lim.fileBytes {
-		data, err = io.ReadAll(io.LimitReader(f, r.lim.fileBytes+1))
+		data, err = readAll(f, before.Size(), r.lim.fileBytes)
 	}
 	if err != nil {
-		return nil, 0, err
+		return nil, st, 0, err
 	}
 	if before.Size() > r.lim.fileBytes || int64(len(data)) > r.lim.fileBytes {
-		return nil, 0, fmt.Errorf("is larger than %d MiB", r.lim.fileBytes>>20)
+		return nil, st, 0, fmt.Errorf("is larger than %d MiB", r.lim.fileBytes>>20)
 	}
 	after, err := f.Stat()
 	if err != nil {
-		return nil, 0, err
+		return nil, st, 0, err
 	}
 	// A time of change in the future comes from another machine's clock and says nothing.
 	if age := time.Since(after.ModTime()); age >= 0 && age < r.settle.quiet {
@@ -266,7 +303,15 @@ func (r *reader) attempt(name string) (data []byte, wait time.Duration, err erro
 	if after.Size() != before.Size() || !after.ModTime().Equal(before.ModTime()) || int64(len(data)) != after.Size() {
 		wait = max(wait, time.Millisecond)
 	}
-	return data, wait, nil
+	return data, st, wait, nil
+}
+
+// readAll reads what a file of about this size holds, and a byte more than the limit of one that is larger.
+func readAll(f *os.File, size, limit int64) ([]byte, error) {
+	var b bytes.Buffer
+	b.Grow(int(size) + bytes.MinRead)
+	_, err := b.ReadFrom(io.LimitReader(f, limit+1))
+	return b.Bytes(), err
 }
 
 // reason drops the path from an error about a file, since the position names it.
