@@ -23,14 +23,19 @@ func main() {
 		Version: buildVersion(),
 		Stdout:  os.Stdout,
 		Stderr:  os.Stderr,
-		Signals: func() (reload, stop <-chan struct{}) {
-			return signals(syscall.SIGHUP), signals(syscall.SIGTERM, os.Interrupt)
+		Signals: func() cli.Signals {
+			return cli.Signals{
+				Reload: signals(syscall.SIGHUP), Stop: signals(syscall.SIGTERM, os.Interrupt), Reopen: signals(reopenSignals()...),
+			}
 		},
 	}, os.Args[1:]))
 }
 
 // signals turns signals into values of a channel. Two are kept: the first asks for something, the second insists.
 func signals(list ...os.Signal) <-chan struct{} {
+	if len(list) == 0 {
+		return nil // Notify would take that for all of them
+	}
 	in, out := make(chan os.Signal, 2), make(chan struct{}, 2)
 	signal.Notify(in, list...)
 	go func() {

@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
+	"github.com/wicketgate/wicketgate/accesslog"
 	"github.com/wicketgate/wicketgate/admin"
 	"github.com/wicketgate/wicketgate/config"
 	"github.com/wicketgate/wicketgate/dial"
@@ -42,12 +43,13 @@ type running struct {
 	notify       *notifier
 	drainTimeout time.Duration
 	stopping     atomic.Bool
-	reload, stop <-chan struct{}
+	access       *accesslog.Log // nil: there is none
+	signals      Signals
 }
 
 // assemble makes the parts. Nothing listens, reads or runs yet.
-func assemble(o *runOptions, s settings, log *slog.Logger, version admin.Version, inherited *listeners.Inherited) *running {
-	g := &running{log: log, guard: &dial.Guard{}, drainTimeout: o.drainTimeout, metrics: newMetrics(version)}
+func assemble(o *runOptions, s settings, log *slog.Logger, version admin.Version, inherited *listeners.Inherited, access *accesslog.Log) *running {
+	g := &running{log: log, access: access, guard: &dial.Guard{}, drainTimeout: o.drainTimeout, metrics: newMetrics(version)}
 	dialer := &dial.Dialer{Guard: g.guard}
 	registry := backend.NewRegistry(backend.Options{
 		Dial:     dialer.Dial,
@@ -56,8 +58,11 @@ func assemble(o *runOptions, s settings, log *slog.Logger, version admin.Version
 		Portable: s.transport == wire.Portable,
 	})
 	g.metrics.MustRegister(newBackendMetrics(registry))
+	if access != nil {
+		countAccessLog(g.metrics, access)
+	}
 	g.proxy = proxy.New(proxy.Options{
-		Registry: registry, Log: log, Metrics: g.metrics,
+		Registry: registry, Log: log, AccessLog: access, Metrics: g.metrics,
 		TrustedProxies: s.trustedProxies, KeepSlashes: !o.mergeSlashes, Underscore: s.underscore,
 	})
 	g.wire = wire.NewServer(wire.Options{Handler: g.proxy, Log: log, Transport: s.transport})

@@ -22,9 +22,15 @@ import (
 type Program struct {
 	Version        admin.Version
 	Stdout, Stderr io.Writer
-	// Signals begins to listen for the user's signals; only commands that serve call it, the others die of them. reload has a value for
-	// each SIGHUP, stop for each SIGTERM or SIGINT: the first drains, the second ends at once. Nil: there are none.
-	Signals func() (reload, stop <-chan struct{})
+	// Signals begins to listen for the user's signals; only commands that serve call it, the others die of them. Nil: there are none.
+	Signals func() Signals
+}
+
+// Signals have a value for each signal that came.
+type Signals struct {
+	Reload <-chan struct{} // SIGHUP: read the files again
+	Stop   <-chan struct{} // SIGTERM, SIGINT: the first drains, the second ends at once
+	Reopen <-chan struct{} // SIGUSR1: open the access log anew; nil where there is no such signal
 }
 
 // exitError ends a command with a status code and no further message.
@@ -47,9 +53,9 @@ func Execute(ctx context.Context, p Program, args []string) int {
 	return 1
 }
 
-func (p Program) signals() (reload, stop <-chan struct{}) {
+func (p Program) signals() Signals {
 	if p.Signals == nil {
-		return nil, nil
+		return Signals{}
 	}
 	return p.Signals()
 }

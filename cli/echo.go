@@ -62,7 +62,7 @@ func runEcho(ctx context.Context, p Program, o *echoOptions) error {
 		open = append(open, l)
 		fmt.Fprintf(p.Stderr, "echo %q listening on %s\n", o.name, l.Addr())
 	}
-	_, stop := p.signals()
+	stop := p.signals().Stop
 	server := &http.Server{Handler: echoHandler(o.name), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 75 * time.Second}
 	ended := make(chan error, len(open))
 	for _, l := range open {

@@ -87,7 +87,7 @@ func TestEchoListensOnSeveralAddressesUntilItIsStopped(t *testing.T) {
 	}
 	go func() {
 		ended <- Execute(context.Background(), Program{
-			Stdout: log, Stderr: log, Signals: func() (<-chan struct{}, <-chan struct{}) { return nil, stop },
+			Stdout: log, Stderr: log, Signals: func() Signals { return Signals{Stop: stop} },
 		}, args)
 	}()
 	for _, p := range ports {

@@ -7,6 +7,10 @@ import (
 	"io"
 	"log/slog"
 	"os"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/wicketgate/wicketgate/accesslog"
 )
 
 // newLogger makes the process's logger. level is debug, info, warn or error; format is auto, text or json.
@@ -41,4 +45,28 @@ func isTerminal(w io.Writer) bool {
 	}
 	info, err := f.Stat()
 	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}
+
+// openAccessLog opens what --access-log names, and returns nil if there is to be none.
+func openAccessLog(o *runOptions, log *slog.Logger) (*accesslog.Log, error) {
+	format, err := accesslog.ParseFormat(o.accessLogFormat)
+	if err != nil {
+		return nil, fmt.Errorf("--access-log-format: %w", err)
+	}
+	if o.accessLog == "" {
+		return nil, nil
+	}
+	return accesslog.Open(accesslog.Options{Path: o.accessLog, Format: format, Log: log})
+}
+
+// countAccessLog shows what became of the lines.
+func countAccessLog(r prometheus.Registerer, l *accesslog.Log) {
+	r.MustRegister(
+		prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Name: "wicketgate_access_log_lines_total", Help: "Lines written to the access log.",
+		}, func() float64 { return float64(l.Written()) }),
+		prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Name: "wicketgate_access_log_dropped_total", Help: "Lines of the access log that were lost because the file could not take them in time.",
+		}, func() float64 { return float64(l.Dropped()) }),
+	)
 }

@@ -89,6 +89,7 @@ type runOptions struct {
 	backendDNSCIDRs, dnsServers, trustedProxies       []string
 	mergeSlashes                                      bool
 	underscoreHeaders, logLevel, logFormat, transport string
+	accessLog, accessLogFormat                        string
 	stateDir                                          string
 	pollInterval                                      time.Duration
 }
@@ -108,6 +109,8 @@ func (o *runOptions) register(f *pflag.FlagSet) {
 	f.StringVar(&o.underscoreHeaders, "underscore-headers", "drop", "header fields with _ in their name: drop, allow or reject")
 	f.StringVar(&o.logLevel, "log-level", "info", "debug, info, warn or error")
 	f.StringVar(&o.logFormat, "log-format", "auto", "text, json, or auto: text on a terminal and JSON elsewhere")
+	f.StringVar(&o.accessLog, "access-log", "", "file to log every request to, or - for standard output (default no access log)")
+	f.StringVar(&o.accessLogFormat, "access-log-format", "json", "json, combined, or a template such as '$client $method $path $status'")
 	f.StringVar(&o.transport, "transport", "auto", "how connections are read: raw (Linux), portable, or auto")
 	o.semantics.register(f)
 }

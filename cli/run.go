@@ -24,7 +24,7 @@ func newRun(p Program) *cobra.Command {
 		Long: `Run serves what the files say and keeps itself equal to them: an edit is served a moment after it is saved.
 A file that cannot be used keeps its last usable version in force, and everything else is served.
 
-SIGHUP reads the files again. SIGTERM and SIGINT stop accepting and let requests finish within --drain-timeout; a second one
+SIGHUP reads the files again; SIGUSR1 opens the access log anew, after it was renamed. SIGTERM and SIGINT stop accepting and let requests finish within --drain-timeout; a second one
 ends at once.`,
 		Example: `  wicketgate run --config ./gateway
   wicketgate run --config ./gateway --port-map 80=8080,443=8443      # without root
@@ -51,7 +51,14 @@ func runGateway(ctx context.Context, p Program, o *runOptions) error {
 	if err != nil {
 		log.Warn("not every socket that the service manager passed on can be used", "error", err)
 	}
-	g := assemble(o, s, log, p.Version, inherited)
+	access, err := openAccessLog(o, log)
+	if err != nil {
+		return err
+	}
+	if access != nil {
+		defer access.Close()
+	}
+	g := assemble(o, s, log, p.Version, inherited, access)
 	defer g.proxy.Close()
 	g.notify = newNotifier(ctx, os.Getenv, log)
 	defer g.notify.close()
@@ -65,7 +72,7 @@ func runGateway(ctx context.Context, p Program, o *runOptions) error {
 	defer g.admin.Close()
 	g.own(nil)
 	log.Info("starting", "version", p.Version.GitVersion, "config", o.roots, "admin", g.admin.Address())
-	g.reload, g.stop = p.signals()
+	g.signals = p.signals()
 	return g.run(ctx, s.roots, o.pollInterval)
 }
 
@@ -98,7 +105,11 @@ func (g *running) run(ctx context.Context, roots []config.Root, poll time.Durati
 			g.loop.Trigger()
 		case <-polled:
 			g.loop.Trigger()
-		case <-g.reload:
+		case <-g.signals.Reopen:
+			if g.access != nil {
+				g.access.Reopen()
+			}
+		case <-g.signals.Reload:
 			g.log.Info("reload asked for by signal")
 			g.loop.Trigger()
 		case err := <-served:
@@ -110,7 +121,7 @@ func (g *running) run(ctx context.Context, roots []config.Root, poll time.Durati
 			return end()
 		case <-ctx.Done():
 			return end()
-		case <-g.stop:
+		case <-g.signals.Stop:
 			return end()
 		}
 	}
@@ -135,7 +146,7 @@ func (g *running) end(ctx context.Context, looped func()) error {
 	}()
 	select {
 	case <-drained:
-	case <-g.stop:
+	case <-g.signals.Stop:
 		hurried = true
 		cancel()
 		<-drained

@@ -491,7 +491,7 @@ func TestNothingIsLeftBehind(t *testing.T) {
 	go func() {
 		ended <- Execute(context.Background(), Program{
 			Version: admin.Version{GitVersion: "test"}, Stdout: log, Stderr: log,
-			Signals: func() (<-chan struct{}, <-chan struct{}) { return nil, stop },
+			Signals: func() Signals { return Signals{Stop: stop} },
 		}, []string{"--config", dir, "--admin", address})
 	}()
 	eventually(t, "it serves", func() bool {

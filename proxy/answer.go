@@ -61,6 +61,7 @@ func (t *text) Stop(message.Reason)       {}
 
 // refuse answers with an error, logs why, and returns the status.
 func (c *call) refuse(status int, why string, err error) int {
+	c.why = why
 	body := answers[status]
 	c.own.Reset()
 	c.own.Status, c.own.Length = status, int64(len(body))
@@ -80,9 +81,11 @@ func (c *call) respond(h *message.Head, body message.Body) int {
 	}
 	var broken *wire.BackendError
 	if errors.As(err, &broken) && broken.Kind != wire.BackendCancelled {
-		c.write(slog.LevelWarn, h.Status, "the backend broke off its response", err)
+		c.why = "the backend broke off its response"
+		c.write(slog.LevelWarn, h.Status, c.why, err)
 	} else {
-		c.write(slog.LevelInfo, h.Status, "the client did not take the whole response", err)
+		c.why = "the client did not take the whole response"
+		c.write(slog.LevelInfo, h.Status, c.why, err)
 	}
 	return h.Status
 }
@@ -97,4 +100,7 @@ func (p *Proxy) Refused(peer *wire.Peer, status int, why error) {
 		s.life.unbound.done(shard, status, 0)
 	}
 	p.errors.refused(peer, status, why)
+	if l := p.opt.AccessLog; l != nil {
+		recordRefused(l, peer, status, why)
+	}
 }

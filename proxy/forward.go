@@ -56,7 +56,8 @@ func (c *call) failed(err error) int {
 		return c.refuse(statusTimeout, "the backend did not answer in time", e.Err)
 	case backend.ClientGone:
 		c.x.Abort(message.ClientGone)
-		c.log(statusClientGone, "the client left before the backend answered", e.Err)
+		c.why = "the client left before the backend answered"
+		c.log(statusClientGone, c.why, e.Err)
 		return statusClientGone
 	case backend.RequestFailed:
 		return c.refuse(statusBadRequest, "the request's body broke off or is malformed", e.Err)

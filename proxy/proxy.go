@@ -8,7 +8,7 @@
 //	forwarded.go X-Forwarded-* and names with '_': what a client may not say, what a backend is told
 //	filters.go   redirects, rewrites and header changes of a rule and of a backendRef
 //	forward.go   to the backend and back; tunnel.go after an upgrade; retry.go for rules with a retry stanza
-//	answer.go    answers of our own; errorlog.go their log lines
+//	answer.go    answers of our own; errorlog.go their log lines; record.go the access log
 //
 // # Snapshots
 //
@@ -26,6 +26,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/wicketgate/wicketgate/accesslog"
 	"github.com/wicketgate/wicketgate/message"
 	"github.com/wicketgate/wicketgate/proxy/backend"
 	"github.com/wicketgate/wicketgate/tls"
@@ -48,6 +49,8 @@ type Options struct {
 	Registry *backend.Registry
 	// Log gets a line for each error answer, of a flood a summary. Nil: none.
 	Log *slog.Logger
+	// AccessLog gets a line for each request. Nil: there is none.
+	AccessLog *accesslog.Log
 	// Metrics is where the proxy registers its collector. Nil: it counts for nobody.
 	Metrics prometheus.Registerer
 	// TrustedProxies are the addresses of peers whose Forwarded, X-Forwarded-* and X-Real-IP fields are believed.

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/wicketgate/wicketgate/accesslog"
 	"github.com/wicketgate/wicketgate/message"
 	"github.com/wicketgate/wicketgate/proxy/backend"
 	"github.com/wicketgate/wicketgate/router"
@@ -24,7 +25,9 @@ type call struct {
 	held  bool // the snapshot's lifetime counts this request
 
 	status int
+	why    string // of an answer of our own, for the access log
 	counts *series
+	entry  *accesslog.Entry // kept between requests; nil until one was logged
 
 	listener *listener // nil: none for this host
 	match    *match    // nil: none for this request
@@ -68,6 +71,9 @@ func (c *call) end() {
 	if c.counts != nil {
 		c.counts.done(shard, c.status, time.Since(c.x.Arrived()))
 	}
+	if p.opt.AccessLog != nil {
+		c.record(p.opt.AccessLog)
+	}
 	if c.replay != nil {
 		c.endReplay()
 	}
@@ -77,10 +83,10 @@ func (c *call) end() {
 	c.leave()
 	c.x, c.req, c.peer, c.conn, c.life, c.counts = nil, nil, nil, nil, nil, nil
 	c.listener, c.match, c.share, c.sent, c.txt.rest = nil, nil, nil, nil, nil
-	c.cors, c.allowed = nil, nil
+	c.cors, c.allowed, c.why = nil, nil, ""
 	c.content = screened{}
 	c.in.Host, c.in.Path, c.in.Method, c.in.Query, c.in.Header = nil, nil, nil, nil, nil
-	c.res.Endpoint = netip.AddrPort{}
+	c.res.Endpoint, c.res.Attempts = netip.AddrPort{}, 0
 	p.calls.Put(c)
 }
 
