@@ -109,7 +109,7 @@ httproute.gateway.networking.k8s.io/shop   ["shop.example.com","www.example.com"
 gateway.gateway.networking.k8s.io/web   public   127.0.0.1   True   5h1m
 httproute.gateway.networking.k8s.io/shop   ["shop.example.com","www.example.com"]   5h1m
 `, ""},
-		{"svc", `
+		{"svc cart", `
 NAME   TYPE        CLUSTER-IP   EXTERNAL-IP   PORT(S)         AGE
 cart   ClusterIP   <none>       <none>        80/TCP,53/UDP   5h1m
 `, ""},
@@ -126,7 +126,7 @@ NAME   ADDRESSTYPE   PORTS   ENDPOINTS                                AGE
 cart   IPv4          8080    10.0.0.1,10.0.0.2,10.0.0.3 + 1 more...   5h1m
 `, ""},
 		{"httproutes -A -o name", "\nhttproute.gateway.networking.k8s.io/shop\nhttproute.gateway.networking.k8s.io/blog\n", ""},
-		{"services -o name", "\nservice/cart\n", ""},
+		{"services -o name", "\nservice/cart\nservice/web-public\n", ""},
 		{"gateway web -o jsonpath={.status.addresses[0].value}", "\n127.0.0.1", ""},
 		{"gateway web -o jsonpath=.metadata.name", "\nweb", ""},
 		{`httproute -A -o jsonpath={.items[*].status.parents[*].conditions[?(@.type=="Accepted")].status}`, "\nTrue True", ""},
