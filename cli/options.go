@@ -29,6 +29,7 @@ type semantics struct {
 	backendDNS     bool
 	addressPool    string
 	mergeGateways  string
+	loopback       bool
 }
 
 func (s *semantics) register(f *pflag.FlagSet) {
@@ -37,12 +38,13 @@ func (s *semantics) register(f *pflag.FlagSet) {
 	f.StringToStringVar(&s.portMap, "port-map", nil, "bind other ports than the listeners say, such as 80=8080,443=8443")
 	f.BoolVar(&s.backendDNS, "backend-dns", true, "find Services that have no EndpointSlice by their DNS names")
 	f.StringVar(&s.addressPool, "address-pool", "", "give each Gateway without addresses one of this network, such as 127.0.10.0/24")
+	f.BoolVar(&s.loopback, "allow-loopback-backends", false, "let EndpointSlices in confined directories (DIR:ns1,ns2) name loopback addresses")
 	f.StringVar(&s.mergeGateways, "merge-gateways", "namespace", "whose Gateways may share one port with overlapping hostnames: namespace or all")
 }
 
 // gatewayOptions checks the flags and says what they mean to gateway.Build.
 func (s *semantics) gatewayOptions() (gateway.Options, error) {
-	o := gateway.Options{ControllerName: s.controllerName, Strict: s.strict, DNSBackends: s.backendDNS && !s.strict, PortMap: map[int32]uint16{}}
+	o := gateway.Options{ControllerName: s.controllerName, Strict: s.strict, DNSBackends: s.backendDNS && !s.strict, PortMap: map[int32]uint16{}, ConfinedLoopback: s.loopback}
 	for from, to := range s.portMap {
 		listener, err := port(from)
 		if err != nil {

@@ -80,7 +80,8 @@ func (l *Loader) Load(ctx context.Context) (*Result, error) {
 	l.takeUp()
 	r := reader{
 		lim: l.lim, settle: l.settle, deadline: time.Now().Add(l.settle.limit), known: l.memory.known,
-		before: l.memory.stamps, stamps: make(map[string]stamped, len(l.memory.stamps)), seen: make(map[string]bool, len(l.memory.stamps)),
+		confined: confinements(l.roots),
+		before:   l.memory.stamps, stamps: make(map[string]stamped, len(l.memory.stamps)), seen: make(map[string]bool, len(l.memory.stamps)),
 	}
 	for i, root := range l.roots {
 		if err := r.readRoot(ctx, i, root); err != nil {

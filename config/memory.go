@@ -252,6 +252,7 @@ func (it *item) object(before *inForce) *object.Object {
 	o := &object.Object{
 		Key: it.key, Version: it.version, Meta: it.meta, Value: it.value, Content: it.content,
 		Position: it.loc.position(), Locator: it.loc, Digest: it.digest,
+		Confined: len(it.root.Namespaces) > 0,
 	}
 	if before != nil && before.item.outcome == it.outcome {
 		// The same content at another place.

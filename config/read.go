@@ -65,6 +65,31 @@ func (l loss) covers(p path) bool {
 	return l.root == p.root && (l.prefix == "" || l.prefix == p.rel || strings.HasPrefix(p.rel, l.prefix+"/"))
 }
 
+// confinement is a root that is confined. Where it lies in another root, that one leaves it out: whoever may write there would otherwise
+// be freed by the wider root.
+type confinement struct {
+	root int
+	info os.FileInfo
+}
+
+// confinements looks up the roots that are confined.
+func confinements(roots []Root) (list []confinement) {
+	for i, root := range roots {
+		if len(root.Namespaces) == 0 {
+			continue
+		}
+		if info, err := os.Stat(root.Path); err == nil {
+			list = append(list, confinement{i, info})
+		}
+	}
+	return list
+}
+
+// isAnothers reports whether a file or directory is a confined root beside the one that is being read.
+func (r *reader) isAnothers(root int, info os.FileInfo) bool {
+	return slices.ContainsFunc(r.confined, func(c confinement) bool { return c.root != root && os.SameFile(c.info, info) })
+}
+
 // reader collects the files of all roots for one load.
 type reader struct {
 	lim      limits
@@ -76,6 +101,7 @@ type reader struct {
 	// reads everything, and leaves all data out.
 	before   map[string]stamped
 	sumsOnly bool
+	confined []confinement
 
 	files    []*file
 	stamps   map[string]stamped // of files; nil: nobody wants them
@@ -168,11 +194,11 @@ func (r *reader) entry(ctx context.Context, p path, name string, e os.DirEntry, 
 		return err
 	}
 	isConfig := configName(e.Name())
-	if e.Type().IsRegular() {
-		if isConfig {
-			return r.readFile(ctx, p, name)
-		}
+	if e.Type().IsRegular() && !isConfig {
 		return nil
+	}
+	if e.Type().IsRegular() && len(r.confined) == 0 {
+		return r.readFile(ctx, p, name)
 	}
 	info, err := os.Stat(name)
 	switch {
@@ -180,6 +206,8 @@ func (r *reader) entry(ctx context.Context, p path, name string, e os.DirEntry, 
 		return nil
 	case err != nil:
 		r.fail(p, "%v", reason(err))
+	case r.isAnothers(p.root, info):
+		return nil
 	case info.IsDir():
 		for _, parent := range parents {
 			if os.SameFile(parent, info) {
@@ -214,12 +242,8 @@ func (r *reader) readFile(ctx context.Context, p path, name string) error {
 		r.fail(p, "is not read: there are more than %d files", r.lim.files)
 		return nil
 	}
-	if was, ok := r.before[p.name]; ok && was.path == p && was.stamp.old && r.known(p.name) {
-		if info, err := os.Stat(name); err == nil && was.stamp.proves(info) {
-			r.stamps[p.name] = was
-			r.take(&file{path: p, sum: was.sum}, info.Size())
-			return nil
-		}
+	if r.unchanged(p, name) {
+		return nil
 	}
 	for {
 		data, st, wait, err := r.attempt(name)
@@ -247,6 +271,21 @@ func (r *reader) readFile(ctx context.Context, p path, name string) error {
 		case <-time.After(wait):
 		}
 	}
+}
+
+// unchanged adds a file without reading it, if it is certain to hold what it held.
+func (r *reader) unchanged(p path, name string) bool {
+	was, ok := r.before[p.name]
+	if !ok || was.path != p || !was.stamp.old || !r.known(p.name) {
+		return false
+	}
+	info, err := os.Stat(name)
+	if err != nil || !was.stamp.proves(info) {
+		return false
+	}
+	r.stamps[p.name] = was
+	r.take(&file{path: p, sum: was.sum}, info.Size())
+	return true
 }
 
 // whole adds a file that was read.

@@ -57,12 +57,12 @@ type resolution struct {
 }
 
 // indexBackends reads the objects that add to Services.
-func indexBackends(set *object.Set) *backendIndex {
+func (b *builder) indexBackends(set *object.Set) *backendIndex {
 	index := &backendIndex{slices: map[name][]*discoveryv1.EndpointSlice{}, policies: map[name]map[string]*Policy{}, users: map[name][]*Route{}, targets: map[targetKey]*resolution{}}
 	for _, o := range typed[*discoveryv1.EndpointSlice](set, kind(discoveryGroup, "EndpointSlice")) {
 		if service := o.object.Meta.Labels[discoveryv1.LabelServiceName]; service != "" {
 			key := name{o.object.Namespace, service}
-			index.slices[key] = append(index.slices[key], o.value)
+			index.slices[key] = append(index.slices[key], b.confineSlice(o.object, o.value))
 		}
 	}
 	return index

@@ -27,6 +27,8 @@ type Options struct {
 	// MergeAcrossNamespaces lets a Gateway serve a hostname inside the wildcard of an earlier Gateway of another namespace on
 	// the same address and port.
 	MergeAcrossNamespaces bool
+	// ConfinedLoopback lets objects from confined directories name addresses of this machine's loopback interface as backends.
+	ConfinedLoopback bool
 
 	// unfinished serves what has no data plane yet, so that its semantics can be tested.
 	unfinished bool
@@ -41,7 +43,6 @@ func Build(set *object.Set, opts Options) *Graph {
 		graph:    &Graph{Objects: set},
 		grants:   indexGrants(set),
 		labels:   indexNamespaces(set),
-		backends: indexBackends(set),
 		classes:  map[string]*Class{},
 		gateways: map[name]*Gateway{},
 		sets:     map[name]*ListenerSet{},
@@ -50,6 +51,7 @@ func Build(set *object.Set, opts Options) *Graph {
 		filters:  map[*Listener]*namespaceFilter{},
 		hints:    map[object.GroupKind]*hints{},
 	}
+	b.backends = b.indexBackends(set)
 	b.buildClasses()
 	b.buildGateways()
 	b.buildListenerSets()

@@ -88,6 +88,8 @@ type Object struct {
 	Digest [32]byte
 	// Stale marks an object whose file no longer holds an admissible version of it: the last admitted one is in force.
 	Stale bool
+	// Confined marks an object from a directory that may only hold objects of certain namespaces: who writes there is trusted with less.
+	Confined bool
 }
 
 // At gives the position of a field of the object.
