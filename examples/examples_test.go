@@ -9,9 +9,11 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
+	"io/fs"
 	"maps"
 	"math/rand/v2"
 	"net"
@@ -98,7 +100,11 @@ func TestCheckOfExamples(t *testing.T) {
 	for _, name := range names(t) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			got, err := exec.CommandContext(t.Context(), gateway, "check", name).Output()
+			args := []string{"check"}
+			for _, root := range configs(t, name) {
+				args = append(args, filepath.Join(name, root))
+			}
+			got, err := exec.CommandContext(t.Context(), gateway, args...).Output()
 			golden := filepath.Join(name, "check.txt")
 			if *update {
 				if len(got) == 0 {
@@ -124,6 +130,9 @@ var echoLine = regexp.MustCompile(`(?m)^# wicketgate (echo --listen) (127\.0\.0\
 func serve(t *testing.T, name string) *http.Client {
 	t.Helper()
 	dir := t.TempDir()
+	if err := os.CopyFS(dir, os.DirFS(name)); err != nil {
+		t.Fatal(err)
+	}
 	files, err := filepath.Glob(filepath.Join(name, "*.yaml"))
 	if err != nil {
 		t.Fatal(err)
@@ -153,9 +162,35 @@ func serve(t *testing.T, name string) *http.Client {
 		mapping = append(mapping, from+"="+ports[from])
 	}
 	admin := "127.0.0.1:" + freePort(t)
-	start(t, "run", "--config", dir, "--admin", admin, "--port-map", strings.Join(mapping, ","))
+	args := []string{"run", "--admin", admin, "--port-map", strings.Join(mapping, ",")}
+	for _, root := range configs(t, name) {
+		args = append(args, "--config", filepath.Join(dir, root))
+	}
+	start(t, args...)
 	await(t, "http://"+admin+"/readyz")
 	return clientOf(t, ports, roots)
+}
+
+// configs lists what an example serves, below its directory: what its flags say, or the directory itself.
+func configs(t *testing.T, name string) []string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(name, "flags"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return []string{""}
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	var list []string
+	for i, word := range strings.Fields(string(text)) {
+		if i%2 == 0 && word != "--config" {
+			t.Fatalf("%s/flags: %q is not --config", name, word)
+		}
+		if i%2 == 1 {
+			list = append(list, word)
+		}
+	}
+	return list
 }
 
 // clientOf makes a client that reaches every host on this machine, at the port that stands for the one asked for.

@@ -45,7 +45,14 @@ case " $* " in
 *" --port-map"*) ;;
 *) set -- --port-map 80=8080,443=8443 "$@" ;;
 esac
-"$wicketgate" run --config "$example" "$@" &
+# What is served: the directory, or what the example's flags say, whose paths begin in the directory.
+if [ -f "$example/flags" ]; then
+	# shellcheck disable=SC2046 # to be split
+	set -- $(sed "s|--config |&$example/|g" "$example/flags") "$@"
+else
+	set -- --config "$example" "$@"
+fi
+"$wicketgate" run "$@" &
 gateway=$!
 pids="$pids $gateway"
 wait "$gateway"
