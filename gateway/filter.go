@@ -14,10 +14,15 @@ import (
 // it stands at a backendRef: no request is served as if it were not there. matches are the spec's.
 func checkFilters(rule *Rule, matches []gatewayv1.HTTPRouteMatch, dropped *faults) {
 	checkFilterList(rule, matches, rule.Filters, "filters", dropped)
-	for i, backend := range rule.Backends {
-		checkFilterList(rule, matches, backend.Filters, "backendRefs["+strconv.Itoa(i)+"].filters", dropped)
-	}
 	redirects := func(f gatewayv1.HTTPRouteFilter) bool { return f.Type == gatewayv1.HTTPRouteFilterRequestRedirect }
+	for i, backend := range rule.Backends {
+		path := "backendRefs[" + strconv.Itoa(i) + "].filters"
+		checkFilterList(rule, matches, backend.Filters, path, dropped)
+		if at := slices.IndexFunc(backend.Filters, redirects); at >= 0 {
+			rule.drop(dropped, reasonUnsupportedValue, path+"["+strconv.Itoa(at)+"]",
+				"RequestRedirect answers a request before a backend is chosen for it: move it to the rule's filters")
+		}
+	}
 	if len(rule.Backends) > 0 && slices.ContainsFunc(rule.Filters, redirects) {
 		rule.drop(dropped, reasonIncompatible, "filters", "RequestRedirect answers the request itself: remove backendRefs, or the filter")
 	}

@@ -47,9 +47,9 @@ func isInput(v reflect.Value) bool {
 
 const module = "github.com/wicketgate/wicketgate/"
 
-// passing are fields that differ from load to load although nothing does: counters, clocks, numbers of generations; and faults, which are the
-// graph's notes to itself.
-var passing = []string{"generation", "life", "series", "unmatched", "registry", "faults", "Graph", "next", "turn", "stats", "state"}
+// passing are fields that differ from load to load although nothing does: counters, clocks, numbers of generations; and faults and
+// conditions, of which statuses tell.
+var passing = []string{"generation", "life", "series", "unmatched", "registry", "faults", "Conditions"}
 
 func (d *dumper) value(v reflect.Value) {
 	if !v.IsValid() {
@@ -105,8 +105,7 @@ func (d *dumper) structure(v reflect.Value) {
 	case "crypto/x509.CertPool":
 		return // the fingerprint beside it stands for what is in it
 	case module + "proxy/backend.Backend":
-		fmt.Fprintf(d.out, "backend %q ", v.FieldByName("key"))
-		d.value(v.FieldByName("tls"))
+		fmt.Fprintf(d.out, "backend %q ", v.FieldByName("key")) // which has all that tells it from another
 		return
 	}
 	d.out.WriteString(t.Name() + "{")

@@ -176,8 +176,8 @@ func (g generator) policy() string {
 		g.maybe(3, ", sectionName: http"), g.of("wellKnownCACertificates: System", "caCertificateRefs: [{group: \"\", kind: ConfigMap, name: ca}]"))
 }
 
-// pair is a certificate and its key, in PEM and then in base64, as Secrets have them.
-type pair struct{ crt, key string }
+// pair is a certificate and its key, in PEM and then in base64, as Secrets have them; and the certificate in PEM alone.
+type pair struct{ crt, key, pem string }
 
 // certificate is one CA's certificate for all tests, also good for any of the hosts.
 var certificate = sync.OnceValue(func() pair {
@@ -200,5 +200,6 @@ var certificate = sync.OnceValue(func() pair {
 	encode := func(t string, b []byte) string {
 		return base64.StdEncoding.EncodeToString(pem.EncodeToMemory(&pem.Block{Type: t, Bytes: b}))
 	}
-	return pair{encode("CERTIFICATE", der), encode("PRIVATE KEY", private)}
+	text := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+	return pair{encode("CERTIFICATE", der), encode("PRIVATE KEY", private), string(text)}
 })

@@ -31,11 +31,12 @@ func (g generator) layout(all []document) layout {
 	}
 	out := layout{}
 	for name, list := range files {
-		if strings.HasSuffix(name, ".json") {
+		switch {
+		case strings.HasSuffix(name, ".json"):
 			out[name] = asList(list, true)
-		} else if g.IntN(3) == 0 {
+		case g.IntN(3) == 0:
 			out[name] = asList(list, false)
-		} else {
+		default:
 			var texts []string
 			for _, d := range list {
 				texts = append(texts, d.yaml)

@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -34,6 +35,7 @@ type stand struct {
 	proxy    *proxy.Proxy
 	statuses *gateway.StatusSet
 	result   *config.Result
+	omit     []string // fields of statuses that outcomes leave out
 }
 
 func newStand(t testing.TB, opts gateway.Options) *stand {
@@ -44,6 +46,7 @@ func newStand(t testing.TB, opts gateway.Options) *stand {
 	}
 	s := &stand{
 		dir: dir, opts: opts, loader: config.New(config.Options{Roots: []config.Root{{Path: dir}}}),
+		omit:  []string{"lastTransitionTime", "observedGeneration"},
 		proxy: proxy.New(proxy.Options{Registry: backend.NewRegistry(backend.Options{Dial: refuse})}),
 	}
 	t.Cleanup(s.proxy.Close)
@@ -105,7 +108,7 @@ func (s *stand) outcome(t testing.TB, set *object.Set, found []object.Problem) o
 	}
 	out.routes = places.ReplaceAllString(routes.String(), "")
 	for _, k := range s.statuses.Keys() {
-		raw, err := json.Marshal(timeless(s.statuses.Get(k)))
+		raw, err := json.Marshal(without(s.statuses.Get(k), s.omit))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -127,21 +130,21 @@ func (s *stand) outcome(t testing.TB, set *object.Set, found []object.Problem) o
 // places are the positions in printed routes.
 var places = regexp.MustCompile(` \([^() ]*:\d+(:\d+)?\)`)
 
-// timeless copies a status without what depends on when and how often something was edited.
-func timeless(v any) any {
+// without copies a JSON tree and leaves out fields of some names.
+func without(v any, names []string) any {
 	switch v := v.(type) {
 	case map[string]any:
 		out := map[string]any{}
 		for k, x := range v {
-			if k != "lastTransitionTime" && k != "observedGeneration" {
-				out[k] = timeless(x)
+			if !slices.Contains(names, k) {
+				out[k] = without(x, names)
 			}
 		}
 		return out
 	case []any:
 		out := make([]any, len(v))
 		for i, x := range v {
-			out[i] = timeless(x)
+			out[i] = without(x, names)
 		}
 		return out
 	}
