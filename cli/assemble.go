@@ -88,6 +88,7 @@ func assemble(o *runOptions, s settings, log *slog.Logger, version admin.Version
 		Strict:     o.strict, DrainTimeout: o.drainTimeout, Log: log, Metrics: g.metrics,
 	})
 	g.metrics.MustRegister(newGatewayMetrics(g.loop.View))
+	g.metrics.MustRegister(newObjectMetrics(g.loop.View))
 	return g
 }
 

@@ -1,0 +1,168 @@
+// Metrics of what is in force: the conditions of objects, and when certificates expire.
+
+package cli
+
+import (
+	"sync"
+
+	"github.com/prometheus/client_golang/prometheus"
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
+
+	"github.com/wicketgate/wicketgate/gateway"
+	"github.com/wicketgate/wicketgate/object"
+	"github.com/wicketgate/wicketgate/reconcile"
+)
+
+// maxUnmet bounds the series of conditions that are not as one wants them: a directory full of broken routes does not flood Prometheus. The counts
+// of wicketgate_object_conditions are complete all the same.
+const maxUnmet = 1000
+
+// objectMetrics is a prometheus.Collector over the view that is in force. What it shows is computed once a view.
+type objectMetrics struct {
+	view                     func() *reconcile.View
+	counts, unmet, expiry    *prometheus.Desc
+	mu                       sync.Mutex
+	of                       *reconcile.View
+	conditions, certificates []prometheus.Metric
+}
+
+func newObjectMetrics(view func() *reconcile.View) *objectMetrics {
+	return &objectMetrics{
+		view: view,
+		counts: prometheus.NewDesc("wicketgate_object_conditions", "Conditions in the statuses of the objects in force, by type and status.",
+			[]string{"kind", "type", "status"}, nil),
+		unmet: prometheus.NewDesc("wicketgate_object_condition_unmet",
+			"1 for each condition that is not as one wants it (at most 1000 of them). section is the listener or the parent that it is about.",
+			[]string{"kind", "namespace", "name", "section", "type", "reason"}, nil),
+		expiry: prometheus.NewDesc("wicketgate_certificate_not_after_timestamp_seconds",
+			"When the certificates of listeners expire.", []string{"namespace", "secret"}, nil),
+	}
+}
+
+// Describe tells the registry of the metrics' names.
+func (m *objectMetrics) Describe(out chan<- *prometheus.Desc) {
+	out <- m.counts
+	out <- m.unmet
+	out <- m.expiry
+}
+
+// Collect shows the view in force, or nothing before there is one.
+func (m *objectMetrics) Collect(out chan<- prometheus.Metric) {
+	v := m.view()
+	if v == nil {
+		return
+	}
+	m.mu.Lock()
+	if m.of != v {
+		m.of, m.conditions, m.certificates = v, m.countConditions(v.Statuses), m.expiries(v.Graph)
+	}
+	conditions, certificates := m.conditions, m.certificates
+	m.mu.Unlock()
+	for _, metric := range conditions {
+		out <- metric
+	}
+	for _, metric := range certificates {
+		out <- metric
+	}
+}
+
+// conditionCount is the labels of a count.
+type conditionCount struct{ kind, typ, status string }
+
+// countConditions counts all conditions, and lists those that are not as one wants them.
+func (m *objectMetrics) countConditions(s *gateway.StatusSet) []prometheus.Metric {
+	var list []prometheus.Metric
+	counts := map[conditionCount]int{}
+	seen := map[[6]string]bool{}
+	for _, key := range s.Keys() {
+		eachCondition(s.Get(key), func(section string, c map[string]any) {
+			typ, status := text(c, "type"), text(c, "status")
+			counts[conditionCount{key.Kind, typ, status}]++
+			if fulfilled(typ, status) || len(seen) == maxUnmet {
+				return
+			}
+			labels := [6]string{key.Kind, key.Namespace, key.Name, section, typ, text(c, "reason")}
+			if !seen[labels] {
+				seen[labels] = true
+				list = append(list, prometheus.MustNewConstMetric(m.unmet, prometheus.GaugeValue, 1, labels[:]...))
+			}
+		})
+	}
+	for c, n := range counts {
+		list = append(list, prometheus.MustNewConstMetric(m.counts, prometheus.GaugeValue, float64(n), c.kind, c.typ, c.status))
+	}
+	return list
+}
+
+// eachCondition visits the conditions of a status: the object's own, and those of its listeners, parents and ancestors.
+func eachCondition(status map[string]any, visit func(section string, condition map[string]any)) {
+	conditionsOf(status, "", visit)
+	for _, l := range entries(status, "listeners") {
+		conditionsOf(l, text(l, "name"), visit)
+	}
+	for _, p := range entries(status, "parents") {
+		conditionsOf(p, section(p, "parentRef"), visit)
+	}
+	for _, a := range entries(status, "ancestors") {
+		conditionsOf(a, section(a, "ancestorRef"), visit)
+	}
+}
+
+func conditionsOf(tree map[string]any, section string, visit func(string, map[string]any)) {
+	for _, c := range entries(tree, "conditions") {
+		visit(section, c)
+	}
+}
+
+// section names the parent of a status entry: its name, and the listener if one is named.
+func section(entry map[string]any, ref string) string {
+	r, _ := entry[ref].(map[string]any)
+	if s := text(r, "sectionName"); s != "" {
+		return text(r, "name") + "/" + s
+	}
+	return text(r, "name")
+}
+
+func entries(tree map[string]any, field string) (list []map[string]any) {
+	all, _ := tree[field].([]any)
+	for _, e := range all {
+		if m, ok := e.(map[string]any); ok {
+			list = append(list, m)
+		}
+	}
+	return list
+}
+
+func text(tree map[string]any, field string) string {
+	s, _ := tree[field].(string)
+	return s
+}
+
+// fulfilled reports whether a condition is as one wants it. A few types of conditions tell of something bad when they are True.
+func fulfilled(typ, status string) bool {
+	switch typ {
+	case string(gatewayv1.ListenerConditionConflicted), string(gatewayv1.ListenerConditionOverlappingTLSConfig),
+		string(gatewayv1.RouteConditionPartiallyInvalid), string(gatewayv1.GatewayConditionInsecureFrontendValidationMode):
+		return status == "False"
+	}
+	return status == "True"
+}
+
+// expiries lists when the certificates of listeners expire, each Secret once.
+func (m *objectMetrics) expiries(g *gateway.Graph) []prometheus.Metric {
+	var list []prometheus.Metric
+	seen := map[object.Key]bool{}
+	for _, s := range g.Sockets {
+		for _, l := range s.Listeners {
+			for _, c := range l.Certificates {
+				if seen[c.Secret.Key] {
+					continue
+				}
+				seen[c.Secret.Key] = true
+				list = append(list, prometheus.MustNewConstMetric(m.expiry, prometheus.GaugeValue, float64(c.TLS.Leaf.NotAfter.Unix()),
+					c.Secret.Key.Namespace, c.Secret.Key.Name))
+			}
+		}
+	}
+	return list
+}
