@@ -59,6 +59,10 @@ spec:
   - matches: [{path: {value: /silent}}]
     filters: [{type: RequestMirror, requestMirror: {backendRef: {name: silent, port: 3}}}]
     backendRefs: [{name: app, port: 8080}]
+  - matches: [{path: {value: /retried}}]
+    retry: {codes: [503], attempts: 3}
+    filters: [{type: RequestMirror, requestMirror: {backendRef: {name: shadow, port: 8080}}}]
+    backendRefs: [{name: app, port: 8080}]
   - matches: [{path: {value: /refusing}}]
     filters: [{type: RequestMirror, requestMirror: {backendRef: {name: refusing, port: 1}}}]
     backendRefs: [{name: app, port: 8080}]
