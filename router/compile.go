@@ -21,7 +21,7 @@ func (c *compiler) route(hostname, declared string, m *Match, order int) (*route
 	if err := checkHostname(hostname); err != nil {
 		return r, err
 	}
-	if err := c.path(r); err != nil {
+	if err := c.path(r, m); err != nil {
 		return r, err
 	}
 	if m.Method != "" {
@@ -36,7 +36,7 @@ func (c *compiler) route(hostname, declared string, m *Match, order int) (*route
 	return r, err
 }
 
-func (c *compiler) path(r *route) error {
+func (c *compiler) path(r *route, m *Match) error {
 	switch r.kind {
 	case RegularExpression:
 		p, err := c.pattern(r.path)
@@ -53,9 +53,36 @@ func (c *compiler) path(r *route) error {
 			r.path = strings.TrimSuffix(r.path, "/")
 		}
 		return nil
+	case GRPC:
+		return c.call(r, m.Call)
 	default:
 		return fmt.Errorf("unknown path type %d", r.kind)
 	}
+}
+
+// call compiles what a route of type GRPC compares the path with.
+func (c *compiler) call(r *route, want Call) (err error) {
+	if want.Service == "" && want.Method == "" {
+		want.Regex = false
+	}
+	r.call, r.path = &call{Call: want}, want.key()
+	if !want.Regex {
+		if strings.Contains(want.Method, "/") {
+			return fmt.Errorf("method %q must not have a slash", want.Method)
+		}
+		return nil
+	}
+	if want.Service != "" {
+		if r.call.service, err = c.pattern(want.Service); err != nil {
+			return fmt.Errorf("service: %w", err)
+		}
+	}
+	if want.Method != "" {
+		if r.call.method, err = c.pattern(want.Method); err != nil {
+			return fmt.Errorf("method: %w", err)
+		}
+	}
+	return nil
 }
 
 // predicates appends the tests for list to r and returns how many there are: of several with one name only the first

@@ -46,6 +46,19 @@ var (
 		{PathType: RegularExpression, Path: "^/ab?$"},
 		{PathType: RegularExpression, Path: "(?i)/A"},
 		{PathType: RegularExpression, Path: "/a/b|/b"},
+		{PathType: GRPC},
+		{PathType: GRPC, Call: Call{Service: "a", Method: "b"}},
+		{PathType: GRPC, Call: Call{Service: "a"}},
+		{PathType: GRPC, Call: Call{Service: "b"}},
+		{PathType: GRPC, Call: Call{Service: "a/b"}},
+		{PathType: GRPC, Call: Call{Method: "b"}},
+		{PathType: GRPC, Call: Call{Method: "ab"}},
+		{PathType: GRPC, Call: Call{Service: "[ab]", Regex: true}},
+		{PathType: GRPC, Call: Call{Service: "[ba]", Method: "b|ab", Regex: true}},
+		{PathType: GRPC, Call: Call{Service: "a.*", Method: ".", Regex: true}},
+		{PathType: GRPC, Call: Call{Method: "b?", Regex: true}},
+		{PathType: GRPC, Call: Call{Method: "a?b", Regex: true}},
+		{PathType: GRPC, Call: Call{Regex: true}},
 	}
 	requestPaths = []string{"/", "/a", "/a/", "/A", "/b", "/ab", "/abc", "/a-b", "/a/b", "/a/b/", "/a/b/a", "/a/ab", "/a//b", "/b/b", "/b/a/b", "/b/a/bb", "*", ""}
 	requestHosts = []string{"", "x", "y", "a.x", "b.x", "b.a.x", "c.b.a.x", ".x", ".a.x", "a..x", "a.y", "x."}
@@ -77,7 +90,7 @@ func TestEveryPairOfRoutesAgreesWithTheOracle(t *testing.T) {
 	var requests []request
 	for _, host := range []string{"a.x", "b.a.x", "y"} {
 		for _, path := range requestPaths {
-			requests = append(requests, request{host: host, path: path, method: "GET", header: headerLists[2], query: "q=1"},
+			requests = append(requests, request{host: host, path: path, method: "GET", header: headerLists[2], query: "q=1", grpc: true},
 				request{host: host, path: path, method: "POST", header: headerLists[5]})
 		}
 	}
@@ -144,6 +157,8 @@ func (p *picker) predicates(from []Predicate) []Predicate {
 	return list
 }
 
+var callPaths = slices.DeleteFunc(slices.Clone(routePaths), func(m Match) bool { return m.PathType != GRPC })
+
 var patterns = slices.DeleteFunc(slices.Clone(routePaths), func(m Match) bool { return m.PathType != RegularExpression })
 
 func (p *picker) route(order int) Route[int] {
@@ -158,27 +173,31 @@ func (p *picker) route(order int) Route[int] {
 }
 
 func (p *picker) request() request {
-	return request{host: pick(p, requestHosts), path: pick(p, requestPaths), method: pick(p, methods), header: pick(p, headerLists), query: pick(p, queries)}
+	return request{host: pick(p, requestHosts), path: pick(p, requestPaths), method: pick(p, methods), header: pick(p, headerLists), query: pick(p, queries), grpc: p.n(2) == 1}
 }
 
-// agree makes a table and requests of data and compares. Some tables have all their routes on one path, others regular expressions only
-// under one hostname, so that much depends on the later criteria.
+// agree makes a table and requests of data and compares. Some tables have all their routes on one path, others regular expressions or calls
+// only under one hostname, so that much depends on the later criteria.
 func agree(data []byte) error {
 	p := &picker{data}
 	routes := make([]Route[int], 0, 64)
-	shape := p.n(4)
+	shape := p.n(5)
 	size := 1 + p.n(64)
 	for i := range size {
 		r := p.route(size - i)
-		if i > 0 && shape < 2 {
+		if i > 0 && shape < 3 {
 			r.Hostname, r.Declared = routes[0].Hostname, routes[0].Declared
 		}
 		if i > 0 && shape == 0 {
-			r.Match.PathType, r.Match.Path = routes[0].Match.PathType, routes[0].Match.Path
+			r.Match.PathType, r.Match.Path, r.Match.Call = routes[0].Match.PathType, routes[0].Match.Path, routes[0].Match.Call
 		}
 		if shape == 1 {
 			pattern := pick(p, patterns)
-			r.Match.PathType, r.Match.Path = pattern.PathType, pattern.Path
+			r.Match.PathType, r.Match.Path, r.Match.Call = pattern.PathType, pattern.Path, Call{}
+		}
+		if shape == 2 {
+			call := pick(p, callPaths)
+			r.Match.PathType, r.Match.Call = call.PathType, call.Call
 		}
 		routes = append(routes, r)
 	}
@@ -187,6 +206,9 @@ func agree(data []byte) error {
 		r := p.request()
 		requests = append(requests, r)
 		r.host, r.path = "a.x", "/a"
+		if shape == 2 {
+			r.path = "/a/b"
+		}
 		requests = append(requests, r)
 	}
 	return check(routes, requests)
@@ -240,7 +262,7 @@ func FuzzInput(f *testing.F) {
 	f.Add("", "", "", "%", "")
 	f.Add("..", "//", "*", "&&=%%+=", ",")
 	f.Fuzz(func(t *testing.T, host, path, method, query, header string) {
-		r := request{host, path, method, query, fields{{"h", header}}}
+		r := request{host, path, method, query, fields{{"h", header}}, len(header)%2 == 0}
 		var tr Trace
 		fast, okFast := table.Lookup(r.input(), nil)
 		slow, okSlow := table.Lookup(r.input(), &tr)

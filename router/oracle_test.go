@@ -34,10 +34,11 @@ func (f fields) Combined(name string, scratch []byte) ([]byte, bool) {
 type request struct {
 	host, path, method, query string
 	header                    fields
+	grpc                      bool
 }
 
 func (r request) input() *Input {
-	in := &Input{Host: []byte(r.host), Path: []byte(r.path), Method: []byte(r.method), Query: []byte(r.query)}
+	in := &Input{Host: []byte(r.host), Path: []byte(r.path), Method: []byte(r.method), Query: []byte(r.query), GRPC: r.grpc}
 	if r.header != nil {
 		in.Header = r.header
 	}
@@ -83,6 +84,12 @@ func accepts(route *Route[int], r request) bool {
 		if !wholeMatch(m.Path, r.path) {
 			return false
 		}
+	case GRPC:
+		// "At least one of Service and Method": what is empty "will match any". "If no matches are specified, the implementation MUST match
+		// every gRPC request": so, by our choice, does whatever leaves the service open, and nothing but gRPC.
+		if !makesCall(&m.Call, r) {
+			return false
+		}
 	case PathPrefix:
 		// "For example, the paths /abc, /abc/, and /abc/def would all match the prefix /abc, but the path /abcd would not."
 		prefix := strings.TrimSuffix(m.Path, "/")
@@ -106,6 +113,23 @@ func accepts(route *Route[int], r request) bool {
 		}
 	}
 	return true
+}
+
+func makesCall(c *Call, r request) bool {
+	if c.Service == "" && !r.grpc {
+		return false
+	}
+	if c.Service == "" && c.Method == "" {
+		return true
+	}
+	part := func(want, have string) bool {
+		return want == "" || c.Regex && wholeMatch(want, have) || !c.Regex && want == have
+	}
+	slash := strings.LastIndex(r.path, "/")
+	if slash < 1 || r.path[0] != '/' {
+		return false
+	}
+	return part(c.Service, r.path[1:slash]) && part(c.Method, r.path[slash+1:])
 }
 
 func holds(p Predicate, value string) bool {
@@ -166,6 +190,13 @@ func beats(a, b *Route[int]) bool {
 		// "implementations SHOULD evaluate precedence using the original hostnames configured on the Route"
 		{fullHostname(a.Declared), fullHostname(b.Declared)},
 		{len(a.Declared), len(b.Declared)},
+		// Our choice: what is for gRPC before the rest. Then "Characters in a matching service", "Characters in a matching method", where we put
+		// expressions after what is compared exactly.
+		{count(ma.PathType == GRPC), count(mb.PathType == GRPC)},
+		{exactly(ma.Call.Service, &ma.Call), exactly(mb.Call.Service, &mb.Call)},
+		{len(ma.Call.Service), len(mb.Call.Service)},
+		{exactly(ma.Call.Method, &ma.Call), exactly(mb.Call.Method, &mb.Call)},
+		{len(ma.Call.Method), len(mb.Call.Method)},
 		// "Exact" path match, then (our choice) "RegularExpression", then "Prefix" path match with largest number of characters.
 		{count(ma.PathType == Exact), count(mb.PathType == Exact)},
 		{count(ma.PathType == RegularExpression), count(mb.PathType == RegularExpression)},
@@ -189,8 +220,16 @@ func fullHostname(hostname string) int {
 	return len(hostname)
 }
 
+// exactly is more the better a part of a call is compared.
+func exactly(part string, c *Call) int {
+	return count(part != "") + count(part != "" && !c.Regex)
+}
+
 func pathLength(m *Match) int {
-	if m.PathType == PathPrefix {
+	switch m.PathType {
+	case GRPC:
+		return 0
+	case PathPrefix:
 		return len(strings.TrimSuffix(m.Path, "/"))
 	}
 	return len(m.Path)

@@ -25,6 +25,7 @@ type paths struct {
 	exact    map[string]*choice
 	root     *pathNode // nil: only exact paths
 	patterns bool      // there are regular expressions in the tree
+	calls    *calls    // nil: none
 }
 
 // pathNode is one sequence of path elements.
@@ -67,6 +68,9 @@ func buildPaths(routes []*route, first int) *paths {
 		p.add(routes[from], entries, tree)
 		from = to
 	}
+	if p.calls != nil {
+		p.calls.settle()
+	}
 	if len(tree) > 0 {
 		p.root = growTree(slices.Collect(maps.Values(tree)), 0, 0)
 		p.root.link(nil, nil)
@@ -80,6 +84,12 @@ func samePath(a, b *route) bool { return a.kind == b.kind && a.path == b.path }
 func (p *paths) add(r *route, entries []entry, tree map[string]*stop) {
 	place := r.path
 	switch r.kind {
+	case GRPC:
+		if p.calls == nil {
+			p.calls = new(calls)
+		}
+		p.calls.add(r, entries)
+		return
 	case Exact:
 		if p.exact == nil {
 			p.exact = make(map[string]*choice)
@@ -184,6 +194,11 @@ func (n *pathNode) link(up, upPatterns *pathNode) {
 
 // match returns the rank of the route that answers in, or none.
 func (p *paths) match(in *Input) int {
+	if p.calls != nil {
+		if rank := p.calls.match(in); rank != none {
+			return rank // a route of another type comes after it
+		}
+	}
 	if p.exact != nil {
 		if rank := p.exact[string(in.Path)].find(in, none); rank != none {
 			return rank

@@ -1,5 +1,5 @@
-// Which of two routes wins where both match: the order that the Gateway API prescribes for HTTPRouteSpec.Hostnames and
-// HTTPRouteRule.Matches, complete, so that there are no ties between routes.
+// Which of two routes wins where both match: the order that the Gateway API prescribes for HTTPRouteSpec.Hostnames,
+// HTTPRouteRule.Matches and GRPCRouteRule.Matches, complete, so that there are no ties between routes.
 
 package router
 
@@ -12,8 +12,9 @@ import (
 type route struct {
 	hostname, declared string
 	kind               PathType
-	path               string   // a PathPrefix without its trailing slash: "/" is ""
+	path               string   // a PathPrefix without its trailing slash: "/" is ""; of GRPC the call's key
 	pattern            *pattern // of a RegularExpression
+	call               *call    // of GRPC
 	tests              []test   // method, then headers, then query parameters
 	methods            int      // 0 or 1
 	headers, query     int      // how many of each count
@@ -28,12 +29,39 @@ var criteria = [...]struct {
 	{func(a, b *route) int { return compareHostnames(a.hostname, b.hostname) }, "a more specific hostname"},
 	{func(a, b *route) int { return compareHostnames(a.declared, b.declared) }, "a more specific hostname in the route itself"},
 	{func(a, b *route) int { return cmp.Compare(typeRank(a.kind), typeRank(b.kind)) }, "the path type"},
-	{func(a, b *route) int { return cmp.Compare(len(b.path), len(a.path)) }, "a longer path"},
+	{comparePaths, "a longer path"},
+	{compareServices, "a better match of the service"},
+	{compareMethods, "a better match of the method"},
 	{func(a, b *route) int { return cmp.Compare(b.methods, a.methods) }, "a method match"},
 	{func(a, b *route) int { return cmp.Compare(b.headers, a.headers) }, "more header matches"},
 	{func(a, b *route) int { return cmp.Compare(b.query, a.query) }, "more query parameter matches"},
 	{func(a, b *route) int { return cmp.Compare(a.order, b.order) }, "an earlier route or rule"},
 	{func(a, b *route) int { return cmp.Compare(a.source, b.source) }, "an earlier place in the list"},
+}
+
+// lastOfPath is the last of the criteria that are about the path.
+const lastOfPath = 5
+
+// comparePaths, compareServices and compareMethods have nothing to say about routes of the other types.
+func comparePaths(a, b *route) int {
+	if a.call != nil {
+		return 0
+	}
+	return cmp.Compare(len(b.path), len(a.path))
+}
+
+func compareServices(a, b *route) int {
+	if a.call == nil {
+		return 0
+	}
+	return compareParts(a.call.Service, a.call.Regex, b.call.Service, b.call.Regex)
+}
+
+func compareMethods(a, b *route) int {
+	if a.call == nil {
+		return 0
+	}
+	return compareParts(a.call.Method, a.call.Regex, b.call.Method, b.call.Regex)
 }
 
 // compare orders routes by precedence. Routes that can never match the same request are kept together by hostname and path, so that the sorted
@@ -48,7 +76,7 @@ func compare(a, b *route) int {
 				return c
 			}
 		}
-		if i == 3 && a.kind != RegularExpression {
+		if i == lastOfPath && a.kind != RegularExpression && !(a.call != nil && a.call.Regex) {
 			if c := strings.Compare(a.path, b.path); c != 0 {
 				return c
 			}
@@ -86,14 +114,17 @@ func hostnameRank(hostname string) int {
 	}
 }
 
-// typeRank places RegularExpression, whose precedence the Gateway API leaves open, between the two others.
+// typeRank places RegularExpression, whose precedence the Gateway API leaves open, between the two others, and GRPC before all: a request
+// that a GRPCRoute wants is not for an HTTPRoute. (Of kinds that share a hostname the Gateway API says nothing but that they are not merged.)
 func typeRank(p PathType) int {
 	switch p {
-	case Exact:
+	case GRPC:
 		return 0
-	case RegularExpression:
+	case Exact:
 		return 1
-	default:
+	case RegularExpression:
 		return 2
+	default:
+		return 3
 	}
 }

@@ -42,6 +42,9 @@ func (r *route) hostText() string {
 
 func (r *route) matchText() string {
 	var b strings.Builder
+	if r.call != nil && r.call.Regex {
+		fmt.Fprintf(&b, "=~ ")
+	}
 	b.WriteString(r.pathText())
 	for _, t := range r.tests {
 		switch {

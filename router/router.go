@@ -10,6 +10,7 @@
 //
 //	hosts.go      a tree over the labels of the host from the right: shop.example.com, then *.example.com, then *.com, then any host
 //	paths.go      under each hostname: a hash of exact paths, then regular expressions, then a radix tree over path elements
+//	calls.go      under each hostname: the same for the services and methods of gRPC calls
 //	predicates.go under each path: methods, headers and query parameters, in a list or, where there are many, in hashes by value
 //
 // A route that matches by host and path may still fail by its predicates, and then the next less specific one gets its turn. With
@@ -40,10 +41,11 @@ type Route[T any] struct {
 	Value T
 }
 
-// Match is a conjunction of predicates, as HTTPRouteMatch.
+// Match is a conjunction of predicates, as HTTPRouteMatch and GRPCRouteMatch.
 type Match struct {
 	PathType PathType
-	Path     string // normalised as requests' paths are; for RegularExpression the pattern
+	Path     string // normalised as requests' paths are; for RegularExpression the pattern; not used for GRPC
+	Call     Call   // for GRPC
 	Method   string // "" is any
 	// Headers and Query: of several predicates with one name only the first counts, as the Gateway API demands.
 	Headers []Predicate
@@ -62,6 +64,8 @@ const (
 	Exact
 	// RegularExpression compares the whole path with an RE2 expression.
 	RegularExpression
+	// GRPC compares the path with Match.Call. Such a route comes before those of the other types under the same hostname.
+	GRPC
 )
 
 // String is the Gateway API's name of the type.
@@ -71,6 +75,8 @@ func (p PathType) String() string {
 		return "Exact"
 	case RegularExpression:
 		return "RegularExpression"
+	case GRPC:
+		return "gRPC"
 	default:
 		return "PathPrefix"
 	}
@@ -90,6 +96,8 @@ type Predicate struct {
 type Input struct {
 	Host, Path, Method, Query []byte
 	Header                    Header // nil: no header fields
+	// GRPC: the request's content-type says that it is gRPC.
+	GRPC bool
 
 	scratch []byte
 }

@@ -61,7 +61,7 @@ func TestPathPrefixComparesElements(t *testing.T) {
 
 // TestPrecedence has pairs of routes that both match the request; the first wins, whatever its place and Order.
 func TestPrecedence(t *testing.T) {
-	r := request{host: "shop.example.com", path: "/cart/items", method: "GET", query: "a=1&b=2", header: fields{{"x-a", "1"}, {"x-b", "2"}}}
+	r := request{host: "shop.example.com", path: "/cart/items", method: "GET", query: "a=1&b=2", header: fields{{"x-a", "1"}, {"x-b", "2"}}, grpc: true}
 	header := func(names ...string) (list []Predicate) {
 		for _, name := range names {
 			list = append(list, Predicate{Name: name, Value: ".*", Regex: true})
@@ -69,6 +69,9 @@ func TestPrecedence(t *testing.T) {
 		return list
 	}
 	of := func(m Match) Route[string] { return Route[string]{Match: m} }
+	call := func(service, method string, regex bool) Match {
+		return Match{PathType: GRPC, Call: Call{Service: service, Method: method, Regex: regex}}
+	}
 	for _, c := range []struct {
 		name          string
 		winner, loser Route[string]
@@ -100,6 +103,12 @@ func TestPrecedence(t *testing.T) {
 		{"more headers before more query parameters", of(Match{Path: "/", Headers: header("x-a", "x-b")}), of(Match{Path: "/", Headers: header("x-a"), Query: header("a", "b")}), "more header matches"},
 		{"a header named twice counts once", of(Match{Path: "/", Headers: header("x-a", "x-b")}), of(Match{Path: "/", Headers: header("x-a", "X-A", "x-A")}), "more header matches"},
 		{"more query parameters", of(Match{Path: "/", Query: header("a", "b")}), of(Match{Path: "/", Query: header("a")}), "more query parameter matches"},
+		{"a call before a path", of(Match{PathType: GRPC}), of(Match{PathType: Exact, Path: "/cart/items"}), "the path type"},
+		{"a service before a method", of(call("cart", "", false)), of(call("", "items", false)), "a better match of the service"},
+		{"a service before an expression", of(call("cart", "", false)), of(call("ca.*", "it.*", true)), "a better match of the service"},
+		{"an expression before any service", of(call("ca.*", "", true)), of(call("", "items", false)), "a better match of the service"},
+		{"the longer expression", of(call("c[a]rt", "", true)), of(call("cart", "items", true)), "a better match of the service"},
+		{"a method before none", of(call("cart", "items", false)), of(call("cart", "", false)), "a better match of the method"},
 		{"the earlier route", of(Match{Path: "/cart"}), of(Match{Path: "/cart/"}), "an earlier route or rule"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -159,6 +168,9 @@ func TestNewSaysWhatIsWrong(t *testing.T) {
 		{"one that explodes", path(RegularExpression, "(((a{1,999}){1,999}){1,999})"), "invalid repeat count"},
 		{"a bad header expression", headerRegex, "header x-env: not a regular expression in RE2 syntax"},
 		{"a predicate without a name", nameless, "a match of a query parameter without a name"},
+		{"a bad service", Route[string]{Match: Match{PathType: GRPC, Call: Call{Service: "(", Regex: true}}}, "service: not a regular expression in RE2 syntax"},
+		{"a bad method", Route[string]{Match: Match{PathType: GRPC, Call: Call{Method: "(", Regex: true}}}, "method: not a regular expression in RE2 syntax"},
+		{"a method with a slash", Route[string]{Match: Match{PathType: GRPC, Call: Call{Service: "a", Method: "b/c"}}}, `method "b/c" must not have a slash`},
 		{"a relative path", path(Exact, "cart"), `path "cart" must begin with a slash`},
 		{"an unknown path type", path(9, "/"), "unknown path type 9"},
 		{"a hostname in upper case", Route[string]{Hostname: "Shop.example.com", Match: Match{Path: "/"}}, `hostname "Shop.example.com": want`},

@@ -96,6 +96,9 @@ func (r *route) misses(in *Input) (first Cause, n int) {
 	if !r.acceptsPath(in.Path) {
 		miss(ByPath)
 	}
+	if r.foreign(in) {
+		miss(ByHeader)
+	}
 	for i := 0; i < len(r.tests) && n < 2; i++ {
 		if t := &r.tests[i]; !t.matches(in) {
 			miss(t.kind.cause())
@@ -111,6 +114,10 @@ func (r *route) detail(in *Input, cause Cause) string {
 		return fmt.Sprintf("the host is %q, not %q", in.Host, r.hostname)
 	case ByPath:
 		return fmt.Sprintf("the path is %q, not %s %q", in.Path, r.kind, r.pathText())
+	case ByHeader:
+		if r.foreign(in) {
+			return "the request is not gRPC: its content-type is not application/grpc"
+		}
 	}
 	for i := range r.tests {
 		t := &r.tests[i]
@@ -143,6 +150,8 @@ func (r *route) acceptsPath(path []byte) bool {
 		return string(path) == r.path
 	case RegularExpression:
 		return r.pattern.re.Match(path)
+	case GRPC:
+		return r.acceptsCall(path)
 	default:
 		n := len(r.path)
 		return n == 0 || len(path) >= n && string(path[:n]) == r.path && (len(path) == n || path[n] == '/')
@@ -151,6 +160,9 @@ func (r *route) acceptsPath(path []byte) bool {
 
 // pathText is the path as people write it.
 func (r *route) pathText() string {
+	if r.call != nil {
+		return r.call.String()
+	}
 	if r.kind == PathPrefix && r.path == "" {
 		return "/"
 	}
