@@ -3,6 +3,8 @@
 package gateway
 
 import (
+	"strings"
+
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 )
 
@@ -70,16 +72,19 @@ func passesThrough(spec *gatewayv1.Listener) bool {
 
 // unsupportedProtocol is the message for a protocol that is not served.
 func (b *builder) unsupportedProtocol(named gatewayv1.ProtocolType) string {
-	use := ": use HTTP or HTTPS"
-	for _, other := range []gatewayv1.ProtocolType{gatewayv1.TLSProtocolType, gatewayv1.TCPProtocolType, gatewayv1.UDPProtocolType} {
+	var use []string
+	for _, other := range []gatewayv1.ProtocolType{
+		gatewayv1.HTTPProtocolType, gatewayv1.HTTPSProtocolType, gatewayv1.TLSProtocolType, gatewayv1.TCPProtocolType, gatewayv1.UDPProtocolType,
+	} {
 		if b.serves(string(other)) {
-			use = ": use one of HTTP, HTTPS, TLS, TCP and UDP"
+			use = append(use, string(other))
 		}
 	}
+	what := "protocol " + string(named) + " is not known"
 	if family(named) != "" {
-		return "protocol " + string(named) + " is not served yet" + use
+		what = "protocol " + string(named) + " is not served yet"
 	}
-	return "protocol " + string(named) + " is not known" + use
+	return what + ": use " + strings.Join(use[:len(use)-1], ", ") + " or " + use[len(use)-1]
 }
 
 // family says which protocols may share a port: those of one family. It is the Protocol of their Socket, and empty for a protocol that is

@@ -127,6 +127,11 @@ func (b *builder) clash(l *Listener, shared *place) string {
 	case other != nil:
 		return port + " already serves hostname " + l.Hostname + " for " + other.nameFor(l) + ": use another hostname, port or address"
 	}
+	return b.theft(l, shared)
+}
+
+// theft says why a listener may not take its hostname out of the wildcard of another namespace's, or "".
+func (b *builder) theft(l *Listener, shared *place) string {
 	if b.opts.MergeAcrossNamespaces || l.Hostname == "" {
 		return ""
 	}
@@ -144,7 +149,7 @@ func (b *builder) clash(l *Listener, shared *place) string {
 		if owner.Set == nil {
 			named += ", which is in another namespace"
 		}
-		return "hostname " + l.Hostname + " on " + port + " belongs to " + named +
+		return "hostname " + l.Hostname + " on port " + strconv.Itoa(int(l.Port)) + " belongs to " + named +
 			": use another hostname, port or address, or start with --merge-gateways=all"
 	}
 	return ""

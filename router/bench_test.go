@@ -93,7 +93,8 @@ func TestLookupDoesNotAllocate(t *testing.T) {
 	joined.inputs = append(joined.inputs, request{path: "/a", query: "o=%20&p%20q=x+y", header: fields{{"h", "1"}, {"g", "x"}, {"H", "2"}}}.input())
 	rpcs := workload{name: "calls", routes: []Route[int]{
 		{Match: Match{PathType: GRPC, Call: Call{Service: "s", Method: "M"}, Headers: []Predicate{{Name: "h", Value: "1"}}}},
-		{Match: Match{PathType: GRPC, Call: Call{Method: "M"}}}, {Match: Match{PathType: GRPC, Call: Call{Service: "s.*", Regex: true}}},
+		{Match: Match{PathType: GRPC, Call: Call{Method: "M"}}},
+		{Match: Match{PathType: GRPC, Call: Call{Service: "s.*", Regex: true}}},
 	}}
 	rpcs.inputs = append(rpcs.inputs, request{path: "/s/M", grpc: true}.input(), request{path: "/s.x/N"}.input(), request{path: "/t/M", grpc: true}.input())
 	for _, w := range append(list, joined, rpcs) {
