@@ -14,6 +14,7 @@ import (
 // The statuses that the proxy itself gives or looks at (RFC 9110 section 15).
 const (
 	statusSwitching      = 101
+	statusOK             = 200
 	statusNoContent      = 204
 	statusFound          = 302
 	statusBadRequest     = 400
@@ -59,10 +60,17 @@ func (t *text) Next() ([]byte, error) {
 func (t *text) Trailers() *message.Fields { return nil }
 func (t *text) Stop(message.Reason)       {}
 
-// refuse answers with an error, logs why, and returns the status.
+// refuse answers with an error, logs why, and returns the status that was sent: to a gRPC call that is for a GRPCRoute, if for anybody, it is
+// in grpc-status.
 func (c *call) refuse(status int, why string, err error) int {
 	c.why = why
 	body := answers[status]
+	if c.grpc {
+		if code, ok := grpcStatus(status); ok {
+			c.log(status, why, err)
+			return c.refuseGRPC(code, body)
+		}
+	}
 	c.own.Reset()
 	c.own.Status, c.own.Length = status, int64(len(body))
 	c.own.Fields.Add(nameContentType, plainText)

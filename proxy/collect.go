@@ -17,6 +17,7 @@ func (m *metrics) Describe(out chan<- *prometheus.Desc) {
 	out <- m.retries
 	out <- m.withheld
 	out <- m.mirrored
+	out <- m.calls
 }
 
 // Collect implements prometheus.Collector.
@@ -49,6 +50,7 @@ type totals struct {
 	seconds  float64
 	inFlight int64
 	retries  [retryReasons]int64
+	calls    [grpcCodes + 1]int64
 }
 
 // read sums up. What finished is read before what started, so that a request in between is counted as in flight and never makes the
@@ -70,6 +72,11 @@ func (s *series) read() totals {
 		}
 		for why := range c.retries {
 			t.retries[why] += c.retries[why].Load()
+		}
+		if calls := c.calls.Load(); calls != nil {
+			for code := range calls {
+				t.calls[code] += calls[code].Load()
+			}
 		}
 		nanos += c.nanos.Load()
 	}
@@ -94,6 +101,12 @@ func (t totals) send(m *metrics, l *labels, out chan<- prometheus.Metric) {
 	}
 	out <- prometheus.MustNewConstHistogram(m.duration, t.finished, t.seconds, t.buckets, l.gateway, l.listener, l.route, l.rule)
 	out <- prometheus.MustNewConstMetric(m.inFlight, prometheus.GaugeValue, float64(t.inFlight), l.gateway, l.listener, l.route, l.rule)
+	for code, n := range t.calls {
+		if n > 0 {
+			out <- prometheus.MustNewConstMetric(m.calls, prometheus.CounterValue, float64(n),
+				l.gateway, l.listener, l.route, l.rule, grpcCode(code).String())
+		}
+	}
 	for why, n := range t.retries {
 		switch {
 		case n == 0:

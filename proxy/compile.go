@@ -118,7 +118,9 @@ func (c *compiler) socket(source *gateway.Socket) *socket {
 			out.clients = l.Clients
 		}
 		out.hosts.add(l.Hostname, int32(len(out.listeners)))
-		out.listeners = append(out.listeners, c.listener(l))
+		compiled := c.listener(l)
+		out.listeners = append(out.listeners, compiled)
+		out.grpc = out.grpc || compiled.grpc
 	}
 	return out
 }
@@ -136,6 +138,7 @@ func (c *compiler) listener(source *gateway.Listener) *listener {
 	routes := make([]router.Route[*match], 0, countMatches(source.Attachments))
 	for _, a := range source.Attachments {
 		routes = c.attachment(routes, a, source.Gateway, name)
+		l.grpc = l.grpc || a.Route.Kind() == "GRPCRoute"
 	}
 	l.table = c.table(routes)
 	return l
@@ -144,7 +147,7 @@ func (c *compiler) listener(source *gateway.Listener) *listener {
 func countMatches(list []*gateway.Attachment) (n int) {
 	for _, a := range list {
 		for _, r := range a.Route.Rules {
-			n += len(r.Matches) * len(a.Hostnames)
+			n += (len(r.Matches) + len(r.GRPCMatches)) * len(a.Hostnames)
 		}
 	}
 	return n
@@ -154,6 +157,9 @@ func countMatches(list []*gateway.Attachment) (n int) {
 // the number of matches before one is its place among equals.
 func (c *compiler) attachment(routes []router.Route[*match], a *gateway.Attachment, gw *gateway.Gateway, name labels) []router.Route[*match] {
 	name.route = a.Route.Object.Namespace + "/" + a.Route.Object.Name
+	if k := a.Route.Kind(); k != "HTTPRoute" { // which may have the same name
+		name.route = string(k) + "/" + name.route
+	}
 	for _, source := range a.Route.Rules {
 		r := c.rule(variant{source, identity(source, gw)})
 		name.rule = strconv.Itoa(source.Index)
@@ -161,14 +167,19 @@ func (c *compiler) attachment(routes []router.Route[*match], a *gateway.Attachme
 			name.rule = source.Name
 		}
 		counts := c.acquire(name)
-		for i := range source.Matches {
-			m, prefix := c.match(&source.Matches[i])
+		add := func(m router.Match, prefix int) {
 			value := &match{rule: r, series: counts, prefix: prefix}
 			for _, h := range a.Hostnames {
 				routes = append(routes, router.Route[*match]{
 					Hostname: h.Effective, Declared: h.Declared, Match: m, Order: len(routes), Value: value,
 				})
 			}
+		}
+		for i := range source.Matches {
+			add(c.match(&source.Matches[i]))
+		}
+		for i := range source.GRPCMatches {
+			add(grpcMatch(&source.GRPCMatches[i]), 0)
 		}
 	}
 	return routes
@@ -260,7 +271,7 @@ func (c *compiler) rule(v variant) *rule {
 		return r
 	}
 	source := v.rule
-	r := &rule{source: source, unusable: source.Unusable}
+	r := &rule{source: source, grpc: source.Route.Kind() == "GRPCRoute", unusable: source.Unusable}
 	c.rules[v] = r
 	if r.unusable != "" {
 		return r

@@ -16,6 +16,9 @@ func (c *call) exchange() int {
 	if timeouts.Request > 0 {
 		t.Request = c.x.Arrived().Add(timeouts.Request)
 	}
+	if c.grpc {
+		t.Request = c.deadline(t.Request)
+	}
 	t.Backend = timeouts.BackendRequest
 	if err := c.roundTrip(t); err != nil {
 		return c.failed(err)
@@ -26,6 +29,9 @@ func (c *call) exchange() int {
 	}
 	c.share.filters.response.apply(&c.res.Head)
 	c.match.rule.filters.response.apply(&c.res.Head)
+	if c.grpc {
+		return c.respondGRPC()
+	}
 	c.permit(&c.res.Head)
 	return c.respond(&c.res.Head, c.res.Body)
 }

@@ -29,17 +29,28 @@ var (
 	schemeHTTPS = []byte("https")
 )
 
-// forward rewrites the forwarding fields. It returns false if a name has '_' and the policy is to refuse that.
+// reasonUnderscore is why a request is refused whose names the policy does not admit.
+const reasonUnderscore = "a header name has an underscore"
+
+// screenNames applies the policy for names with '_', and returns false if it is to refuse the request.
+func (c *call) screenNames() bool {
+	switch c.proxy.opt.Underscore {
+	case RejectUnderscore:
+		_, underscored := scan(&c.req.Fields)
+		return !underscored
+	case DropUnderscore:
+		c.req.Fields.Filter(func(f message.Field) bool { return bytes.IndexByte(f.Name, '_') < 0 })
+	}
+	return true
+}
+
+// forward rewrites the forwarding fields. It returns false if a name has '_' and the policy is to refuse that. Of gRPC calls such names are
+// let pass: they are metadata like any other.
 func (c *call) forward(l *listener) bool {
 	fields := &c.req.Fields
 	spoofed, underscored := scan(fields)
-	if underscored {
-		switch c.proxy.opt.Underscore {
-		case RejectUnderscore:
-			return false
-		case DropUnderscore:
-			fields.Filter(func(f message.Field) bool { return bytes.IndexByte(f.Name, '_') < 0 })
-		}
+	if underscored && !c.in.GRPC && !c.screenNames() {
+		return false
 	}
 	proto := schemeHTTP
 	if c.peer.TLS != nil {

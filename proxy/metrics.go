@@ -32,11 +32,15 @@ type cell struct {
 	nanos   atomic.Int64 // sum of durations
 	buckets [len(bounds) + 1]atomic.Int64
 	retries [retryReasons]atomic.Int64 // by reason; under retryNone those that were withheld
+	calls   atomic.Pointer[callCounts] // nil until the first gRPC call is over
 	// codes is copied when a code comes for the first time. It is short: a backend uses few codes.
 	codes atomic.Pointer[[]*codeCount]
 	mu    sync.Mutex // held to replace codes
 	_     [64]byte
 }
+
+// callCounts are gRPC calls by their grpc-status.
+type callCounts [grpcCodes + 1]atomic.Int64
 
 type codeCount struct {
 	code int
@@ -65,6 +69,15 @@ func (s *series) done(shard uint32, code int, took time.Duration) {
 	c.nanos.Add(int64(took))
 	c.code(code).n.Add(1)
 	c.buckets[at].Add(1)
+}
+
+// called counts the outcome of a gRPC call.
+func (s *series) called(shard uint32, code grpcCode) {
+	c := s.cell(shard)
+	if c.calls.Load() == nil {
+		c.calls.CompareAndSwap(nil, new(callCounts))
+	}
+	c.calls.Load()[code].Add(1)
 }
 
 // retried counts a request that is sent again.
@@ -118,7 +131,7 @@ func (c *cell) addCode(code int) *codeCount {
 type metrics struct {
 	shards uint32
 
-	requests, duration, inFlight, retries, withheld, mirrored *prometheus.Desc
+	requests, duration, inFlight, retries, withheld, mirrored, calls *prometheus.Desc
 
 	mirrors mirrorCounts
 
@@ -141,6 +154,9 @@ func newMetrics(shards uint32) *metrics {
 			"Requests sent again because the rule's retry stanza asks for it, by what the try before came to.", append(names, "reason"), nil),
 		withheld: prometheus.NewDesc("wicketgate_http_retries_withheld_total",
 			"Retries that the rule asks for and that were impossible: too large a body, or no time left.", names, nil),
+		calls: prometheus.NewDesc("wicketgate_grpc_calls_total",
+			"gRPC calls of GRPCRoutes that were answered, by their grpc-status (none: no trailers came, or none with a code).",
+			append(names, "grpc_status"), nil),
 		mirrored: prometheus.NewDesc("wicketgate_mirror_requests_total",
 			"Copies of requests for RequestMirror filters: sent and answered, dropped because the mirror fell behind, failed at the mirror, "+
 				"aborted because the request itself broke off.", []string{"result"}, nil),

@@ -153,7 +153,7 @@ func (r *reflection) copyHead(h *message.Head, authority, path []byte) {
 	}
 	r.head.Reset()
 	r.head.Method, r.head.Authority, r.head.Path, r.head.Query = keep(h.Method), keep(authority), keep(path), keep(h.Query)
-	r.head.Scheme, r.head.HasQuery, r.head.Length = h.Scheme, h.HasQuery, h.Length
+	r.head.Scheme, r.head.HasQuery, r.head.Length, r.head.Trailers = h.Scheme, h.HasQuery, h.Length, h.Trailers
 	for i := range h.Fields.Len() {
 		f := h.Fields.At(i)
 		r.head.Fields.Add(keep(f.Name), keep(f.Value))

@@ -65,7 +65,7 @@ func describeMatch(m *match) string {
 	text := fmt.Sprintf("%s rule %d (%s): ", o.Key, r.source.Index, o.At(fmt.Sprintf("spec.rules[%d]", r.source.Index)))
 	switch {
 	case r.unusable != "":
-		return text + "500 (" + r.unusable + ")"
+		return text + r.refusal(r.unusable)
 	case r.filters.redirect != nil:
 		return text + "redirect " + fmt.Sprint(r.filters.redirect.status)
 	}
@@ -73,7 +73,7 @@ func describeMatch(m *match) string {
 	for _, b := range r.backends {
 		name := ""
 		if b.unusable != "" {
-			name = "500 (" + b.unusable + ")"
+			name = r.refusal(b.unusable)
 		} else {
 			name = b.source.Target.Key
 			if demand := b.source.Target.TLS; demand != nil {
@@ -86,6 +86,14 @@ func describeMatch(m *match) string {
 		shares = append(shares, name)
 	}
 	return text + strings.Join(shares, ", ")
+}
+
+// refusal is how requests are answered that cannot be forwarded.
+func (r *rule) refusal(why string) string {
+	if r.grpc {
+		return grpcUnavailable.String() + " (" + why + ")"
+	}
+	return "500 (" + why + ")"
 }
 
 // indenter puts indent in front of every line.

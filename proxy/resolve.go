@@ -76,6 +76,7 @@ func (c *call) listen(s *Snapshot) int {
 		return c.refuse(statusMisdirected, "the host belongs to another listener than the server name of the connection", nil)
 	}
 	if k.listener == noListener {
+		c.grpc = at.grpc && isGRPC(c.req)
 		return c.refuse(statusNotFound, "no listener has this host", nil)
 	}
 	c.listener = at.listeners[k.listener]

@@ -36,6 +36,10 @@ type call struct {
 	cors     *cors     // nil: no CORS filter
 	allowed  []byte    // by cors: the value of Access-Control-Allow-Origin, nil if the origin is not allowed
 
+	// grpc: errors are told by grpc-status, because the request is gRPC and for a GRPCRoute, or for nobody where there are some.
+	grpc  bool
+	reply reply
+
 	in      router.Input
 	res     backend.Response
 	replay  *backend.Replay // nil unless the rule has retries and the request a body
@@ -86,6 +90,7 @@ func (c *call) end() {
 	c.cors, c.allowed, c.why = nil, nil, ""
 	c.content = screened{}
 	c.in.Host, c.in.Path, c.in.Method, c.in.Query, c.in.Header = nil, nil, nil, nil, nil
+	c.in.GRPC, c.grpc = false, false
 	c.res.Endpoint, c.res.Attempts = netip.AddrPort{}, 0
 	p.calls.Put(c)
 }
@@ -120,8 +125,12 @@ func (c *call) resolve(s *Snapshot) int {
 	if status := c.listen(s); status != 0 {
 		return status
 	}
+	if c.listener.grpc {
+		c.in.GRPC = isGRPC(c.req)
+		c.grpc = c.in.GRPC
+	}
 	if !c.forward(c.listener) {
-		return c.refuse(statusBadRequest, "a header name has an underscore", nil)
+		return c.refuse(statusBadRequest, reasonUnderscore, nil)
 	}
 	if c.sent = c.req.Path; len(c.sent) == 1 && c.sent[0] == '*' {
 		c.sent = root // OPTIONS * is about the whole server: filters that make a path of it begin there
@@ -133,6 +142,12 @@ func (c *call) resolve(s *Snapshot) int {
 		return c.refuse(statusNotFound, reasonUnmatched, nil)
 	}
 	c.match = m
+	if c.grpc && !m.rule.grpc {
+		c.grpc = false
+		if !c.screenNames() { // which were let pass in case that the rule is a GRPCRoute's
+			return c.refuse(statusBadRequest, reasonUnderscore, nil)
+		}
+	}
 	return 0
 }
 

@@ -29,6 +29,7 @@ type socket struct {
 	source    *gateway.Socket
 	listeners []*listener
 	hosts     hostIndex
+	grpc      bool                      // one of the listeners has GRPCRoutes
 	clients   *gateway.ClientValidation // the same for all of its HTTPS listeners; nil: clients need no certificate
 }
 
@@ -46,6 +47,7 @@ type listener struct {
 	port      []byte // the Gateway API's port, in digits
 	table     *router.Table[*match]
 	unmatched *series // requests that no rule matches
+	grpc      bool    // there are GRPCRoutes among its routes
 }
 
 // match is what the router finds: one match of one rule on one listener.
@@ -59,7 +61,8 @@ type match struct {
 // rule is a gateway.Rule, compiled once and shared by all listeners that its route is attached to.
 type rule struct {
 	source *gateway.Rule
-	// unusable says why every request is answered with 500; empty if the rule works.
+	grpc   bool // a GRPCRoute's
+	// unusable says why every request is answered with 500 (UNAVAILABLE); empty if the rule works.
 	unusable string
 	filters  filters
 	backends []*share  // those of weight 0 left out

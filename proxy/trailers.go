@@ -33,7 +33,11 @@ func (c *call) screen() message.Body {
 	if b == nil || c.req.Length != message.LengthUnknown {
 		return b // without chunks there are no trailers
 	}
-	c.content = screened{b, c.proxy.opt.Underscore, [2]*headerModifier{c.match.rule.filters.request, c.share.filters.request}}
+	underscore := c.proxy.opt.Underscore
+	if c.grpc {
+		underscore = AllowUnderscore
+	}
+	c.content = screened{b, underscore, [2]*headerModifier{c.match.rule.filters.request, c.share.filters.request}}
 	return &c.content
 }
 
