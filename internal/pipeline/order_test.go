@@ -150,7 +150,7 @@ func firstDifference(a, b string) (string, string) {
 }
 
 func TestOrderSplitAndEditsDoNotMatter(t *testing.T) {
-	seeds := uint64(24)
+	seeds := uint64(16)
 	if testing.Short() {
 		seeds = 6
 	}
