@@ -81,7 +81,7 @@ func (l *Loader) Load(ctx context.Context) (*Result, error) {
 	r := reader{
 		lim: l.lim, settle: l.settle, deadline: time.Now().Add(l.settle.limit), known: l.memory.known,
 		confined: confinements(l.roots),
-		before:   l.memory.stamps, stamps: make(map[string]stamped, len(l.memory.stamps)), seen: make(map[string]bool, len(l.memory.stamps)),
+		before:   l.memory.stamps, stamps: make(map[string]stamped, len(l.memory.stamps)), seen: seenBy(l.roots),
 	}
 	for i, root := range l.roots {
 		if err := r.readRoot(ctx, i, root); err != nil {
@@ -119,6 +119,14 @@ func (l *Loader) Load(ctx context.Context) (*Result, error) {
 		l.keeper.hand(l.memory.force)
 	}
 	return result, nil
+}
+
+// seenBy is where a reader notes the files that it has seen, if several roots may have the same ones.
+func seenBy(roots []Root) map[string]bool {
+	if len(roots) == 1 {
+		return nil
+	}
+	return map[string]bool{}
 }
 
 // takeUp makes what an earlier run kept the state before the first load.

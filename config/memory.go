@@ -25,10 +25,13 @@ import (
 // memory is what a Loader knows from one load to the next. Beyond a restart force is kept (keep.go), and nothing else: the rest only
 // saves work.
 type memory struct {
-	started  bool
-	files    map[string]*parsed     // by name
-	stamps   map[string]stamped     // of the files, by name
-	lost     []loss                 // what the last load could not read
+	started bool
+	files   map[string]*parsed // by name
+	stamps  map[string]stamped // of the files, by name
+	lost    []loss             // what the last load could not read
+	// byKey are the items of files by the object that they are, in the order of files and items, and set is force as a Set.
+	byKey    map[object.Key][]candidate
+	set      *object.Set
 	outcomes map[[32]byte]*outcome  // by item.raw, of the files
 	force    map[object.Key]inForce // every object of the last Result; never written to once it is made
 	// proven are hashes, of item.raw, of what an earlier run of the program admitted by the same schemas.
@@ -63,21 +66,40 @@ func (m *memory) known(name string) bool { return m.files[name] != nil }
 
 // merge decides which object is in force for each key, and remembers it. Places that could not be read are in lost. The error is ctx's.
 func (m *memory) merge(ctx context.Context, roots []Root, files []*parsed, lost []loss, problems []object.Problem) (*Result, error) {
-	files = slices.SortedStableFunc(slices.Values(files), func(a, b *parsed) int {
-		return cmp.Or(cmp.Compare(a.root, b.root), strings.Compare(a.rel, b.rel))
-	})
-	s := surveyOf(files)
+	slices.SortStableFunc(files, compareFiles)
+	set, done := m.increment(files, lost)
+	if !done {
+		revived, err := m.mergeAll(ctx, roots, files, lost)
+		if err != nil {
+			return nil, err
+		}
+		problems = append(problems, revived...)
+		set = newSet(m.force)
+	}
+	m.set, m.lost = set, lost
+	problems = slices.Concat(problems, problemsOf(files), m.duplicates())
+	slices.SortFunc(problems, compareProblems)
+	return &Result{Objects: set, Problems: problems, Digest: digestOfFiles(files), Files: len(files)}, nil
+}
+
+// compareFiles orders files by their places.
+func compareFiles(a, b *parsed) int {
+	return cmp.Or(cmp.Compare(a.root, b.root), strings.Compare(a.rel, b.rel))
+}
+
+// mergeAll decides about every object. The problems are those of what an earlier run of the program had in force.
+func (m *memory) mergeAll(ctx context.Context, roots []Root, files []*parsed, lost []loss) ([]object.Problem, error) {
+	byKey, partial := surveyOf(files)
 	isLost := func(p path) bool { return slices.ContainsFunc(lost, func(l loss) bool { return l.covers(p) }) }
-	force := make(map[object.Key]inForce, len(s.byKey))
-	for key, candidates := range s.byKey {
+	force := make(map[object.Key]inForce, len(byKey))
+	for key, candidates := range byKey {
 		before, had := m.force[key]
 		if next, ok := decide(candidates, before, had, had && isLost(before.path)); ok {
 			force[key] = next
-			s.problems = append(s.problems, duplicates(candidates, next)...)
 		}
 	}
 	for key, before := range m.force {
-		if s.byKey[key] == nil && (isLost(before.path) || s.partial[before.path]) {
+		if byKey[key] == nil && (isLost(before.path) || partial[before.path]) {
 			force[key] = before.stale()
 		}
 	}
@@ -85,15 +107,9 @@ func (m *memory) merge(ctx context.Context, roots []Root, files []*parsed, lost 
 	if err != nil {
 		return nil, err
 	}
+	m.byKey = byKey
 	m.remember(files, force)
-	m.lost = lost
-	objects := make([]*object.Object, 0, len(force))
-	for _, f := range force {
-		objects = append(objects, f.object)
-	}
-	problems = slices.Concat(problems, s.problems, revived)
-	slices.SortFunc(problems, compareProblems)
-	return &Result{Objects: object.NewSet(objects...), Problems: problems, Digest: digestOfFiles(files), Files: len(files)}, nil
+	return revived, nil
 }
 
 // revive gives content to what stays in force from an earlier run of the program. What cannot be in force any more is taken out and told.
@@ -122,11 +138,23 @@ func revive(ctx context.Context, roots []Root, force map[object.Key]inForce) ([]
 	return problems, nil
 }
 
+// newSet makes the Set of what is in force.
+func newSet(force map[object.Key]inForce) *object.Set {
+	objects := make([]*object.Object, 0, len(force))
+	for _, f := range force {
+		objects = append(objects, f.object)
+	}
+	return object.NewSet(objects...)
+}
+
 // digestOfFiles is Result.Digest. The files are in order.
 func digestOfFiles(files []*parsed) string {
 	lines := sha256.New()
+	var line []byte
 	for _, p := range files {
-		fmt.Fprintf(lines, "%s  %s\n", hex.EncodeToString(p.sum[:]), p.rel)
+		line = hex.AppendEncode(line[:0], p.sum[:])
+		line = append(append(append(line, "  "...), p.rel...), '\n')
+		lines.Write(line)
 	}
 	return hex.EncodeToString(lines.Sum(nil))
 }
@@ -137,44 +165,54 @@ type candidate struct {
 	item *item
 }
 
-// survey is what the files hold all together.
-type survey struct {
-	byKey    map[object.Key][]candidate // in the order of files and items
-	partial  map[path]bool              // files that may hold objects nobody can identify
-	problems []object.Problem
-}
-
-// surveyOf goes through the files in order.
-func surveyOf(files []*parsed) survey {
-	s := survey{byKey: map[object.Key][]candidate{}, partial: map[path]bool{}}
-	ignored := map[object.GroupKind]bool{}
+// surveyOf goes through the files, in order: the items by their keys, and the files that may hold objects nobody can identify.
+func surveyOf(files []*parsed) (byKey map[object.Key][]candidate, partial map[path]bool) {
+	byKey, partial = make(map[object.Key][]candidate, len(files)), map[path]bool{}
 	for _, p := range files {
-		s.partial[p.path] = p.partial
-		s.problems = append(s.problems, p.problems...)
+		if !p.certain() {
+			partial[p.path] = true
+		}
 		for _, it := range p.items {
-			switch {
-			case it.foreign != nil && !ignored[it.foreign.GroupKind]:
-				ignored[it.foreign.GroupKind] = true
-				s.problems = append(s.problems, object.Problem{Severity: object.Ignored, Position: it.loc.position(), Message: it.foreign.message})
-			case it.foreign != nil:
-			case it.identified:
-				s.byKey[it.key] = append(s.byKey[it.key], candidate{p, it})
-			default:
-				s.partial[p.path] = true
+			if it.foreign == nil && it.identified {
+				byKey[it.key] = append(byKey[it.key], candidate{p, it})
 			}
-			s.problems = append(s.problems, it.problems()...)
 		}
 	}
-	return s
+	return byKey, partial
+}
+
+// problemsOf lists what is wrong with files and with the objects in them, and each kind that is not used, once.
+func problemsOf(files []*parsed) (list []object.Problem) {
+	ignored := map[object.GroupKind]bool{}
+	for _, p := range files {
+		list = append(list, p.problems...)
+		for _, it := range p.items {
+			if it.foreign != nil && !ignored[it.foreign.GroupKind] {
+				ignored[it.foreign.GroupKind] = true
+				list = append(list, object.Problem{Severity: object.Ignored, Position: it.loc.position(), Message: it.foreign.message})
+			}
+			if len(it.findings) > 0 {
+				list = append(list, it.problems()...)
+			}
+		}
+	}
+	return list
 }
 
 // remember replaces what was known.
 func (m *memory) remember(files []*parsed, force map[object.Key]inForce) {
 	m.started, m.force, m.proven = true, force, nil
 	m.files = make(map[string]*parsed, len(files))
-	m.outcomes = make(map[[32]byte]*outcome, len(force))
 	for _, p := range files {
 		m.files[p.name] = p
+	}
+	m.rememberOutcomes()
+}
+
+// rememberOutcomes keeps the outcomes of what the files hold, and no others.
+func (m *memory) rememberOutcomes() {
+	m.outcomes = make(map[[32]byte]*outcome, len(m.force))
+	for _, p := range m.files {
 		for _, it := range p.items {
 			m.outcomes[it.raw] = it.outcome
 		}
@@ -215,15 +253,20 @@ func decide(candidates []candidate, before inForce, had, lost bool) (inForce, bo
 	return inForce{}, false
 }
 
-// duplicates reports the admissible items of a key that are not the one in force.
-func duplicates(candidates []candidate, owner inForce) []object.Problem {
-	var problems []object.Problem
-	for _, c := range candidates {
-		if c.item != owner.item && c.item.admitted() {
-			problems = append(problems, object.Problem{
-				Position: c.item.loc.position(), Object: c.item.key,
-				Message: fmt.Sprintf("is given at %s already, and that one stays in force: remove one of the two", owner.object.Position),
-			})
+// duplicates reports the admissible items of each object that are not the one in force.
+func (m *memory) duplicates() (problems []object.Problem) {
+	for key, candidates := range m.byKey {
+		if len(candidates) == 1 {
+			continue
+		}
+		owner := m.force[key]
+		for _, c := range candidates {
+			if c.item != owner.item && c.item.admitted() {
+				problems = append(problems, object.Problem{
+					Position: c.item.loc.position(), Object: c.item.key,
+					Message: fmt.Sprintf("is given at %s already, and that one stays in force: remove one of the two", owner.object.Position),
+				})
+			}
 		}
 	}
 	return problems

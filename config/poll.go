@@ -58,7 +58,7 @@ func (l *Loader) Poll(ctx context.Context, every time.Duration) <-chan struct{} 
 
 // differs reads all files and compares them with what the last load found.
 func (l *Loader) differs(ctx context.Context) bool {
-	r := reader{lim: l.lim, deadline: time.Now(), known: func(string) bool { return true }, seen: map[string]bool{}, sumsOnly: true, confined: confinements(l.roots)}
+	r := reader{lim: l.lim, deadline: time.Now(), known: func(string) bool { return true }, seen: seenBy(l.roots), sumsOnly: true, confined: confinements(l.roots)}
 	for i, root := range l.roots {
 		if err := r.readRoot(ctx, i, root); err != nil {
 			r.lose(i, root, err)

@@ -105,7 +105,7 @@ type reader struct {
 
 	files    []*file
 	stamps   map[string]stamped // of files; nil: nobody wants them
-	seen     map[string]bool    // the names of files
+	seen     map[string]bool    // the names of files; nil: there is one root only
 	bytes    int64
 	lost     []loss
 	problems []object.Problem
@@ -206,14 +206,9 @@ func (r *reader) entry(ctx context.Context, p path, name string, e os.DirEntry, 
 		return nil
 	case err != nil:
 		r.fail(p, "%v", reason(err))
-	case r.isAnothers(p.root, info):
+	case r.isAnothers(p.root, info), leadsTo(parents, info):
 		return nil
 	case info.IsDir():
-		for _, parent := range parents {
-			if os.SameFile(parent, info) {
-				return nil
-			}
-		}
 		return r.directory(ctx, p, name, append(slices.Clip(parents), info))
 	case isConfig && info.Mode().IsRegular():
 		return r.readFile(ctx, p, name)
@@ -221,6 +216,11 @@ func (r *reader) entry(ctx context.Context, p path, name string, e os.DirEntry, 
 		r.fail(p, "is not a regular file")
 	}
 	return nil
+}
+
+// leadsTo reports whether a directory is one of those that lead to it.
+func leadsTo(parents []os.FileInfo, info os.FileInfo) bool {
+	return slices.ContainsFunc(parents, func(p os.FileInfo) bool { return os.SameFile(p, info) })
 }
 
 // configName reports whether a file of this name is configuration.
@@ -234,10 +234,12 @@ func configName(name string) bool {
 
 // readFile reads one file, once it is not being written any more.
 func (r *reader) readFile(ctx context.Context, p path, name string) error {
-	if r.seen[p.name] { // one root is part of another
-		return nil
+	if r.seen != nil { // one root may be part of another
+		if r.seen[p.name] {
+			return nil
+		}
+		r.seen[p.name] = true
 	}
-	r.seen[p.name] = true
 	if len(r.files) >= r.lim.files {
 		r.fail(p, "is not read: there are more than %d files", r.lim.files)
 		return nil

@@ -6,6 +6,7 @@ package object
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -167,6 +168,61 @@ func NewSet(objects ...*Object) *Set {
 		s.byKind[k.GroupKind] = append(s.byKind[k.GroupKind], s.byKey[k])
 	}
 	return s
+}
+
+// With returns the Set with some objects put in, in place of those with their keys, and others taken out. What does not change costs
+// little more than a copy of the pointers.
+func (s *Set) With(put []*Object, gone []Key) *Set {
+	if len(put) == 0 && len(gone) == 0 {
+		return s
+	}
+	out := &Set{byKey: maps.Clone(s.byKey), byKind: maps.Clone(s.byKind), keys: s.keys}
+	changed := map[GroupKind]bool{}
+	var added []Key
+	for _, k := range gone {
+		delete(out.byKey, k)
+		changed[k.GroupKind] = true
+	}
+	for _, o := range put {
+		if s.byKey[o.Key] == nil && out.byKey[o.Key] == nil {
+			added = append(added, o.Key)
+		}
+		out.byKey[o.Key] = o
+		changed[o.GroupKind] = true
+	}
+	if len(added)+len(gone) > 0 {
+		out.keys = make([]Key, 0, len(s.keys)+len(added))
+		for _, k := range s.keys {
+			if out.byKey[k] != nil {
+				out.keys = append(out.keys, k)
+			}
+		}
+		for _, k := range added {
+			i, _ := slices.BinarySearchFunc(out.keys, k, Key.Compare)
+			out.keys = slices.Insert(out.keys, i, k)
+		}
+	}
+	for k := range changed {
+		out.index(k)
+	}
+	return out
+}
+
+// index makes the list of a kind's objects anew.
+func (s *Set) index(gk GroupKind) {
+	first := Key{GroupKind: gk}
+	from, _ := slices.BinarySearchFunc(s.keys, first, Key.Compare)
+	list := make([]*Object, 0, len(s.byKind[gk])+1)
+	for _, k := range s.keys[from:] {
+		if k.GroupKind != gk {
+			break
+		}
+		list = append(list, s.byKey[k])
+	}
+	s.byKind[gk] = list
+	if len(list) == 0 {
+		delete(s.byKind, gk)
+	}
 }
 
 // Get returns the object with this key, or nil.
