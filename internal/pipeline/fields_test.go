@@ -233,7 +233,7 @@ func checkRefused(t *testing.T, scenarios []*scenario, r *row) {
 		t.Errorf("%s %s is refused, says docs/fields.md, and no scenario has it", r.kind, r.pattern)
 		return
 	}
-	t.Errorf("%s %s: no scenario shows %q", r.kind, r.pattern, r.cell)
+	t.Errorf("%s %s: no scenario shows %q (what works now needs a row for each of its fields)", r.kind, r.pattern, r.cell)
 }
 
 // refusals counts what the row promises in an outcome: conditions, or errors if it names none.
