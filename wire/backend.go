@@ -35,6 +35,8 @@ const (
 	BackendCancelled
 	// BackendRequest: the request's body broke off, was malformed, or was not as long as its head said.
 	BackendRequest
+	// BackendRefused: the backend said that it has not processed the request and will not (HTTP/2: GOAWAY, REFUSED_STREAM).
+	BackendRefused
 )
 
 // BackendError is the failure of an exchange. The connection is closed already when Do returns one.

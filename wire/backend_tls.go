@@ -18,7 +18,7 @@ import (
 	"time"
 )
 
-// SecureBackend does the handshake of a client on c and returns the connection to be given to NewBackendConn. ctx ends the handshake, and nothing
+// SecureBackend does the handshake of a client on c and returns the connection to be given to NewBackendConn, or to its like of HTTP/2. ctx ends the handshake, and nothing
 // later. After an error c is closed.
 func SecureBackend(ctx context.Context, c net.Conn, config *tls.Config) (net.Conn, error) {
 	socket := &patientSocket{Conn: c, now: readNow(c)}
@@ -28,6 +28,14 @@ func SecureBackend(ctx context.Context, c net.Conn, config *tls.Config) (net.Con
 		return nil, fmt.Errorf("TLS handshake: %w", err)
 	}
 	return s, nil
+}
+
+// BackendALPN is what the backend chose by ALPN on a connection of SecureBackend's: "" if nothing.
+func BackendALPN(c net.Conn) string {
+	if s, ok := c.(*secureBackend); ok {
+		return s.ConnectionState().NegotiatedProtocol
+	}
+	return ""
 }
 
 // secureBackend is a TLS connection that can be looked at.

@@ -1,0 +1,163 @@
+// Sending to a backend: frames gather in memory while one write is under way, and leave together in the next one.
+
+package h2
+
+import (
+	"runtime"
+	"time"
+
+	"github.com/wicketgate/wicketgate/message"
+	"github.com/wicketgate/wicketgate/wire"
+)
+
+// greet puts the client's connection preface into out (RFC 9113 section 3.4), with the windows that responses get.
+func (c *BackendConn) greet() {
+	own := DefaultSettings()
+	own.InitialWindowSize, own.MaxHeaderListSize = streamWindow, uint32(wire.BackendLimits().HeadBytes)
+	c.out = own.Append(append(c.out, Preface...), false)
+	c.out = AppendWindowUpdate(c.out, 0, connWindow-DefaultWindow)
+	c.queued = uint64(len(c.out))
+}
+
+// appendRequest puts the field block of a request into out. c.mu is held.
+func (c *BackendConn) appendRequest(stream uint32, req *message.Head, expect, end bool) {
+	h := *req
+	h.Scheme, h.ExpectContinue = schemeHTTP, expect
+	if c.opt.Secure {
+		h.Scheme = schemeHTTPS
+	}
+	if len(h.Upgrade) > 0 {
+		h.Fields = withoutKey(&req.Fields)
+	}
+	start := len(c.out)
+	c.out = AppendBlockRoom(c.out)
+	if !c.fields {
+		c.fields = true
+		c.out = AppendTableSizeZero(c.out)
+	}
+	c.out = AppendRequest(c.out, &h)
+	c.out = FinishBlock(c.out, start, stream, end, int(c.peer.MaxFrameSize))
+}
+
+// The schemes, never written to. :scheme is that of the connection, which backends compare it with; what the client used is in
+// X-Forwarded-Proto.
+var (
+	schemeHTTP  = []byte("http")
+	schemeHTTPS = []byte("https")
+)
+
+// appendTrailers puts a request's trailers into out. c.mu is held.
+func (c *BackendConn) appendTrailers(stream uint32, t *message.Fields) {
+	start := len(c.out)
+	c.out = AppendFields(AppendBlockRoom(c.out), t)
+	c.out = FinishBlock(c.out, start, stream, true, int(c.peer.MaxFrameSize))
+}
+
+// flush says that what is in out behind before is to be sent. c.mu is held.
+func (c *BackendConn) flush(before int) {
+	c.queued += uint64(len(c.out) - before)
+	if before == 0 {
+		c.wake.Signal()
+	}
+}
+
+// owe puts an answer to a frame into out, unless so much is owed already that the backend cannot be reading. c.mu is held.
+func (c *BackendConn) owe(frame func(dst []byte) []byte) error {
+	if len(c.out) > maxOwed {
+		return &ConnError{EnhanceYourCalm, "it asks for answers and does not read them"}
+	}
+	c.put(frame)
+	return nil
+}
+
+func (c *BackendConn) put(frame func(dst []byte) []byte) {
+	if c.farewell {
+		return
+	}
+	before := len(c.out)
+	c.out = frame(c.out)
+	c.flush(before)
+}
+
+// spaceLeft is how much of bodies may be put into out. c.mu is held.
+func (c *BackendConn) spaceLeft() int { return maxQueued - len(c.out) - c.writing }
+
+// write is the writer.
+func (c *BackendConn) write() {
+	defer c.ended.Done()
+	defer func() { _ = c.nc.Close() }() // nobody is left who could do anything about an error
+	for c.await() {
+		runtime.Gosched() // others that are about to send get their turn, and leave with this write
+		p := c.gathered()
+		_, err := c.nc.Write(p)
+		if !c.wrote(p, err) {
+			return
+		}
+	}
+}
+
+// await waits until there is something to write, and reports false when there never will be.
+func (c *BackendConn) await() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for len(c.out) == 0 && c.failure == nil {
+		c.wake.Wait()
+	}
+	return len(c.out) > 0
+}
+
+func (c *BackendConn) gathered() []byte {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	p := c.out
+	c.out, c.spare = c.spare[:0], nil
+	c.writing = len(p)
+	c.begun = c.queued
+	return p
+}
+
+// maxSpare is the size up to which a buffer is kept.
+const maxSpare = maxQueued + 64<<10
+
+// wrote is what follows a write. It reports whether to go on.
+func (c *BackendConn) wrote(p []byte, err error) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.writing = 0
+	if cap(p) <= maxSpare {
+		c.spare = p[:0]
+	}
+	if err != nil {
+		c.end(err, NoError)
+		return false
+	}
+	c.unblock()
+	return true
+}
+
+// unblock lets the uploads try again that wait for the connection. c.mu is held.
+func (c *BackendConn) unblock() {
+	for i, s := range c.blocked {
+		c.blocked[i] = nil
+		s.blocked = false
+		signal(s.grant)
+	}
+	c.blocked = c.blocked[:0]
+}
+
+// dismiss says goodbye and lets the writer end. c.mu is held.
+func (c *BackendConn) dismiss(code ErrCode) {
+	c.put(func(dst []byte) []byte { return AppendGoAway(dst, 0, code, "") })
+	c.farewell = true
+	_ = c.nc.SetWriteDeadline(time.Now().Add(dismissTime)) // the connection is given up anyway
+	_ = c.nc.SetReadDeadline(time.Unix(1, 0))
+	c.wake.Signal()
+}
+
+// signal wakes whoever waits on a channel that holds one.
+func signal(wake chan struct{}) {
+	select {
+	case wake <- struct{}{}:
+	default:
+	}
+}
