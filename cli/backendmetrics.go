@@ -32,6 +32,15 @@ func newBackendMetrics(r *backend.Registry) *backendMetrics {
 			func(s *backend.Stats) uint64 { return s.Discarded.Load() }),
 		event("connections_excess", "Connections closed because bytes followed the end of a response.", func(s *backend.Stats) uint64 { return s.Excess.Load() }),
 		event("retries", "Requests sent again because a kept connection turned out to be dead. Those of retry stanzas are in wicketgate_http_retries_total.", func(s *backend.Stats) uint64 { return s.Retried.Load() }),
+		event("http2_streams", "Requests sent over HTTP/2.", func(s *backend.Stats) uint64 { return s.HTTP2.Streams.Load() }),
+		event("http2_refused", "Requests that a backend said it did not process (GOAWAY, REFUSED_STREAM).", func(s *backend.Stats) uint64 { return s.HTTP2.Refused.Load() }),
+		event("http2_resets", "Streams that a backend reset otherwise.", func(s *backend.Stats) uint64 { return s.HTTP2.Resets.Load() }),
+		event("http2_cancelled", "Streams that the gateway reset: the client left, a timeout ran out, the response was malformed.",
+			func(s *backend.Stats) uint64 { return s.HTTP2.Cancelled.Load() }),
+		event("http2_malformed", "Responses that broke a rule of HTTP/2.", func(s *backend.Stats) uint64 { return s.HTTP2.Malformed.Load() }),
+		event("http2_goaways", "Connections that a backend ended by GOAWAY.", func(s *backend.Stats) uint64 { return s.HTTP2.GoAways.Load() }),
+		event("http2_faults", "Connections ended because a backend broke the rules of HTTP/2, sent a flood, or did not answer a PING.",
+			func(s *backend.Stats) uint64 { return s.HTTP2.Faults.Load() }),
 		event("ejections", "Times an endpoint was left out for a while after a failed dial.", func(s *backend.Stats) uint64 { return s.Ejected.Load() }),
 	}}
 }

@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -32,7 +33,8 @@ func newEcho(p Program) *cobra.Command {
 		Use:   "echo",
 		Short: "Serve a small backend that answers with what it received, as JSON",
 		Long: `Echo answers every HTTP request with 200 and a JSON object: the backend's name, and the method, path, query, host, header
-fields, trailers and body as it received them. A WebSocket gets each of its messages back.`,
+fields, trailers and body as it received them. A WebSocket gets each of its messages back, and so does a call of gRPC, of any
+method. HTTP/1.1 is spoken, and HTTP/2 without TLS by prior knowledge (h2c).`,
 		Example: `  wicketgate echo --listen 127.0.0.1:3000
   wicketgate echo --listen 127.0.0.1:3001 --listen 127.0.0.1:3002 --name cart`,
 		Args: cobra.NoArgs,
@@ -63,7 +65,11 @@ func runEcho(ctx context.Context, p Program, o *echoOptions) error {
 		fmt.Fprintf(p.Stderr, "echo %q listening on %s\n", o.name, l.Addr())
 	}
 	stop := p.signals().Stop
-	server := &http.Server{Handler: echoHandler(o.name), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 75 * time.Second}
+	server := &http.Server{
+		Handler: echoHandler(o.name), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 75 * time.Second, Protocols: new(http.Protocols),
+	}
+	server.Protocols.SetHTTP1(true)
+	server.Protocols.SetUnencryptedHTTP2(true)
 	ended := make(chan error, len(open))
 	for _, l := range open {
 		go func() { ended <- server.Serve(l) }()
@@ -107,6 +113,10 @@ func echoHandler(name string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Sec-Websocket-Key") != "" {
 			socket.ServeHTTP(w, r)
+			return
+		}
+		if strings.HasPrefix(r.Header.Get("Content-Type"), "application/grpc") {
+			echoGRPC(name, w, r)
 			return
 		}
 		e := Echo{
