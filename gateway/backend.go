@@ -156,7 +156,7 @@ func (b *builder) resolve(rule *Rule, ref *gatewayv1.BackendObjectReference) *re
 		b.backends.targets[key] = found
 	}
 	if found.target != nil {
-		if message := b.unsupportedAppProtocol(rule.Route.Kind(), found.target.AppProtocol, found.target.TLS != nil); message != "" {
+		if message := unsupportedAppProtocol(rule.Route.Kind(), found.target.AppProtocol, found.target.TLS != nil); message != "" {
 			return &resolution{reason: reasonUnsupportedProto, message: target.String() + ": " + message}
 		}
 	}
@@ -269,22 +269,16 @@ func findPort(service *corev1.Service, key targetKey) (port *corev1.ServicePort,
 // unsupportedAppProtocol says why a kind of routes cannot use a port with this appProtocol. Streams and packets are forwarded whatever is
 // in them. WebSocket begins as HTTP/1.1, and gRPC is HTTP/2. The protocols that imply TLS need a policy, which says whom to trust. Names of the
 // IANA registry, those without a prefix, may be in any case (RFC 6335 section 5.1).
-func (b *builder) unsupportedAppProtocol(k gatewayv1.Kind, protocol string, tls bool) string {
+func unsupportedAppProtocol(k gatewayv1.Kind, protocol string, tls bool) string {
 	if k != "HTTPRoute" && k != "GRPCRoute" {
 		return ""
 	}
 	if !strings.Contains(protocol, "/") {
 		protocol = strings.ToLower(protocol)
 	}
-	const h2c = "kubernetes.io/h2c"
 	switch protocol {
-	case "", "http":
+	case "", "http", "kubernetes.io/h2c", "grpc":
 		return ""
-	case h2c, "grpc":
-		if k == "GRPCRoute" || b.serves(h2c) {
-			return ""
-		}
-		return "appProtocol " + protocol + " (HTTP/2) is not served yet: remove appProtocol if the backend also speaks HTTP/1.1"
 	case "https":
 		if tls {
 			return ""
@@ -302,7 +296,7 @@ func (b *builder) unsupportedAppProtocol(k gatewayv1.Kind, protocol string, tls 
 	if k == "GRPCRoute" {
 		return "appProtocol " + protocol + " is not one that a GRPCRoute can use: use kubernetes.io/h2c or https, or remove it"
 	}
-	return "appProtocol " + protocol + " is not one that an HTTPRoute can use: use http, https, kubernetes.io/ws or kubernetes.io/wss, or remove it"
+	return "appProtocol " + protocol + " is not one that an HTTPRoute can use: use http, https, kubernetes.io/h2c, kubernetes.io/ws or kubernetes.io/wss, or remove it"
 }
 
 // needsPolicy is the message for an appProtocol that implies TLS, without a policy.

@@ -8,15 +8,14 @@ import (
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 )
 
-// served says for which protocols of listeners, kinds of routes beside HTTPRoute, and appProtocols there is a data plane. It is the one switch of
-// each: what is false here is admitted and fails closed. Listeners of such a protocol are not accepted (UnsupportedProtocol), no listener
-// lists such a kind among those that it supports, and HTTPRoutes cannot use ports with such an appProtocol.
+// served says for which protocols of listeners, and kinds of routes beside HTTPRoute there is a data plane. It is the one switch of
+// each: what is false here is admitted and fails closed. Listeners of such a protocol are not accepted (UnsupportedProtocol), and no
+// listener lists such a kind among those that it supports.
 func served() map[string]bool {
 	return map[string]bool{
 		"HTTP": true, "HTTPS": true,
 		"TLS": false, "TCP": false, "UDP": false,
-		"GRPCRoute":         false,
-		"kubernetes.io/h2c": false,
+		"GRPCRoute": false,
 	}
 }
 
@@ -26,7 +25,7 @@ type protocol struct {
 	validate []func(*builder, *Listener)
 }
 
-// serves says whether there is a data plane for a protocol, a kind of routes or an appProtocol.
+// serves says whether there is a data plane for a protocol or a kind of routes.
 func (b *builder) serves(named string) bool {
 	on, known := served()[named]
 	return on || known && b.opts.unfinished

@@ -15,6 +15,7 @@ import (
 	"github.com/wicketgate/wicketgate/gateway"
 	"github.com/wicketgate/wicketgate/message"
 	"github.com/wicketgate/wicketgate/object"
+	"github.com/wicketgate/wicketgate/proxy/backend"
 	"github.com/wicketgate/wicketgate/router"
 	"github.com/wicketgate/wicketgate/tls"
 )
@@ -280,7 +281,7 @@ func (c *compiler) rule(v variant) *rule {
 	if r.unusable != "" || r.filters.redirect != nil {
 		return r
 	}
-	r.filters.mirrors = c.mirrors(source.Mirrors, v.identity)
+	r.filters.mirrors = c.mirrors(source.Mirrors, v)
 	var weights []int32
 	for i, b := range source.Backends {
 		if b.Weight > 0 {
@@ -342,17 +343,17 @@ func (c *compiler) share(v variant, b *gateway.Backend, index int) *share {
 	if out.unusable != "" {
 		return out
 	}
-	out.backend = c.upstream(b.Target, id)
-	out.filters.mirrors = c.mirrors(b.Mirrors, id)
+	out.backend = c.upstream(b.Target, id, protocolOf(v.rule.Route.Kind(), b.Target))
+	out.filters.mirrors = c.mirrors(b.Mirrors, v)
 	return out
 }
 
-// upstream holds the backend of a target for the snapshot.
-func (c *compiler) upstream(t *gateway.Target, id *gateway.Identity) upstream {
-	key := backendKey(t, id)
+// upstream holds the backend of a target, spoken to in a protocol, for the snapshot.
+func (c *compiler) upstream(t *gateway.Target, id *gateway.Identity, p backend.Protocol) upstream {
+	key := backendKey(t, id, p)
 	b := c.backends[key]
 	if b == nil {
-		b = c.proxy.acquire(backendConfig(t, id))
+		b = c.proxy.acquire(backendConfig(t, id, p))
 		c.backends[key] = b
 	}
 	return b

@@ -12,6 +12,7 @@ import (
 
 	"github.com/wicketgate/wicketgate/gateway"
 	"github.com/wicketgate/wicketgate/object"
+	"github.com/wicketgate/wicketgate/proxy/backend"
 )
 
 // largeGraph has n routes with a hostname and a backend each, and 3 rules, on one listener.
@@ -142,10 +143,10 @@ func TestCertificatesComeWithTheSnapshot(t *testing.T) {
 
 // Only addresses that a file names may be this machine's own.
 func TestLoopbackIsForNamedAddresses(t *testing.T) {
-	if c := backendConfig(&gateway.Target{Endpoints: []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:8080")}}, nil); !c.Loopback {
+	if c := backendConfig(&gateway.Target{Endpoints: []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:8080")}}, nil, backend.HTTP1); !c.Loopback {
 		t.Error("an address of an EndpointSlice may not be loopback")
 	}
-	if c := backendConfig(&gateway.Target{Names: []string{"cart"}, Port: 8080}, nil); c.Loopback {
+	if c := backendConfig(&gateway.Target{Names: []string{"cart"}, Port: 8080}, nil, backend.HTTP1); c.Loopback {
 		t.Error("a name may resolve to loopback")
 	}
 }

@@ -58,6 +58,8 @@ func (c *call) failed(err error) int {
 		return c.refuse(statusUnavailable, "no endpoint of the backend accepts connections", e.Err)
 	case backend.HandshakeFailed:
 		return c.refuse(statusBadGateway, "TLS with the backend failed", e.Err)
+	case backend.Refused:
+		return c.refuse(statusUnavailable, "the backend refused the request without processing it", e.Err)
 	case backend.TimedOut:
 		return c.refuse(statusTimeout, "the backend did not answer in time", e.Err)
 	case backend.ClientGone:

@@ -101,7 +101,7 @@ func TestCallsAreCountedByTheirStatus(t *testing.T) {
 	defer p.Close()
 	p.Swap(p.Compile(callGraph(), nil))
 	answer := func(fill func(res *backend.Response)) {
-		backends["Service default/app:80"].answer = func(_ wire.Exchange, _ *message.Head, _ backend.Timeouts, res *backend.Response) error {
+		backends["Service default/app:80 HTTP/2"].answer = func(_ wire.Exchange, _ *message.Head, _ backend.Timeouts, res *backend.Response) error {
 			res.Head.Reset()
 			res.Body, res.Head.Status = nil, 200
 			fill(res)
@@ -128,7 +128,7 @@ func TestCallsAreCountedByTheirStatus(t *testing.T) {
 	answer(func(res *backend.Response) { res.Head.Fields.Add([]byte("grpc-status"), []byte("17")) })
 	p.Serve(rpcExchange())
 	// Our own.
-	backends["Service default/app:80"].answer = func(wire.Exchange, *message.Head, backend.Timeouts, *backend.Response) error {
+	backends["Service default/app:80 HTTP/2"].answer = func(wire.Exchange, *message.Head, backend.Timeouts, *backend.Response) error {
 		return &backend.Error{Result: backend.NoEndpoint, Err: errors.New("none")}
 	}
 	p.Serve(rpcExchange())
@@ -154,7 +154,7 @@ func TestTheClientsDeadlineBoundsACall(t *testing.T) {
 	defer p.Close()
 	p.Swap(p.Compile(callGraph(), nil))
 	var got time.Time
-	backends["Service default/app:80"].answer = func(_ wire.Exchange, _ *message.Head, to backend.Timeouts, res *backend.Response) error {
+	backends["Service default/app:80 HTTP/2"].answer = func(_ wire.Exchange, _ *message.Head, to backend.Timeouts, res *backend.Response) error {
 		got = to.Request
 		res.Head.Reset()
 		res.Body, res.Head.Status = nil, 200
@@ -219,7 +219,7 @@ func TestMirrorsAndTrailersOfCalls(t *testing.T) {
 	p, backends := fakes(Options{})
 	p.Swap(p.Compile(callGraph(), nil))
 	mirrored := make(chan bool, 1)
-	backends["Service default/shadow:80"].answer = func(_ wire.Exchange, req *message.Head, _ backend.Timeouts, res *backend.Response) error {
+	backends["Service default/shadow:80 HTTP/2"].answer = func(_ wire.Exchange, req *message.Head, _ backend.Timeouts, res *backend.Response) error {
 		mirrored <- req.Trailers && string(req.Path) == "/shop.Cart/Get"
 		res.Head.Reset()
 		res.Body, res.Head.Status = nil, 200

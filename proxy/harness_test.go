@@ -255,7 +255,7 @@ func TestTables(t *testing.T) {
 			for _, on := range []struct {
 				name string
 				make func(*testing.T, *gateway.Graph) stand
-			}{{"fakes", newFakeStand}, {"loopback", newLoopbackStand}} {
+			}{{"fakes", newFakeStand}, {"loopback", newLoopbackStand}, {"HTTP2 backends", newHTTP2BackendStand}} {
 				t.Run(on.name, func(t *testing.T) {
 					s := on.make(t, graph)
 					for _, c := range cases {

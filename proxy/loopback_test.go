@@ -38,7 +38,9 @@ type origin struct {
 func newOrigin(t testing.TB) *origin {
 	t.Helper()
 	o := &origin{ln: listen(t), meant: map[string]netip.AddrPort{}}
-	o.server = &http.Server{Handler: o, ReadHeaderTimeout: time.Minute}
+	o.server = &http.Server{Handler: o, ReadHeaderTimeout: time.Minute, Protocols: new(http.Protocols)}
+	o.server.Protocols.SetHTTP1(true)
+	o.server.Protocols.SetUnencryptedHTTP2(true)
 	go o.server.Serve(o.ln)
 	t.Cleanup(func() {
 		o.server.Close()
@@ -222,6 +224,25 @@ func newLoopbackStand(t *testing.T, g *gateway.Graph) stand {
 	l := newLoopback(t, tableOptions())
 	l.swap(g)
 	return l
+}
+
+// newHTTP2BackendStand is a loopback to whose backends HTTP/2 is spoken.
+func newHTTP2BackendStand(t *testing.T, g *gateway.Graph) stand {
+	speakHTTP2(g)
+	return newLoopbackStand(t, g)
+}
+
+// speakHTTP2 makes every target of a graph one of HTTP/2.
+func speakHTTP2(g *gateway.Graph) {
+	for _, r := range g.Routes {
+		for _, rule := range r.Rules {
+			for _, b := range rule.Backends {
+				if b.Target != nil {
+					b.Target.AppProtocol = "kubernetes.io/h2c"
+				}
+			}
+		}
+	}
 }
 
 func (l *loopback) do(t *testing.T, c *tableCase) (seenResponse, *seenRequest) {

@@ -40,14 +40,15 @@ type mirror struct {
 	busy    atomic.Int32
 }
 
-// mirrors compiles the mirrors that lead somewhere. id is who the gateway is towards backends; where it should be somebody and cannot, nothing is sent.
-func (c *compiler) mirrors(list []*gateway.Mirror, id *gateway.Identity) (out []*mirror) {
+// mirrors compiles those mirrors of a rule that lead somewhere. Where the gateway should be somebody towards backends and cannot, nothing is sent.
+func (c *compiler) mirrors(list []*gateway.Mirror, v variant) (out []*mirror) {
+	id := v.identity
 	for _, source := range list {
 		t := source.Target
 		if source.Unusable != "" || t == nil || source.Numerator == 0 || t.TLS != nil && id != nil && id.Unusable != "" {
 			continue
 		}
-		out = append(out, &mirror{source: source, backend: c.upstream(t, id)})
+		out = append(out, &mirror{source: source, backend: c.upstream(t, id, protocolOf(v.rule.Route.Kind(), t))})
 	}
 	return out
 }

@@ -5,6 +5,7 @@
 //
 //	what the try came to                            is tried again
 //	no connection could be made                     with every method: nothing was sent
+//	the backend said that it did not process it     with every method (HTTP/2: GOAWAY, REFUSED_STREAM)
 //	a status that codes lists                       with every method: the route's author says that it may be
 //	timeouts.backendRequest ran out                 with idempotent methods (RFC 9110 section 9.2.2); before anything was sent, with every one
 //	the connection broke, or half an answer came    with idempotent methods, if codes lists 502, which is what the client would get
@@ -93,7 +94,7 @@ func (c *call) retryable(r *gateway.Retry, err error) retryReason {
 	e, ok := errors.AsType[*backend.Error](err)
 	switch {
 	case !ok:
-	case e.Result == backend.ConnectFailed, e.Result == backend.HandshakeFailed:
+	case e.Result == backend.ConnectFailed, e.Result == backend.HandshakeFailed, e.Result == backend.Refused:
 		return retryConnect
 	case e.Result == backend.TimedOut && (!e.Sent || backend.Idempotent(c.req.Method)):
 		return retryTimeout

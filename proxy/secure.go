@@ -36,13 +36,21 @@ func identity(r *gateway.Rule, gw *gateway.Gateway) *gateway.Identity {
 	return nil
 }
 
-// backendKey identifies a backend across snapshots. Connections are shared only where the same is demanded of them and they are made
-// with the same certificate.
-func backendKey(t *gateway.Target, id *gateway.Identity) string {
-	if t.TLS == nil {
-		return t.Key
+// backendKey identifies a backend across snapshots. Connections are shared only where the same is spoken on them, the same is demanded of them, and
+// they are made with the same certificate.
+func backendKey(t *gateway.Target, id *gateway.Identity, p backend.Protocol) string {
+	key := t.Key
+	switch p {
+	case backend.HTTP2:
+		key += " HTTP/2"
+	case backend.Auto:
+		key += " ALPN"
+	case backend.HTTP1:
 	}
-	key := t.Key + " (" + t.TLS.Policy.Key.String() + " " + t.TLS.Fingerprint
+	if t.TLS == nil {
+		return key
+	}
+	key += " (" + t.TLS.Policy.Key.String() + " " + t.TLS.Fingerprint
 	if id != nil {
 		digest := sha256.New()
 		for _, der := range id.Certificate.TLS.Certificate {
@@ -59,7 +67,6 @@ func backendTLS(demand *gateway.BackendTLS, id *gateway.Identity) *backend.TLS {
 		ServerName: demand.Hostname,
 		RootCAs:    demand.Roots,
 		MinVersion: tls.VersionTLS12,
-		NextProtos: []string{"http/1.1"},
 	}
 	if id != nil {
 		// Whatever authorities the backend names: it is for the backend to refuse the certificate, and for its log to say so.

@@ -107,9 +107,9 @@ func (p *Proxy) empty() *Snapshot {
 }
 
 // backendConfig is the backend that a target is.
-func backendConfig(t *gateway.Target, id *gateway.Identity) backend.Config {
+func backendConfig(t *gateway.Target, id *gateway.Identity, p backend.Protocol) backend.Config {
 	c := backend.Config{
-		Key: backendKey(t, id), Endpoints: t.Endpoints, Names: t.Names, Port: t.Port,
+		Key: backendKey(t, id, p), Endpoints: t.Endpoints, Names: t.Names, Port: t.Port, Protocol: p,
 		// Addresses that are written down may be this machine's own; what a name resolves to may not.
 		Loopback: len(t.Endpoints) > 0,
 	}

@@ -2,7 +2,7 @@
 // them. It outlives snapshots: backends are found again by key, so a reload keeps connections and what is known of health.
 //
 // One request goes: pick an endpoint (balance.go), take an idle connection of it (pool.go) or dial (roundtrip.go), exchange (wire.BackendConn),
-// and give the connection back when the response is finished. An endpoint that cannot be reached is left out for a while (health.go). A
+// and give the connection back when the response is finished. With HTTP/2 it takes a stream of a connection that others use as well (shared.go). An endpoint that cannot be reached is left out for a while (health.go). A
 // backend that is given by name finds its endpoints in the background (resolve.go).
 package backend
 
@@ -13,6 +13,7 @@ import (
 
 	"github.com/wicketgate/wicketgate/message"
 	"github.com/wicketgate/wicketgate/wire"
+	"github.com/wicketgate/wicketgate/wire/h2"
 )
 
 // Config says what a backend is. Two equal Keys in successive snapshots are the same backend, with whatever else changed.
@@ -26,11 +27,13 @@ type Config struct {
 	Loopback bool
 	// TLS is spoken to the endpoints; nil: plaintext. It is the same for equal Keys.
 	TLS *TLS
+	// Protocol is what the endpoints speak. It is the same for equal Keys.
+	Protocol Protocol
 }
 
 // TLS says how connections are secured. It is not changed once it was given to Acquire.
 type TLS struct {
-	Config *tls.Config // every endpoint has a session cache of its own
+	Config *tls.Config // every endpoint has a session cache of its own; NextProtos is set by Config.Protocol
 	Policy string      // names in errors what demands it
 }
 
@@ -53,16 +56,19 @@ type Response struct {
 	Endpoint netip.AddrPort
 	Attempts int
 
+	// The exchange has a connection of HTTP/1.1 for itself, or a stream of HTTP/2.
 	conn     *wire.BackendConn
+	stream   *h2.BackendStream
 	endpoint *endpoint
 }
 
-// Finish ends the exchange: the connection goes back to the pool if the response was received to its end and the backend keeps the
+// Finish ends the exchange: a stream is reset unless it is complete; a connection of HTTP/1.1 goes back to the pool if the response was received to its end and the backend keeps the
 // connection, and is closed otherwise. An upload that is still going on (the backend answered early) is stopped. Head, Body and Duplex
 // must not be used afterwards. Calling it again, or after RoundTrip failed, does nothing.
 func (r *Response) Finish() {
 	c, e := r.conn, r.endpoint
 	if c == nil {
+		r.finishStream()
 		return
 	}
 	r.conn, r.endpoint, r.Body, r.Duplex = nil, nil, nil, nil
@@ -75,6 +81,13 @@ func (r *Response) Finish() {
 	e.put(c)
 }
 
+func (r *Response) finishStream() {
+	if s := r.stream; s != nil {
+		r.stream, r.endpoint, r.Body, r.Duplex = nil, nil, nil, nil
+		s.Finish()
+	}
+}
+
 // Result classifies why there is no response. See Error.
 type Result uint8
 
@@ -84,6 +97,7 @@ const (
 	ConnectFailed                 // 503
 	HandshakeFailed               // 502: the endpoint does not speak TLS, or its certificate is not to be trusted
 	Broken                        // 502: reset, garbage, half a head
+	Refused                       // 503: endpoints said, several times, that they would not process the request
 	TimedOut                      // 504
 	ClientGone                    // nobody to answer
 	RequestFailed                 // the client's body broke off or was malformed: 400 or nothing

@@ -21,8 +21,11 @@ type endpoint struct {
 	backend *Backend
 	addr    netip.AddrPort
 	stats   *Stats
-	tls     *tls.Config // nil: plaintext
+	tls1    *tls.Config // for connections of HTTP/1.1; nil: plaintext
+	tls2    *tls.Config // for those that may be shared; nil: plaintext
 	pool    pool
+	shared  *shared       // nil: HTTP/1.1 is all that is spoken
+	chose   atomic.Uint32 // choseNothing, ...
 
 	ejected atomic.Bool  // read by rebuild, and by restore as its quick way out
 	gate    atomic.Int64 // registry time from which a request may try an ejected endpoint
@@ -34,9 +37,7 @@ type endpoint struct {
 func newEndpoint(b *Backend, a netip.AddrPort) *endpoint {
 	e := &endpoint{backend: b, addr: a, stats: &b.stats}
 	e.pool.init(b.registry.opt.IdlePerEndpoint)
-	if b.tls != nil {
-		e.tls = b.tls.session()
-	}
+	e.protocols()
 	return e
 }
 
@@ -61,6 +62,7 @@ func (e *endpoint) failed(why error) {
 	e.until = now + int64(d)
 	e.gate.Store(e.until)
 	e.ejected.Store(true)
+	e.chose.Store(choseNothing) // what listens there next may speak something else
 	b.rebuild()
 	b.mu.Unlock()
 	e.stats.Ejected.Add(1)

@@ -151,8 +151,13 @@ func (e *endpoint) put(c *wire.BackendConn) {
 	}
 }
 
-// retire ends the endpoint's part in the backend: idle connections are closed, those in use when they come back.
-func (e *endpoint) retire() { e.pool.close() }
+// retire ends the endpoint's part in the backend: idle connections are closed, those in use when they come back, or when their last stream ends.
+func (e *endpoint) retire() {
+	e.pool.close()
+	if e.shared != nil {
+		e.shared.close()
+	}
+}
 
 // sweeper closes connections that were idle for too long. Its goroutine runs while any endpoint has idle connections.
 type sweeper struct {

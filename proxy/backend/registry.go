@@ -19,6 +19,7 @@ const (
 	DefaultHandshakeTimeout = 5 * time.Second
 	DefaultIdleTimeout      = 4 * time.Second
 	DefaultIdlePerEndpoint  = 1024
+	DefaultSharedIdle       = time.Minute
 	DefaultLookupTimeout    = 5 * time.Second
 )
 
@@ -40,6 +41,9 @@ type Options struct {
 	// IdleTimeout is how long an unused connection is kept (servers usually close theirs after 5 s), and IdlePerEndpoint how many.
 	IdleTimeout     time.Duration
 	IdlePerEndpoint int
+	// SharedIdleTimeout is how long a connection of HTTP/2 is kept without a stream. One that ends meanwhile costs no request: what a backend did
+	// not process is sent again.
+	SharedIdleTimeout time.Duration
 	// LookupTimeout bounds a name lookup, and how long a request waits for the first one.
 	LookupTimeout time.Duration
 }
@@ -59,6 +63,9 @@ func (o *Options) setDefaults() {
 	}
 	if o.IdlePerEndpoint == 0 {
 		o.IdlePerEndpoint = DefaultIdlePerEndpoint
+	}
+	if o.SharedIdleTimeout == 0 {
+		o.SharedIdleTimeout = DefaultSharedIdle
 	}
 	if o.LookupTimeout == 0 {
 		o.LookupTimeout = DefaultLookupTimeout
@@ -93,7 +100,7 @@ func (r *Registry) Acquire(c Config) *Backend {
 	defer r.mu.Unlock()
 	b := r.backends[c.Key]
 	if b == nil {
-		b = &Backend{registry: r, key: c.Key, tls: c.TLS, endpoints: make(map[netip.AddrPort]*endpoint)}
+		b = &Backend{registry: r, key: c.Key, tls: c.TLS, protocol: c.Protocol, endpoints: make(map[netip.AddrPort]*endpoint)}
 		b.view.Store(&view{})
 		r.backends[c.Key] = b
 	}
@@ -107,6 +114,7 @@ type Backend struct {
 	registry *Registry
 	key      string
 	tls      *TLS // nil: plaintext
+	protocol Protocol
 	stats    Stats
 	turn     atomic.Uint32 // round robin
 	view     atomic.Pointer[view]

@@ -8,6 +8,8 @@
 //   - A kept connection that breaks after the request was sent and before any byte of an answer: the backend may have closed it just then, or
 //     may have died of the request. One retry on a new connection, if the method is idempotent (RFC 9110 section 9.2.2) and the
 //     body is none or still all in hand. Timeouts.Single forbids it.
+//   - A request that the backend says it did not process (HTTP/2: GOAWAY, REFUSED_STREAM): another connection, for a few times, if the body
+//     is none or still all in hand. Timeouts.Single forbids it.
 //   - Everything else is an error: a new connection that breaks, half an answer, garbage, a timeout.
 
 package backend
@@ -16,12 +18,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"syscall"
 	"time"
 
 	"github.com/wicketgate/wicketgate/message"
 	"github.com/wicketgate/wicketgate/wire"
+	"github.com/wicketgate/wicketgate/wire/h2"
 )
 
 var errNoEndpoint = errors.New("the backend has no endpoint")
@@ -46,28 +50,69 @@ func (b *Backend) RoundTrip(x wire.Exchange, req *message.Head, body message.Bod
 			}
 			res.Attempts++
 		}
-		conn, err := a.connect(e)
-		if err != nil {
+		failure, err := a.exchange(e, req, body)
+		switch {
+		case err != nil:
 			if err.Result != ConnectFailed && err.Result != HandshakeFailed || a.tired {
 				return err
 			}
 			e = nil
-			continue
-		}
-		failure := conn.Do(x, req, body, a.deadline(), &res.Head)
-		if failure == nil {
+		case failure == nil:
 			if a.reused {
 				e.stats.Reused.Add(1)
 				e.restore()
 			}
-			res.conn, res.endpoint, res.Endpoint = conn, e, e.addr
-			res.Body, res.Duplex = conn.Body(), conn.Duplex()
+			res.endpoint, res.Endpoint = e, e.addr
 			return nil
-		}
-		if err := a.again(e, failure, req); err != nil {
-			return err
+		default:
+			if err := a.again(e, failure, req); err != nil {
+				return err
+			}
+			if failure.Kind == wire.BackendRefused {
+				e = nil // it may be going: others first
+			}
 		}
 	}
+}
+
+// exchange sends the request to e and waits for the head of the response. The error says that there was no connection to send it on, the
+// failure what became of it otherwise.
+func (a *attempt) exchange(e *endpoint, req *message.Head, body message.Body) (*wire.BackendError, *Error) {
+	res := a.res
+	if a.began(); e.shares(req) {
+		conn, err := e.shared.join(a, a.avoid)
+		if err != nil {
+			return nil, a.missed(e, err)
+		}
+		if conn != nil {
+			return a.share(conn, req, body)
+		}
+	}
+	conn, err := a.connect(e)
+	if err != nil {
+		return nil, err
+	}
+	failure := conn.Do(a.x, req, body, a.deadline(), &res.Head)
+	if failure == nil {
+		res.conn, res.Body, res.Duplex = conn, conn.Body(), conn.Duplex()
+	}
+	return failure, nil
+}
+
+// share sends the request on a stream of a shared connection.
+func (a *attempt) share(conn *h2.BackendConn, req *message.Head, body message.Body) (*wire.BackendError, *Error) {
+	if len(req.Upgrade) > 0 && !conn.Connects() {
+		conn.Unreserve()
+		return nil, &Error{Result: Broken, Err: errNoConnect}
+	}
+	res := a.res
+	stream, failure := conn.Do(a.x, req, body, a.deadline(), &res.Head)
+	if failure != nil {
+		a.avoid = conn
+		return failure, nil
+	}
+	res.stream, res.Body, res.Duplex = stream, stream.Body(), stream.Duplex()
+	return nil, nil
 }
 
 // attempt is the state of one RoundTrip. It lives on its stack.
@@ -84,7 +129,9 @@ type attempt struct {
 	tired    bool        // too much time went into dials that failed
 	awaited  bool        // the first lookup
 	reused   bool        // the connection was a kept one
-	fresh    bool        // no kept connection any more: this is the retry
+	refusals int         // exchanges that came to nothing because the backend did not begin them
+	avoid    *h2.BackendConn
+	fresh    bool // no kept connection any more: this is the retry
 }
 
 // none says what to do without an endpoint to try: give up with an error, or look again because the first lookup is over.
@@ -105,11 +152,15 @@ func (a *attempt) none() error {
 	return nil
 }
 
-// connect returns a connection to e: a kept one, or a new one.
-func (a *attempt) connect(e *endpoint) (*wire.BackendConn, *Error) {
+// began starts the clock of an attempt that is timed.
+func (a *attempt) began() {
 	if a.t.Backend > 0 && a.started.IsZero() {
 		a.started = time.Now()
 	}
+}
+
+// connect returns a connection to e: a kept one, or a new one.
+func (a *attempt) connect(e *endpoint) (*wire.BackendConn, *Error) {
 	if !a.fresh {
 		if c := e.pool.take(); c != nil {
 			a.reused = true
@@ -122,40 +173,66 @@ func (a *attempt) connect(e *endpoint) (*wire.BackendConn, *Error) {
 
 func (a *attempt) dial(e *endpoint) (*wire.BackendConn, *Error) {
 	r := a.b.registry
-	ctx, cancel := a.context(r.opt.ConnectTimeout)
-	defer cancel()
 	began := time.Now()
-	c, err := r.opt.Dial(ctx, e.addr, a.b.loopback.Load())
-	why := ConnectFailed
-	if err == nil && e.tls != nil {
-		why = HandshakeFailed
-		c, err = a.secure(e, c)
-	}
+	c, why, err := a.open(e)
 	if err == nil {
 		e.stats.Opened.Add(1)
 		e.restore()
 		return wire.NewBackendConn(c, r.opt.Portable), nil
 	}
 	failure := &Error{Result: a.result(why), Endpoint: e.addr, Err: fmt.Errorf("connecting to %s: %w", e.addr, err)}
-	if failure.Result == ClientGone {
+	switch failure.Result {
+	case ClientGone:
+		return nil, failure
+	case TimedOut: // ours ran out, which says nothing of the endpoint
+		e.stats.Failed.Add(1)
 		return nil, failure
 	}
-	e.stats.Failed.Add(1)
-	if failure.Result == TimedOut {
-		return nil, failure // ours ran out, which says nothing of the endpoint
-	}
-	if !exhausted(err) {
-		e.failed(err)
-		if n := a.b.names.Load(); n != nil {
-			n.hurry()
-		}
-	}
-	a.tried, a.last, a.started = append(a.tried, e), failure, time.Time{}
+	e.unreachable(failure)
 	if a.dialling.IsZero() {
 		a.dialling = began
 	}
-	a.tired = time.Since(a.dialling) >= maxConnecting*r.opt.ConnectTimeout
-	return nil, failure
+	return nil, a.missed(e, failure)
+}
+
+// open dials and does the handshake of TLS. Of what fails it says which of the two it was.
+func (a *attempt) open(e *endpoint) (net.Conn, Result, error) {
+	r := a.b.registry
+	ctx, cancel := a.context(r.opt.ConnectTimeout)
+	defer cancel()
+	c, err := r.opt.Dial(ctx, e.addr, a.b.loopback.Load())
+	if err != nil || e.tls1 == nil {
+		return c, ConnectFailed, err
+	}
+	patience, stop := a.context(r.opt.HandshakeTimeout)
+	defer stop()
+	c, err = e.secure(patience, c, e.tls1)
+	return c, HandshakeFailed, err
+}
+
+// missed remembers that there was no connection to e, and returns why.
+func (a *attempt) missed(e *endpoint, failure *Error) *Error {
+	if failure.Result != ConnectFailed && failure.Result != HandshakeFailed {
+		return failure
+	}
+	if a.dialling.IsZero() {
+		a.dialling = time.Now()
+	}
+	a.tried, a.last, a.started = append(a.tried, e), failure, time.Time{}
+	a.tired = time.Since(a.dialling) >= maxConnecting*a.b.registry.opt.ConnectTimeout
+	return failure
+}
+
+// unreachable records that a dial, or the handshakes after it, failed.
+func (e *endpoint) unreachable(failure *Error) {
+	e.stats.Failed.Add(1)
+	if exhausted(failure.Err) {
+		return
+	}
+	e.failed(errors.Unwrap(failure.Err))
+	if n := e.backend.names.Load(); n != nil {
+		n.hurry()
+	}
 }
 
 // exhausted reports whether a dial failed for want of descriptors or memory here: that says nothing of the endpoint.
@@ -201,29 +278,59 @@ func (a *attempt) result(r Result) Result {
 	return r
 }
 
-// again decides whether the request is sent once more, to the same endpoint; if not, it returns the error.
+// again decides whether the request is sent once more; if not, it returns the error.
 func (a *attempt) again(e *endpoint, f *wire.BackendError, req *message.Head) error {
-	if f.Kind == wire.BackendStale && a.reused {
-		e.stats.Discarded.Add(1)
-		return nil
-	}
-	if f.Kind == wire.BackendBroken && a.reused && !f.Answered && !f.Consumed && !a.t.Single && Idempotent(req.Method) {
-		e.stats.Retried.Add(1)
-		a.fresh = true
-		return nil
-	}
-	out := &Error{Endpoint: e.addr, Sent: true, Err: fmt.Errorf("endpoint %s: %w", e.addr, f)}
 	switch f.Kind {
-	case wire.BackendTimeout:
-		out.Result = TimedOut
-	case wire.BackendCancelled:
-		out.Result = ClientGone
-	case wire.BackendRequest:
-		out.Result = RequestFailed
-	default:
-		out.Result = Broken
+	case wire.BackendStale:
+		if a.avoid == nil && a.reused || a.avoid != nil && a.refused() {
+			e.stats.Discarded.Add(1)
+			return nil
+		}
+	case wire.BackendRefused:
+		if !f.Consumed && !a.t.Single && a.refused() {
+			e.stats.Retried.Add(1)
+			return nil
+		}
+	case wire.BackendBroken:
+		if a.reused && !a.fresh && !a.t.Single && harmless(f, req) {
+			e.stats.Retried.Add(1)
+			a.fresh = true
+			return nil
+		}
 	}
-	return out
+	return &Error{
+		Result: resultOf(f.Kind), Endpoint: e.addr, Sent: f.Kind != wire.BackendRefused, Err: fmt.Errorf("endpoint %s: %w", e.addr, f),
+	}
+}
+
+// harmless reports whether a request that broke off may be repeated: it does no harm twice, nothing was answered, and its body is still there.
+func harmless(f *wire.BackendError, req *message.Head) bool {
+	return !f.Answered && !f.Consumed && Idempotent(req.Method)
+}
+
+// resultOf is what a failure comes to for the client.
+func resultOf(f wire.BackendFailure) Result {
+	switch f {
+	case wire.BackendTimeout:
+		return TimedOut
+	case wire.BackendCancelled:
+		return ClientGone
+	case wire.BackendRequest:
+		return RequestFailed
+	case wire.BackendRefused:
+		return Refused
+	default:
+		return Broken
+	}
+}
+
+// maxRefusals is how often a request may come to a shared connection that does not take it.
+const maxRefusals = 4
+
+// refused counts a connection that did not take the request, and reports whether another may be tried.
+func (a *attempt) refused() bool {
+	a.refusals++
+	return a.refusals <= maxRefusals
 }
 
 // Idempotent reports whether RFC 9110 section 9.2.2 defines the method as one that may be repeated.

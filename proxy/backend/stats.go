@@ -2,7 +2,11 @@
 
 package backend
 
-import "sync/atomic"
+import (
+	"sync/atomic"
+
+	"github.com/wicketgate/wicketgate/wire/h2"
+)
 
 // Stats counts events of one backend since it was acquired. Reading and counting may be concurrent.
 type Stats struct {
@@ -11,8 +15,10 @@ type Stats struct {
 	Failed    atomic.Uint64 // dials that failed, TLS handshakes included
 	Discarded atomic.Uint64 // kept connections found closed, or with bytes nobody asked for, when they were wanted
 	Excess    atomic.Uint64 // connections closed because bytes followed the end of a response
-	Retried   atomic.Uint64 // requests sent again because a kept connection turned out to be dead
+	Retried   atomic.Uint64 // requests sent again because a kept connection turned out to be dead, or the backend had not processed them
 	Ejected   atomic.Uint64 // times an endpoint was left out after a failed dial
+
+	HTTP2 h2.BackendStats
 }
 
 // Visit calls f for each backend that is in use, in no particular order. f must not call the registry.
