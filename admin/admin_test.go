@@ -87,7 +87,9 @@ func newSource(t *testing.T, yaml string) *source {
 			objects, problems := config.Parse("all.yaml", []byte(yaml))
 			return &config.Result{Objects: object.NewSet(objects...), Problems: problems, Digest: fmt.Sprintf("%064x", len(yaml)), Files: 1}, ctx.Err()
 		},
-		Build:   func(set *object.Set) *gateway.Graph { return gateway.Build(set, gateway.Options{DNSBackends: true}) },
+		Build: func(_ *gateway.Graph, set *object.Set) *gateway.Graph {
+			return gateway.Build(set, gateway.Options{DNSBackends: true})
+		},
 		Compile: func(*gateway.Graph) (func(), []object.Problem) { return func() {}, nil },
 		Open:    func(context.Context, []netip.AddrPort) map[netip.AddrPort]error { return nil },
 		Accept:  func() {},

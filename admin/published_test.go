@@ -30,7 +30,7 @@ func publishing(t *testing.T, yaml string) http.Handler {
 			objects, problems := config.Parse("all.yaml", []byte(yaml))
 			return &config.Result{Objects: object.NewSet(objects...), Problems: problems, Digest: "d", Files: 1}, nil
 		},
-		Build: func(set *object.Set) *gateway.Graph {
+		Build: func(_ *gateway.Graph, set *object.Set) *gateway.Graph {
 			return gateway.Build(set, gateway.Options{PortMap: map[int32]uint16{80: 8080}})
 		},
 		Compile: func(*gateway.Graph) (func(), []object.Problem) { return func() {}, nil },

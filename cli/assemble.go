@@ -75,8 +75,10 @@ func assemble(o *runOptions, s settings, log *slog.Logger, version admin.Version
 		Name: "wicketgate_state_write_failures_total", Help: "Attempts to write the state directory that failed.",
 	}, func() float64 { return float64(g.loader.KeepFailures()) }))
 	g.loop = reconcile.New(reconcile.Options{
-		Load:       g.loader.Load,
-		Build:      func(set *object.Set) *gateway.Graph { return gateway.Build(set, s.gateway) },
+		Load: g.loader.Load,
+		Build: func(inForce *gateway.Graph, set *object.Set) *gateway.Graph {
+			return gateway.Rebuild(inForce, set, s.gateway)
+		},
 		Check:      gateway.CertificateProblems,
 		Compile:    g.compile,
 		Open:       g.open(inherited),

@@ -149,6 +149,7 @@ func (b *builder) resolve(rule *Rule, ref *gatewayv1.BackendObjectReference) *re
 	key := targetKey{name{target.Namespace, target.Name}, *ref.Port, from.Kind == "UDPRoute"}
 	if users := b.backends.users[key.name]; len(users) == 0 || users[len(users)-1] != rule.Route {
 		b.backends.users[key.name] = append(users, rule.Route)
+		b.using = append(b.using, key.name)
 	}
 	found := b.backends.targets[key]
 	if found == nil {

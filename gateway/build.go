@@ -36,7 +36,10 @@ type Options struct {
 
 // Build makes the graph of a set of objects. It never fails: what cannot be served has conditions and problems that say so.
 // The result depends on nothing but the arguments, and not on the order of the objects in files.
-func Build(set *object.Set, opts Options) *Graph {
+func Build(set *object.Set, opts Options) *Graph { return Rebuild(nil, set, opts) }
+
+// newBuilder makes the indexes.
+func newBuilder(set *object.Set, opts Options) *builder {
 	b := &builder{
 		opts:     opts,
 		set:      set,
@@ -50,8 +53,14 @@ func Build(set *object.Set, opts Options) *Graph {
 		clients:  map[clientConfig]*clientDemand{},
 		filters:  map[*Listener]*namespaceFilter{},
 		hints:    map[object.GroupKind]*hints{},
+		made:     map[*object.Object]*madeRules{},
 	}
 	b.backends = b.indexBackends(set)
+	return b
+}
+
+// build makes the parts of the graph in the order of their dependence.
+func (b *builder) build() {
 	b.buildClasses()
 	b.buildGateways()
 	b.buildListenerSets()
@@ -68,7 +77,6 @@ func Build(set *object.Set, opts Options) *Graph {
 	slices.SortStableFunc(b.graph.Problems, compareProblems)
 	// What several listeners share is wrong once.
 	b.graph.Problems = slices.Compact(b.graph.Problems)
-	return b.graph
 }
 
 // builder holds the indexes and the half-made graph of one Build.
@@ -86,7 +94,10 @@ type builder struct {
 	clients  map[clientConfig]*clientDemand
 	filters  map[*Listener]*namespaceFilter
 	hints    map[object.GroupKind]*hints
-	hinted   int // how many hints were asked for
+	hinted   int                           // how many hints were asked for
+	before   *made                         // what may be taken over; nil: nothing
+	made     map[*object.Object]*madeRules // what the next Build may take over
+	using    []name                        // the Services that the route whose rules are being made refers to
 }
 
 // typed gives the objects of a kind whose value has the type T; config guarantees it for every object it admits.

@@ -39,6 +39,8 @@ type Graph struct {
 	// Conditions that are not as one wants them are in here, too, with the position of the field that causes them.
 	// They are sorted by position. What depends on the time of day is left to CertificateProblems.
 	Problems []object.Problem
+
+	made *made // for Rebuild
 }
 
 // Condition is a status condition without the parts that only Statuses knows (time, observedGeneration).

@@ -58,9 +58,7 @@ func newRoute(o *object.Object) *Route {
 
 // buildRoute makes the parts of a route: its rules once, and the fate of each parentRef.
 func (b *builder) buildRoute(r *Route) {
-	rules := b.newRules(r)
-	b.reportFaults(r.Object, rules.refs)
-	b.reportFaults(r.Object, rules.dropped)
+	rules := b.rules(r)
 	for i, ref := range r.Common.ParentRefs {
 		b.attach(r, ref, i, rules)
 	}
@@ -106,7 +104,7 @@ func (b *builder) attach(r *Route, ref gatewayv1.ParentReference, index int, rul
 		if index != byDefault {
 			b.fail(r.Object, field, message)
 		}
-		p.Conditions = []Condition{routeNotAccepted(reason, message), routeResolvedRefs(rules.refs, rules.resolved())}
+		p.Conditions = []Condition{routeNotAccepted(reason, message), routeResolvedRefs(rules.refs, rules.message)}
 		return
 	}
 	b.concludeParent(p, rules)
@@ -114,7 +112,7 @@ func (b *builder) attach(r *Route, ref gatewayv1.ParentReference, index int, rul
 
 // concludeParent gives an attached route its conditions and counts it where it is accepted.
 func (b *builder) concludeParent(p *Parent, rules *ruleSet) {
-	resolved := routeResolvedRefs(rules.refs, rules.resolved())
+	resolved := routeResolvedRefs(rules.refs, rules.message)
 	reason, message := rules.dropped.summary(typeAccepted)
 	if reason != "" && rules.served == 0 {
 		p.Conditions = []Condition{routeNotAccepted(reason, message), resolved}

@@ -20,6 +20,7 @@ type ruleSet struct {
 	dropped faults // of rules that are not, under typeAccepted
 	refs    faults // of backendRefs, under typeResolvedRefs
 	sources []string
+	message string // of ResolvedRefs=True
 }
 
 // newRules fills Route.Rules.

@@ -4,7 +4,6 @@ package gateway
 
 import (
 	"net/netip"
-	"slices"
 	"time"
 
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
@@ -25,6 +24,8 @@ type Bound struct {
 type StatusSet struct {
 	byKey map[object.Key]*status
 	keys  []object.Key
+
+	controllers map[gatewayv1.GatewayController]bool
 }
 
 // status is the status of one object.
@@ -33,6 +34,8 @@ type status struct {
 	generation int64
 	// since says, for each condition by its place and type, since when it has its status.
 	since map[conditionKey]transition
+	// of is what the status of a route was made of.
+	of routeFacts
 }
 
 // Get gives the status of an object as a JSON tree, or nil if the object has none that is ours to write; then what its file says stands.
@@ -60,11 +63,13 @@ func (s *StatusSet) Keys() []object.Key {
 	return s.keys
 }
 
-// Statuses projects a graph. Of previous, which may be nil, it takes only since when conditions have their status. Entries of other
+// Statuses projects a graph. Of previous, which may be nil, it takes since when conditions have their status, and the trees of routes for which
+// nothing changed. Entries of other
 // controllers and conditions of types that are not ours are carried over from the objects' files.
 func Statuses(g *Graph, bound Bound, previous *StatusSet, now time.Time) *StatusSet {
-	p := &projection{graph: g, bound: bound, previous: previous, now: now, set: &StatusSet{byKey: map[object.Key]*status{}}}
+	p := &projection{graph: g, bound: bound, previous: previous, now: now, set: &StatusSet{byKey: make(map[object.Key]*status, len(g.Routes))}}
 	p.controllers = ourControllers(g)
+	p.set.controllers = p.controllers
 	for _, c := range g.Classes {
 		if c.Object != nil && c.Served {
 			p.class(c)
@@ -88,7 +93,12 @@ func Statuses(g *Graph, bound Bound, previous *StatusSet, now time.Time) *Status
 	for _, m := range g.Meshes {
 		p.mesh(m)
 	}
-	slices.SortFunc(p.set.keys, object.Key.Compare)
+	p.set.keys = make([]object.Key, 0, len(p.set.byKey))
+	for _, k := range g.Objects.Keys() {
+		if p.set.byKey[k] != nil {
+			p.set.keys = append(p.set.keys, k)
+		}
+	}
 	return p.set
 }
 
@@ -115,9 +125,7 @@ func ourControllers(g *Graph) map[gatewayv1.GatewayController]bool {
 
 // add puts an object's status into the set.
 func (p *projection) add(w *writer, tree map[string]any) {
-	key := w.object.Key
-	p.set.byKey[key] = &status{tree: tree, generation: w.object.Meta.Generation, since: w.since}
-	p.set.keys = append(p.set.keys, key)
+	p.set.byKey[w.object.Key] = &status{tree: tree, generation: w.object.Meta.Generation, since: w.since}
 }
 
 // class writes the status of a GatewayClass.

@@ -3,9 +3,13 @@
 package gateway
 
 import (
+	"maps"
+	"slices"
 	"strconv"
 
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
+
+	"github.com/wicketgate/wicketgate/object"
 )
 
 // maxParents is how many entries a route's status may have.
@@ -13,6 +17,13 @@ const maxParents = 32
 
 // route writes the status of an HTTPRoute, also of one without parents: entries that are in force no longer disappear.
 func (p *projection) route(r *Route) {
+	facts := factsOf(r)
+	if p.previous != nil && maps.Equal(p.previous.controllers, p.controllers) {
+		if before := p.previous.byKey[r.Object.Key]; before != nil && before.of.equal(facts) {
+			p.set.byKey[r.Object.Key] = before
+			return
+		}
+	}
 	w := p.writer(r.Object)
 	parents := make([]any, 0, len(r.Parents))
 	for _, parent := range r.Parents {
@@ -25,6 +36,38 @@ func (p *projection) route(r *Route) {
 	}
 	parents = append(parents, p.foreignEntries(fileStatus(r.Object), "parents")...)
 	p.add(w, map[string]any{"parents": parents[:min(len(parents), maxParents)]})
+	p.set.byKey[r.Object.Key].of = facts
+}
+
+// routeFacts is what the status of a route is made of, besides the controllers that are ours. It holds on to nothing of a graph.
+type routeFacts struct {
+	object  *object.Object // its file's status and its generation
+	parents []parentFacts
+}
+
+// parentFacts is the part of one parentRef. The reference itself is the object's.
+type parentFacts struct {
+	controller gatewayv1.GatewayController
+	index      int // in the spec
+	place      string
+	conditions []Condition
+}
+
+func factsOf(r *Route) routeFacts {
+	f := routeFacts{object: r.Object, parents: make([]parentFacts, len(r.Parents))}
+	for i, parent := range r.Parents {
+		f.parents[i] = parentFacts{controller: parent.Gateway.Class.ControllerName, index: parent.Index, conditions: parent.Conditions}
+		if parent.Index == byDefault {
+			f.parents[i].place = parentPlace(&parent.Ref)
+		}
+	}
+	return f
+}
+
+func (f routeFacts) equal(other routeFacts) bool {
+	return f.object == other.object && slices.EqualFunc(f.parents, other.parents, func(a, b parentFacts) bool {
+		return a.controller == b.controller && a.index == b.index && a.place == b.place && slices.Equal(a.conditions, b.conditions)
+	})
 }
 
 // foreignEntries gives the entries of other controllers in a list of a file's status, untouched.

@@ -208,6 +208,19 @@ func (s *Set) With(put []*Object, gone []Key) *Set {
 	return out
 }
 
+// SameWithout reports whether two Sets hold the same objects, which means the same pointers, of all kinds but those left out.
+func (s *Set) SameWithout(other *Set, leftOut func(GroupKind) bool) bool {
+	covers := func(a, b *Set) bool {
+		for k, list := range a.byKind {
+			if !leftOut(k) && !slices.Equal(list, b.byKind[k]) {
+				return false
+			}
+		}
+		return true
+	}
+	return covers(s, other) && covers(other, s)
+}
+
 // index makes the list of a kind's objects anew.
 func (s *Set) index(gk GroupKind) {
 	first := Key{GroupKind: gk}

@@ -28,8 +28,8 @@ import (
 type Stages struct {
 	// Load reads the files. Bad files are problems of the result, not errors.
 	Load func(ctx context.Context) (*config.Result, error)
-	// Build turns objects into a graph.
-	Build func(set *object.Set) *gateway.Graph
+	// Build turns objects into a graph. It may take over parts of the graph that is in force, which is nil at first.
+	Build func(inForce *gateway.Graph, set *object.Set) *gateway.Graph
 	// Check, if set, adds what depends on the time of day, such as certificates that have expired.
 	Check func(g *gateway.Graph, now time.Time) []object.Problem
 	// Compile prepares a graph to be served, and returns what puts it into force, and what it found wrong.

@@ -81,7 +81,7 @@ func start(t *testing.T, w *world, o Options) {
 			objects, problems := config.Parse("web.yaml", []byte(yaml))
 			return &config.Result{Objects: object.NewSet(objects...), Problems: problems, Digest: yaml, Files: 1}, nil
 		},
-		Build: func(set *object.Set) *gateway.Graph {
+		Build: func(_ *gateway.Graph, set *object.Set) *gateway.Graph {
 			w.note("build")
 			w.mu.Lock()
 			defer w.mu.Unlock()
@@ -376,6 +376,24 @@ func TestAFailedRunLeavesWhatIsServed(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestAPanicInStatusesLeavesThemAsTheyWere(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &world{yaml: gatewayOn(8080)}
+		start(t, w, Options{})
+		defer w.stop()
+		before := w.loop.View()
+		w.set(func() {
+			w.build = func(set *object.Set) *gateway.Graph {
+				return &gateway.Graph{Objects: set, Gateways: []*gateway.Gateway{nil}}
+			}
+		})
+		v, err := w.loop.Reload(t.Context())
+		if err != nil || v.Generation != before.Generation+1 || v.Statuses != before.Statuses || w.logged("panic while writing statuses") != 1 {
+			t.Errorf("%+v %v", v, err)
+		}
+	})
 }
 
 // programmed is the status of a condition of the Gateway.

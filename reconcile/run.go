@@ -35,7 +35,11 @@ func (l *Loop) prepare(result *config.Result) (p *prepared, err error) {
 			err = fmt.Errorf("panic while translating the configuration, a fault of Wicketgate and not of the files: %v", r)
 		}
 	}()
-	g := l.stages.Build(result.Objects)
+	var inForce *gateway.Graph
+	if v := l.View(); v != nil {
+		inForce = v.Graph
+	}
+	g := l.stages.Build(inForce, result.Objects)
 	p = &prepared{result: result, graph: g, problems: slices.Concat(result.Problems, g.Problems)}
 	if l.strict && l.View() == nil && countErrors(p.problems) > 0 {
 		l.report(p.problems)
@@ -91,7 +95,18 @@ func (l *Loop) conclude(v *View, failed map[netip.AddrPort]error, now time.Time)
 	if l.stages.Interfaces != nil {
 		bound.Interfaces = l.stages.Interfaces()
 	}
-	v.Statuses = gateway.Statuses(v.Graph, bound, previous, now)
+	v.Statuses = l.statuses(v.Graph, bound, previous, now)
+}
+
+// statuses projects the graph that is served. A panic in there leaves the statuses as they were: what is served does not depend on them.
+func (l *Loop) statuses(g *gateway.Graph, bound gateway.Bound, previous *gateway.StatusSet, now time.Time) (s *gateway.StatusSet) {
+	defer func() {
+		if r := recover(); r != nil {
+			l.log.Error("panic while writing statuses; those of the configuration before stay", "panic", r, "stack", string(debug.Stack()))
+			s = previous
+		}
+	}()
+	return gateway.Statuses(g, bound, previous, now)
 }
 
 func (l *Loop) timed(g *gateway.Graph, now time.Time) []object.Problem {

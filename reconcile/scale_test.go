@@ -95,6 +95,7 @@ func benchmarkEdit(b *testing.B, n int) {
 	defer px.Close()
 	var times [5]time.Duration
 	var statuses *gateway.StatusSet
+	var g *gateway.Graph
 	run := func() {
 		at := time.Now()
 		lap := func(i int) {
@@ -106,7 +107,7 @@ func benchmarkEdit(b *testing.B, n int) {
 			b.Fatal(err)
 		}
 		lap(0)
-		g := gateway.Build(r.Objects, gateway.Options{})
+		g = gateway.Rebuild(g, r.Objects, gateway.Options{})
 		lap(1)
 		s := px.Compile(g, px.Current())
 		lap(2)
