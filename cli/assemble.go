@@ -23,6 +23,7 @@ import (
 	"github.com/wicketgate/wicketgate/object"
 	"github.com/wicketgate/wicketgate/proxy"
 	"github.com/wicketgate/wicketgate/proxy/backend"
+	"github.com/wicketgate/wicketgate/proxy/stream"
 	"github.com/wicketgate/wicketgate/reconcile"
 	"github.com/wicketgate/wicketgate/tls"
 	"github.com/wicketgate/wicketgate/wire"
@@ -61,14 +62,18 @@ func assemble(o *runOptions, s settings, log *slog.Logger, version admin.Version
 	if access != nil {
 		countAccessLog(g.metrics, access)
 	}
+	streams := stream.NewServer(stream.Options{
+		Log: log, Metrics: g.metrics, DrainTimeout: o.drainTimeout, Portable: s.transport == wire.Portable,
+	})
 	g.proxy = proxy.New(proxy.Options{
-		Registry: registry, Log: log, AccessLog: access, Metrics: g.metrics,
+		Registry: registry, Log: log, AccessLog: access, Metrics: g.metrics, Streams: streams,
 		TrustedProxies: s.trustedProxies, KeepSlashes: !o.mergeSlashes, Underscore: s.underscore,
 	})
 	g.wire = wire.NewServer(wire.Options{Handler: g.proxy, Log: log, Transport: s.transport})
-	g.front = &front{wire: g.wire, tls: tls.NewServer(tls.Options{
+	g.front = &front{wire: g.wire, proxy: g.proxy, streams: streams, limit: s.maxConnections, tls: tls.NewServer(tls.Options{
 		Current: g.proxy.Certificates, Log: log, Done: countHandshakes(g.metrics),
 	})}
+	g.front.register(g.metrics)
 	g.sockets = listeners.New(listeners.Options{Handle: g.front.accept, Listen: inherited.Listen, Log: log})
 	g.loader = config.New(config.Options{Roots: s.roots, Store: openStore(s.stateDir, log), Log: log})
 	g.metrics.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{

@@ -1,4 +1,4 @@
-// The front door: from an accepted connection, over the handshake where there is one, to the wire.
+// The front door: from an accepted connection, over what opens it, to whoever carries it.
 
 package cli
 
@@ -9,31 +9,58 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/wicketgate/wicketgate/proxy"
+	"github.com/wicketgate/wicketgate/proxy/stream"
 	"github.com/wicketgate/wicketgate/tls"
+	"github.com/wicketgate/wicketgate/tls/sni"
 	"github.com/wicketgate/wicketgate/wire"
 )
 
-// front hands connections to the wire.
+// front hands connections to the wire or to the streams.
 type front struct {
-	tls  *tls.Server
-	wire *wire.Server
-	// connections counts those that were accepted and are not over, also while they are in a handshake and the wire does not know them.
+	tls     *tls.Server
+	proxy   *proxy.Proxy
+	wire    *wire.Server
+	streams *stream.Server
+	// connections counts those that were accepted and are not over, also while they are in a handshake and nobody else knows them.
 	connections atomic.Int64
+	// limit is how many there may be; 0: any number. refused counts those that were closed because of it.
+	limit   int64
+	refused atomic.Int64
 }
 
 // accept takes a connection from a listener and returns at once.
 func (f *front) accept(c net.Conn, socket netip.AddrPort) {
-	f.connections.Add(1)
+	if n := f.connections.Add(1); f.limit > 0 && n > f.limit {
+		f.connections.Add(-1)
+		f.refused.Add(1)
+		_ = c.Close()
+		return
+	}
 	go f.serve(c, socket)
 }
 
 // serve serves one connection to its end.
 func (f *front) serve(c net.Conn, socket netip.AddrPort) {
 	defer f.connections.Add(-1)
-	if !f.tls.Terminates(c, socket) {
+	switch f.proxy.Opening(socket, localAddr(c)) {
+	case proxy.Plain:
 		f.wire.ServeConn(c, socket, nil)
-		return
+	case proxy.Handshake:
+		f.serveTLS(c, socket)
+	case proxy.ServerName:
+		f.serveByName(c, socket)
+	case proxy.Stream:
+		if !f.proxy.ServeStream(stream.Connection{Client: c}, socket, "") {
+			_ = c.Close() // the listener has changed this instant
+		}
 	}
+}
+
+// serveTLS serves requests after a handshake.
+func (f *front) serveTLS(c net.Conn, socket netip.AddrPort) {
 	secure, err := f.tls.Handshake(c, socket)
 	if err != nil {
 		return // the handshake has closed the connection and said why
@@ -44,13 +71,69 @@ func (f *front) serve(c net.Conn, socket netip.AddrPort) {
 	})
 }
 
+// serveByName reads the ClientHello, and has whoever answers it read it again.
+func (f *front) serveByName(c net.Conn, socket netip.AddrPort) {
+	_ = c.SetReadDeadline(time.Now().Add(tls.DefaultHandshakeTimeout)) // a dead connection fails in the read
+	hello, first, err := sni.Read(c)
+	if err == nil {
+		err = c.SetReadDeadline(time.Time{})
+	}
+	again := &replayed{Conn: c, first: first}
+	in := stream.Connection{
+		Client: c, First: first, Offered: hello.Protocols,
+		Handshake: func(protocols []string) (net.Conn, error) { return f.tls.HandshakeFor(again, socket, protocols) },
+	}
+	switch {
+	case err != nil && len(first) > 0 && f.proxy.HasHTTPS(socket, localAddr(c)):
+		f.serveTLS(again, socket) // which says in words or in an alert what is wrong
+	case err != nil:
+		_ = c.Close()
+	case !f.proxy.ServeStream(in, socket, hello.ServerName):
+		f.serveTLS(again, socket)
+	}
+}
+
+// replayed is a connection some of whose bytes were read already, and are read again.
+type replayed struct {
+	net.Conn
+	first []byte
+}
+
+func (r *replayed) Read(p []byte) (int, error) {
+	if len(r.first) == 0 {
+		return r.Conn.Read(p)
+	}
+	n := copy(p, r.first)
+	r.first = r.first[n:]
+	return n, nil
+}
+
+// NetConn is the connection below, for those who do not read.
+func (r *replayed) NetConn() net.Conn { return r.Conn }
+
+// CloseWrite ends the direction to the client.
+func (r *replayed) CloseWrite() error {
+	if half, ok := r.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return nil
+}
+
+func localAddr(c net.Conn) netip.Addr {
+	if tcp, ok := c.LocalAddr().(*net.TCPAddr); ok {
+		return tcp.AddrPort().Addr().Unmap().WithZone("")
+	}
+	return netip.Addr{}
+}
+
 // drain ends all connections, once nothing is accepted any more: requests in flight are answered, also those of clients that are still in
-// their handshake. When ctx ends it closes what is left.
+// their handshake, and streams may end by themselves. When ctx ends it closes what is left.
 func (f *front) drain(ctx context.Context) {
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	for {
 		f.wire.Drain(ctx, netip.AddrPort{})
+		f.streams.Drain(ctx)
 		if f.connections.Load() == 0 {
 			break
 		}
@@ -62,4 +145,20 @@ func (f *front) drain(ctx context.Context) {
 		break
 	}
 	f.wire.Close()
+	f.streams.Close()
+}
+
+// register makes the front's counts metrics.
+func (f *front) register(r prometheus.Registerer) {
+	r.MustRegister(
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "wicketgate_connections_active", Help: "Connections of clients, of all kinds.",
+		}, func() float64 { return float64(f.connections.Load()) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "wicketgate_connections_limit", Help: "How many connections of clients there may be (--max-connections); 0: any number.",
+		}, func() float64 { return float64(f.limit) }),
+		prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Name: "wicketgate_connections_refused_total", Help: "Connections of clients that were closed at once because there were too many.",
+		}, func() float64 { return float64(f.refused.Load()) }),
+	)
 }

@@ -88,6 +88,7 @@ type runOptions struct {
 	admin, adminTokenFile                             string
 	adminHosts                                        []string
 	drainTimeout                                      time.Duration
+	maxConnections                                    int64
 	backendDNSCIDRs, dnsServers, trustedProxies       []string
 	mergeSlashes                                      bool
 	underscoreHeaders, logLevel, logFormat, transport string
@@ -104,6 +105,7 @@ func (o *runOptions) register(f *pflag.FlagSet) {
 	f.StringVar(&o.adminTokenFile, "admin-token-file", "", "file with the token to ask for on the administrative interface")
 	f.StringSliceVar(&o.adminHosts, "admin-host", nil, "host names, beside localhost, under which the administrative interface may be asked")
 	f.DurationVar(&o.drainTimeout, "drain-timeout", 30*time.Second, "how long requests may take to finish at the end, or on a listener that is removed")
+	f.Int64Var(&o.maxConnections, "max-connections", 0, "how many connections clients may have at once, -1 for any number (default half of the open file limit)")
 	f.StringSliceVar(&o.backendDNSCIDRs, "backend-dns-cidr", nil, "networks, beside the private ones, where DNS may find backends")
 	f.StringSliceVar(&o.dnsServers, "dns-server", nil, "DNS servers to ask (default those of /etc/resolv.conf)")
 	f.StringSliceVar(&o.trustedProxies, "trusted-proxies", nil, "networks of the proxies whose X-Forwarded-* fields are believed")
@@ -128,7 +130,8 @@ type settings struct {
 	transport      wire.Transport
 	// stateDir is the absolute path of the state directory, which exists, or "" if there is none. Each of its users has a directory of its own
 	// in it. runGateway fills it in, because it is found by trying.
-	stateDir string
+	stateDir       string
+	maxConnections int64 // 0: any number
 }
 
 // understand checks the flags and says what they mean, or what is wrong with the first wrong one.
@@ -163,6 +166,10 @@ func (o *runOptions) understand() (s settings, err error) {
 		s.underscore = proxy.RejectUnderscore
 	default:
 		return s, fmt.Errorf("--underscore-headers %q is none of drop, allow, reject", o.underscoreHeaders)
+	}
+	s.maxConnections = max(o.maxConnections, 0)
+	if o.maxConnections == 0 {
+		s.maxConnections = openFiles() / 2 // a connection to a backend for each
 	}
 	s.transport, err = transport(o.transport)
 	return s, err

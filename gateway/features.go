@@ -30,6 +30,12 @@ func supportedFeatures() []features.FeatureName {
 		features.SupportReferenceGrant,
 		features.SupportListenerSet,
 
+		features.SupportTCPRoute,
+
+		features.SupportTLSRoute,
+		features.SupportTLSRouteModeMixed,
+		features.SupportTLSRouteModeTerminate,
+
 		features.SupportHTTPRoute,
 		features.SupportHTTPRoute303RedirectStatusCode,
 		features.SupportHTTPRoute307RedirectStatusCode,

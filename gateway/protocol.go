@@ -14,7 +14,7 @@ import (
 func served() map[string]bool {
 	return map[string]bool{
 		"HTTP": true, "HTTPS": true,
-		"TLS": false, "TCP": false, "UDP": false,
+		"TLS": true, "TCP": true, "UDP": false,
 		"GRPCRoute": false,
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/wicketgate/wicketgate/message"
 	"github.com/wicketgate/wicketgate/object"
 	"github.com/wicketgate/wicketgate/proxy/backend"
+	"github.com/wicketgate/wicketgate/proxy/stream"
 	"github.com/wicketgate/wicketgate/router"
 	"github.com/wicketgate/wicketgate/tls"
 )
@@ -39,18 +40,24 @@ func (p *Proxy) Compile(g *gateway.Graph, prev *Snapshot) *Snapshot {
 	}
 	s := &Snapshot{generation: p.generation.Add(1)}
 	for _, source := range g.Sockets {
+		if source.Protocol == gatewayv1.UDPProtocolType {
+			continue // its Bind may be that of another socket, too
+		}
 		s.sockets = append(s.sockets, c.socket(source))
 	}
 	s.index()
 	s.certs = tls.Compile(g.Sockets)
 	unbound := c.acquire(labels{})
 	s.problems, s.balancers = c.problems, c.balancers
-	held, series := slices.Collect(maps.Values(c.backends)), c.series
+	held, series, streams := slices.Collect(maps.Values(c.backends)), c.series, c.streams
 	s.life = newLifetime(p.shards, func() {
 		for _, b := range held {
 			b.Release()
 		}
 		p.metrics.release(series)
+		for _, x := range streams {
+			x.Release()
+		}
 	})
 	s.life.unbound = unbound
 	return s
@@ -63,6 +70,7 @@ type compiler struct {
 	listeners map[*gateway.Listener]*listener
 	backends  map[string]upstream // by backendKey
 	series    []*series
+	streams   []*stream.Series
 	problems  []object.Problem
 	// balancers are those of this snapshot, previous those of the one before.
 	balancers, previous map[ruleKey]*balancer
@@ -110,9 +118,9 @@ func (s *Snapshot) index() {
 }
 
 func (c *compiler) socket(source *gateway.Socket) *socket {
-	out := &socket{source: source, hosts: newHostIndex()}
+	out := &socket{source: source, opening: openingOf(source), hosts: newHostIndex()}
 	for _, l := range source.Listeners {
-		if !l.Usable || l.Protocol != gatewayv1.HTTPProtocolType && l.Protocol != gatewayv1.HTTPSProtocolType {
+		if !l.Usable {
 			continue
 		}
 		if out.clients == nil {
@@ -136,6 +144,11 @@ func (c *compiler) listener(source *gateway.Listener) *listener {
 	}
 	l := &listener{source: source, port: strconv.AppendInt(nil, int64(source.Port), 10), unmatched: c.acquire(name)}
 	c.listeners[source] = l
+	if source.Protocol != gatewayv1.HTTPProtocolType && source.Protocol != gatewayv1.HTTPSProtocolType {
+		l.streams = c.streamsOf(source, name)
+		l.table = c.table(nil) // a request for a host of this listener, on a connection of another one, finds nothing
+		return l
+	}
 	routes := make([]router.Route[*match], 0, countMatches(source.Attachments))
 	for _, a := range source.Attachments {
 		routes = c.attachment(routes, a, source.Gateway, name)

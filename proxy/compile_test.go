@@ -54,15 +54,16 @@ func BenchmarkCompile(b *testing.B) {
 
 func TestCompileLeavesOutWhatIsNotServed(t *testing.T) {
 	g := largeGraph(1)
-	tcp := &gateway.Listener{Gateway: g.Sockets[0].Listeners[0].Gateway, Name: "tcp", Protocol: gatewayv1.TCPProtocolType, Usable: true}
-	broken := &gateway.Listener{Gateway: tcp.Gateway, Name: "broken", Protocol: gatewayv1.HTTPProtocolType, Hostname: "broken.example.com"}
-	g.Sockets[0].Listeners = append(g.Sockets[0].Listeners, tcp, broken)
+	first := g.Sockets[0]
+	broken := &gateway.Listener{Gateway: first.Listeners[0].Gateway, Name: "broken", Protocol: gatewayv1.HTTPProtocolType, Hostname: "broken.example.com"}
+	first.Listeners = append(first.Listeners, broken)
+	g.Sockets = append([]*gateway.Socket{{Bind: first.Bind, Protocol: gatewayv1.UDPProtocolType}}, first)
 	p, _ := fakes(Options{})
 	defer p.Close()
 	s := p.Compile(g, nil)
 	defer s.Discard()
-	if n := len(s.sockets[0].listeners); n != 1 {
-		t.Errorf("%d listeners, want the usable HTTP one alone", n)
+	if len(s.sockets) != 1 || len(s.sockets[0].listeners) != 1 {
+		t.Error("something else than the usable HTTP listener is served")
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -97,6 +98,10 @@ type fakeBackend struct {
 }
 
 func (b *fakeBackend) Release() { b.released++ }
+
+func (b *fakeBackend) Connect(context.Context, []string) (net.Conn, netip.AddrPort, error) {
+	return nil, netip.AddrPort{}, &backend.Error{Result: backend.ConnectFailed, Err: errors.New("refused")}
+}
 
 func (b *fakeBackend) RoundTrip(x wire.Exchange, req *message.Head, _ message.Body, t backend.Timeouts, res *backend.Response) error {
 	if b.answer != nil {

@@ -17,23 +17,26 @@ func newHostIndex() hostIndex {
 	return hostIndex{exact: map[string]int32{}, wildcard: map[string]int32{}, any: noListener}
 }
 
-// add registers a listener; the first one with a hostname keeps it.
-func (h *hostIndex) add(hostname string, listener int32) {
-	set := func(m map[string]int32, key string) {
-		if _, taken := m[key]; !taken {
+// add registers a listener and reports whether its hostname was free: the first one with a hostname keeps it.
+func (h *hostIndex) add(hostname string, listener int32) bool {
+	set := func(m map[string]int32, key string) bool {
+		_, taken := m[key]
+		if !taken {
 			m[key] = listener
 		}
+		return !taken
 	}
 	switch {
 	case hostname == "":
-		if h.any == noListener {
+		free := h.any == noListener
+		if free {
 			h.any = listener
 		}
+		return free
 	case hostname[0] == '*':
-		set(h.wildcard, hostname[1:])
-	default:
-		set(h.exact, hostname)
+		return set(h.wildcard, hostname[1:])
 	}
+	return set(h.exact, hostname)
 }
 
 // find returns the listener for a host as message.AppendHost writes it, or noListener.

@@ -25,6 +25,10 @@ func (s *Snapshot) Print(w io.Writer) error {
 		fmt.Fprintln(out, describeSocket(at.source))
 		for _, l := range at.listeners {
 			fmt.Fprintf(out, "  %s\n", describeListener(l.source))
+			if l.streams != nil {
+				printStreams(out, l.streams)
+				continue
+			}
 			if l.table.Len() == 0 {
 				fmt.Fprintln(out, "    no routes")
 			}
@@ -94,6 +98,45 @@ func (r *rule) refusal(why string) string {
 		return grpcUnavailable.String() + " (" + why + ")"
 	}
 	return "500 (" + why + ")"
+}
+
+// printStreams writes where the connections of a TCP or TLS listener go, by the server name that they ask for.
+func printStreams(out io.Writer, l *streams) {
+	if len(l.served) == 0 {
+		fmt.Fprintln(out, "    no routes")
+	}
+	for _, x := range l.served {
+		host := x.hostname
+		if host == "" {
+			host = "any"
+		}
+		fmt.Fprintf(out, "    %s -> %s rule %d (%s): ", host, x.source.Route.Object.Key, x.source.Index, x.route.At)
+		if x.route.Unusable != "" {
+			fmt.Fprintf(out, "refused (%s)\n", x.route.Unusable)
+			continue
+		}
+		var shares []string
+		for _, b := range x.source.Backends {
+			if b.Weight > 0 {
+				shares = append(shares, describeStreamShare(b, l.passthrough, len(x.route.Shares) > 1))
+			}
+		}
+		fmt.Fprintln(out, strings.Join(shares, ", "))
+	}
+}
+
+func describeStreamShare(b *gateway.Backend, passthrough, weighted bool) string {
+	name := "refused (" + b.Unusable + ")"
+	if b.Target != nil {
+		name = b.Target.Key
+		if demand := b.Target.TLS; demand != nil && !passthrough {
+			name += " over TLS (" + demand.Policy.Key.String() + ")"
+		}
+	}
+	if weighted {
+		name = fmt.Sprintf("%s weight %d", name, b.Weight)
+	}
+	return name
 }
 
 // indenter puts indent in front of every line.

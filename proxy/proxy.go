@@ -10,6 +10,8 @@
 //	forward.go   to the backend and back; tunnel.go after an upgrade; retry.go for rules with a retry stanza
 //	answer.go    answers of our own; errorlog.go their log lines; record.go the access log
 //
+// Connections that carry no requests, those of TCP and TLS listeners, go by streams.go to package stream.
+//
 // # Snapshots
 //
 // A Snapshot is immutable and stands behind one atomic pointer, certificates included, so that a change of the configuration is one
@@ -29,6 +31,7 @@ import (
 	"github.com/wicketgate/wicketgate/accesslog"
 	"github.com/wicketgate/wicketgate/message"
 	"github.com/wicketgate/wicketgate/proxy/backend"
+	"github.com/wicketgate/wicketgate/proxy/stream"
 	"github.com/wicketgate/wicketgate/tls"
 	"github.com/wicketgate/wicketgate/wire"
 )
@@ -55,6 +58,8 @@ type Options struct {
 	Metrics prometheus.Registerer
 	// TrustedProxies are the addresses of peers whose Forwarded, X-Forwarded-* and X-Real-IP fields are believed.
 	TrustedProxies []netip.Prefix
+	// Streams carries the connections of TCP and TLS listeners. Nil: one with defaults, and the proxy's Log and Metrics.
+	Streams *stream.Server
 	// KeepSlashes leaves several slashes in a row in paths as they are, for backends that are object stores.
 	KeepSlashes bool
 	Underscore  Underscore
@@ -78,6 +83,7 @@ type Proxy struct {
 
 // upstream is what the proxy needs of a backend.Backend.
 type upstream interface {
+	stream.Upstream
 	RoundTrip(x wire.Exchange, req *message.Head, body message.Body, t backend.Timeouts, res *backend.Response) error
 	Release()
 }
@@ -89,6 +95,9 @@ var _ wire.Handler = (*Proxy)(nil)
 func New(o Options) *Proxy {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Streams == nil {
+		o.Streams = stream.NewServer(stream.Options{Log: o.Log, Metrics: o.Metrics})
 	}
 	p := &Proxy{opt: o, shards: shardCount()}
 	p.acquire = func(c backend.Config) upstream { return o.Registry.Acquire(c) }
@@ -106,6 +115,7 @@ func New(o Options) *Proxy {
 // releases it.
 func (p *Proxy) Swap(s *Snapshot) {
 	if old := p.current.Swap(s); old != s {
+		p.opt.Streams.Keep(s.streamKeys())
 		old.life.retire()
 	}
 }

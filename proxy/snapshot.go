@@ -27,6 +27,7 @@ type Snapshot struct {
 // socket is one gateway.Socket.
 type socket struct {
 	source    *gateway.Socket
+	opening   Opening
 	listeners []*listener
 	hosts     hostIndex
 	grpc      bool                      // one of the listeners has GRPCRoutes
@@ -41,13 +42,14 @@ func (s *socket) admits(peer *wire.Peer) bool {
 	return peer.TLS != nil && s.clients.Admits(peer.TLS.Chains)
 }
 
-// listener is one HTTP or HTTPS listener on one or more sockets.
+// listener is one listener on one or more sockets.
 type listener struct {
 	source    *gateway.Listener
 	port      []byte // the Gateway API's port, in digits
 	table     *router.Table[*match]
-	unmatched *series // requests that no rule matches
-	grpc      bool    // there are GRPCRoutes among its routes
+	streams   *streams // nil for HTTP and HTTPS; otherwise table is empty
+	unmatched *series  // requests that no rule matches
+	grpc      bool     // there are GRPCRoutes among its routes
 }
 
 // match is what the router finds: one match of one rule on one listener.

@@ -20,11 +20,18 @@ func (s *Server) configFor(info *tls.ClientHelloInfo) (*tls.Config, error) {
 		return nil, nil // certificate refuses it
 	}
 	cr := h.names.listener(info.ServerName)
-	if cr == nil || cr.clients == nil {
+	demands := cr != nil && cr.clients != nil
+	if !demands && !h.foreign {
 		return nil, nil
 	}
 	// Tickets are made with the keys of the Server's configuration, not of the copy.
 	config := s.config.Clone()
+	if h.foreign {
+		config.NextProtos = h.protocols
+	}
+	if !demands {
+		return config, nil
+	}
 	config.ClientCAs = cr.clients.Roots // also tells clients which of their certificates to choose
 	config.ClientAuth = tls.RequireAndVerifyClientCert
 	if cr.clients.InsecureFallback {

@@ -105,6 +105,9 @@ type hello struct {
 	names  *names // nil: nothing is served there any more
 	name   string
 	missed bool
+	// protocols, unless foreign is false, replace the Server's: the application on the connection is not ours.
+	protocols []string
+	foreign   bool
 }
 
 type helloKey struct{}
@@ -128,7 +131,16 @@ func certificate(info *tls.ClientHelloInfo) (*tls.Certificate, error) {
 // Handshake performs the server's side of a handshake on a connection that the socket bound to bind accepted. It blocks until that is
 // done or the timeout has passed. On an error, always a *HandshakeError, it has closed the connection and logged why.
 func (s *Server) Handshake(c net.Conn, bind netip.AddrPort) (*tls.Conn, error) {
-	h := &hello{}
+	return s.handshake(c, bind, &hello{})
+}
+
+// HandshakeFor is Handshake for an application that is not HTTP: the client is told to speak the first of its protocols that is in
+// protocols (RFC 7301), and nothing of protocols if that is empty.
+func (s *Server) HandshakeFor(c net.Conn, bind netip.AddrPort, protocols []string) (*tls.Conn, error) {
+	return s.handshake(c, bind, &hello{protocols: protocols, foreign: true})
+}
+
+func (s *Server) handshake(c net.Conn, bind netip.AddrPort, h *hello) (*tls.Conn, error) {
 	if table := s.current(); table != nil {
 		h.names = table.at(bind, localAddr(c))
 	}

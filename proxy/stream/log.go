@@ -1,0 +1,88 @@
+// Log lines for connections that fail: each names what to look at in the YAML, and of a flood only the first are written.
+
+package stream
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+)
+
+// Of one outcome of one series logBurst lines are written in logWindow. The first line after that says how many were not.
+const (
+	logBurst  = 5
+	logWindow = 10 * time.Second
+)
+
+// burst counts lines of one kind.
+type burst struct {
+	mu           sync.Mutex
+	since        time.Time
+	lines, quiet int
+}
+
+// allow reports whether a line may be written now, and how many were held back before it.
+func (b *burst) allow(now time.Time) (ok bool, before int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if now.Sub(b.since) >= logWindow {
+		before, b.since, b.lines, b.quiet = b.quiet, now, 0, 0
+	}
+	if b.lines == logBurst {
+		b.quiet++
+		return false, 0
+	}
+	b.lines++
+	return true, before
+}
+
+// level is that of a line about an outcome: what clients do, and what was to be expected, is news for nobody else.
+func (o Outcome) level() slog.Level {
+	switch o {
+	case NoEndpoint, ConnectFailed, BackendTLS, Unusable, Failed:
+		return slog.LevelWarn
+	case OK, Drained, ClientReset, BackendReset, ClientGone, ClientTLS:
+	}
+	return slog.LevelDebug
+}
+
+// report writes the line of a connection that is over, if there is one.
+func (c *conn) report(how Outcome, err error) {
+	log, level := c.server.log, how.level()
+	if !log.Enabled(context.Background(), level) {
+		return
+	}
+	attrs := make([]slog.Attr, 0, 16)
+	if level > slog.LevelDebug {
+		ok, before := c.series.logged[how].allow(time.Now())
+		if !ok {
+			return
+		}
+		if before > 0 {
+			attrs = append(attrs, slog.Int("not_logged_before", before))
+		}
+	}
+	l := c.series.labels
+	for _, a := range []slog.Attr{
+		slog.String("outcome", how.String()), slog.String("gateway", l.Gateway), slog.String("listener", l.Listener), slog.String("route", l.Route),
+		slog.String("backend", l.Backend), slog.String("at", c.route.At),
+	} {
+		if a.Value.String() != "" {
+			attrs = append(attrs, a)
+		}
+	}
+	attrs = append(attrs, slog.String("client", c.in.Client.RemoteAddr().String()))
+	if c.endpoint.IsValid() {
+		attrs = append(attrs, slog.String("endpoint", c.endpoint.String()))
+	}
+	if err != nil {
+		attrs = append(attrs, slog.Any("error", err))
+	}
+	if level > slog.LevelDebug {
+		log.LogAttrs(context.Background(), level, "connection failed", attrs...)
+		return
+	}
+	attrs = append(attrs, slog.Int64("bytes_in", c.up.Load()), slog.Int64("bytes_out", c.down.Load()), slog.Duration("took", time.Since(c.begun)))
+	log.LogAttrs(context.Background(), level, "connection ended", attrs...)
+}

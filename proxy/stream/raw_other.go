@@ -1,0 +1,16 @@
+//go:build !linux
+
+// Where there are no system calls of ours every direction is portable.
+
+package stream
+
+import (
+	"net"
+	"sync/atomic"
+)
+
+// rawFlow does not exist here: directions are portable.
+type rawFlow struct{}
+
+func newRawFlow(*conn, net.Conn, net.Conn, *atomic.Int64) *rawFlow { return nil }
+func (*rawFlow) run() (ending, error)                              { return ended, nil }

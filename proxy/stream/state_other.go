@@ -1,0 +1,7 @@
+//go:build !linux
+
+package stream
+
+const canSeeResets = false
+
+func hasReset(uintptr) bool { return false }
