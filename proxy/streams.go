@@ -263,7 +263,7 @@ func (c *compiler) streamShare(source *gateway.Rule, b *gateway.Backend, l *gate
 // applicationOf is the protocol's name in TLS (RFC 7301) that a Service port's appProtocol stands for.
 func applicationOf(t *gateway.Target) string {
 	switch t.AppProtocol {
-	case "kubernetes.io/h2c":
+	case "kubernetes.io/h2c", "grpc":
 		return "h2"
 	case "http", "kubernetes.io/ws":
 		return "http/1.1"
