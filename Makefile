@@ -17,6 +17,7 @@ WINDOW    ?= 2s
 TOOL          := GOTOOLCHAIN=$(TOOLCHAIN) go run
 GOLANGCI_LINT := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 GOVULNCHECK   := golang.org/x/vuln/cmd/govulncheck@v1.8.0
+export H2SPEC := github.com/summerwind/h2spec/cmd/h2spec@v2.2.1+incompatible
 
 # What the tests behind `make test-all` run besides Go.
 TOOLS := curl openssl wrk nginx haproxy gcc docker dockerd docker-compose ip
@@ -51,7 +52,7 @@ race: ## run the same tests with the race detector (needs a C compiler)
 	go test -race $(TESTFLAGS) ./...
 
 test-all: tools test race lint vuln fuzz-short size cross ## run everything: also what needs real tools, and fail if one is missing
-	WICKETGATE_TEST_TOOLS=1 go test -count=1 -run 'Tools' $(TESTFLAGS) ./bench/... ./examples/...
+	WICKETGATE_TEST_TOOLS=1 go test -count=1 -run 'Tools' $(TESTFLAGS) ./bench/... ./examples/... ./cli/...
 
 tools:
 	@missing=; for t in $(TOOLS); do command -v $$t >/dev/null || missing="$$missing $$t"; done; \
@@ -80,6 +81,9 @@ bench: build ## measure against nginx and haproxy; ROW=h1-small for some rows, R
 conformance: build ## run the official Gateway API conformance suite (as root: it binds port 80); RUN=HTTPRouteWeight for one test
 	cd conformance && go test -count=1 -timeout 60m -run TestConformance . -program "$(CURDIR)/bin/wicketgate" \
 		-program-version "$(VERSION)" -run-test "$(RUN)" -report-output "$(CURDIR)/conformance/report.yaml"
+
+h2spec: ## run h2spec against the binary, over TLS and in plaintext
+	WICKETGATE_TEST_TOOLS=1 go test -count=1 -v -run TestToolsH2spec ./cli
 
 cover: ## test coverage of every package
 	go test -coverprofile=coverage.out ./...

@@ -27,6 +27,7 @@ import (
 	"github.com/wicketgate/wicketgate/reconcile"
 	"github.com/wicketgate/wicketgate/tls"
 	"github.com/wicketgate/wicketgate/wire"
+	"github.com/wicketgate/wicketgate/wire/h2"
 )
 
 // running is the gateway's parts.
@@ -69,8 +70,9 @@ func assemble(o *runOptions, s settings, log *slog.Logger, version admin.Version
 		Registry: registry, Log: log, AccessLog: access, Metrics: g.metrics, Streams: streams,
 		TrustedProxies: s.trustedProxies, KeepSlashes: !o.mergeSlashes, Underscore: s.underscore,
 	})
-	g.wire = wire.NewServer(wire.Options{Handler: g.proxy, Log: log, Transport: s.transport})
-	g.front = &front{wire: g.wire, proxy: g.proxy, streams: streams, limit: s.maxConnections, tls: tls.NewServer(tls.Options{
+	two := h2.NewServer(h2.Options{Handler: g.proxy, Log: log, Flood: countFloods(g.metrics)})
+	g.wire = wire.NewServer(wire.Options{Handler: g.proxy, Log: log, Transport: s.transport, HTTP2: two.Adopt})
+	g.front = &front{wire: g.wire, h2: two, proxy: g.proxy, streams: streams, limit: s.maxConnections, tls: tls.NewServer(tls.Options{
 		Current: g.proxy.Certificates, Log: log, Done: countHandshakes(g.metrics),
 	})}
 	g.front.register(g.metrics)
@@ -91,7 +93,7 @@ func assemble(o *runOptions, s settings, log *slog.Logger, version admin.Version
 		Retire:     g.sockets.Retire,
 		Interfaces: interfaces,
 		Own:        g.own,
-		Drain:      g.wire.Drain,
+		Drain:      g.front.drainSocket,
 		Strict:     o.strict, DrainTimeout: o.drainTimeout, Log: log, Metrics: g.metrics,
 	})
 	g.metrics.MustRegister(newGatewayMetrics(g.loop.View))
@@ -150,6 +152,18 @@ func countHandshakes(r prometheus.Registerer) func(tls.Outcome) {
 		}
 		count.WithLabelValues(string(outcome)).Inc()
 	}
+}
+
+// countFloods counts connections of HTTP/2 that were ended because of what their client did without end, by kind.
+func countFloods(r prometheus.Registerer) func(kind string) {
+	count := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "wicketgate_http2_floods_total", Help: "HTTP/2 connections ended because the client does one thing far too often, by kind.",
+	}, []string{"kind"})
+	r.MustRegister(count)
+	for _, kind := range h2.Floods() {
+		count.WithLabelValues(kind)
+	}
+	return func(kind string) { count.WithLabelValues(kind).Inc() }
 }
 
 // interfaces lists the addresses under which others reach this machine, IPv4 first; if there are none, those of loopback.

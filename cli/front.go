@@ -6,6 +6,7 @@ import (
 	"context"
 	"net"
 	"net/netip"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -16,13 +17,15 @@ import (
 	"github.com/wicketgate/wicketgate/tls"
 	"github.com/wicketgate/wicketgate/tls/sni"
 	"github.com/wicketgate/wicketgate/wire"
+	"github.com/wicketgate/wicketgate/wire/h2"
 )
 
 // front hands connections to the wire or to the streams.
 type front struct {
 	tls     *tls.Server
 	proxy   *proxy.Proxy
-	wire    *wire.Server
+	wire    *wire.Server // HTTP/1
+	h2      *h2.Server
 	streams *stream.Server
 	// connections counts those that were accepted and are not over, also while they are in a handshake and nobody else knows them.
 	connections atomic.Int64
@@ -66,9 +69,22 @@ func (f *front) serveTLS(c net.Conn, socket netip.AddrPort) {
 		return // the handshake has closed the connection and said why
 	}
 	state := secure.ConnectionState()
-	f.wire.ServeConn(secure, socket, &wire.TLS{
+	settled := &wire.TLS{
 		ServerName: state.ServerName, Version: state.Version, Protocol: state.NegotiatedProtocol, Chains: state.VerifiedChains,
-	})
+	}
+	if settled.Protocol == tls.HTTP2 {
+		f.h2.ServeConn(secure, socket, settled)
+		return
+	}
+	f.wire.ServeConn(secure, socket, settled)
+}
+
+// drainSocket ends the connections of one socket, or with the zero AddrPort of all, as wire.Server.Drain does.
+func (f *front) drainSocket(ctx context.Context, socket netip.AddrPort) {
+	var both sync.WaitGroup
+	both.Go(func() { f.wire.Drain(ctx, socket) })
+	both.Go(func() { f.h2.Drain(ctx, socket) })
+	both.Wait()
 }
 
 // serveByName reads the ClientHello, and has whoever answers it read it again.
@@ -132,7 +148,7 @@ func (f *front) drain(ctx context.Context) {
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		f.wire.Drain(ctx, netip.AddrPort{})
+		f.drainSocket(ctx, netip.AddrPort{})
 		f.streams.Drain(ctx)
 		if f.connections.Load() == 0 {
 			break
@@ -145,6 +161,7 @@ func (f *front) drain(ctx context.Context) {
 		break
 	}
 	f.wire.Close()
+	f.h2.Close()
 	f.streams.Close()
 }
 

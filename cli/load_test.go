@@ -42,6 +42,15 @@ func TestNoRequestFailsWhileTheDirectoryChanges(t *testing.T) {
 	}
 }
 
+// protocols are HTTP/1.1 alone, or HTTP/2 alone.
+func protocols(two bool) *http.Protocols {
+	p := &http.Protocols{}
+	p.SetHTTP1(!two)
+	p.SetHTTP2(two)
+	p.SetUnencryptedHTTP2(two)
+	return p
+}
+
 func swapUnderLoad(t *testing.T, transport string, period time.Duration) {
 	backends := []int{newBackend(t, saying("fine")), newBackend(t, saying("fine")), newBackend(t, saying("fine"))}
 	plain, secure, extra := freePort(t), freePort(t), freePort(t)
@@ -54,10 +63,11 @@ func swapUnderLoad(t *testing.T, transport string, period time.Duration) {
 	stop := make(chan struct{})
 	var load sync.WaitGroup
 	var requests atomic.Int64
-	for n := range 8 {
+	for n := range 12 {
 		c := &http.Client{Timeout: time.Minute, Transport: &http.Transport{
 			DisableKeepAlives: n%4 == 3, // some connect anew for each request
 			TLSClientConfig:   &tls.Config{RootCAs: pool, ServerName: "shop.test"},
+			Protocols:         protocols(n >= 8),
 		}}
 		url := at(plain, "/x")
 		if n%2 == 1 {

@@ -20,6 +20,9 @@ import (
 // DefaultHandshakeTimeout is how long a client may take from the accepted connection to the end of its handshake.
 const DefaultHandshakeTimeout = 10 * time.Second
 
+// HTTP2 is the name of HTTP/2 in ALPN.
+const HTTP2 = "h2"
+
 // Options configure a Server.
 type Options struct {
 	// Current gives the table that is in force. It is asked at every handshake, concurrently, and may return nil while nothing is served.
@@ -85,7 +88,7 @@ func NewServer(o Options) *Server {
 	}
 	s.config = &tls.Config{
 		MinVersion:         tls.VersionTLS12,
-		NextProtos:         []string{"http/1.1"},
+		NextProtos:         []string{HTTP2, "http/1.1"},
 		GetCertificate:     certificate,
 		GetConfigForClient: s.configFor,
 		// Full records from the first byte on: small first records serve browsers on slow links, and cost system calls everywhere else.
@@ -146,7 +149,11 @@ func (s *Server) handshake(c net.Conn, bind netip.AddrPort, h *hello) (*tls.Conn
 	}
 	// The deadline does what a context's would, without a goroutine a handshake.
 	_ = c.SetDeadline(time.Now().Add(s.timeout)) // a dead connection fails in the handshake
-	secure := tls.Server(c, s.config)
+	under := c
+	if !h.foreign {
+		under = &records{Conn: c}
+	}
+	secure := tls.Server(under, s.config)
 	err := secure.HandshakeContext(context.WithValue(context.Background(), helloKey{}, h))
 	if err == nil {
 		err = c.SetDeadline(time.Time{})

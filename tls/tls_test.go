@@ -201,15 +201,18 @@ func TestProtocolVersions(t *testing.T) {
 	}
 	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
 		state, err, _ := handshake(t, s, client(version, "h2", "http/1.1"))
-		if err != nil || state.Version != version || state.NegotiatedProtocol != "http/1.1" {
+		if err != nil || state.Version != version || state.NegotiatedProtocol != HTTP2 {
 			t.Errorf("%s: negotiated %s %q, %v", tls.VersionName(version), tls.VersionName(state.Version), state.NegotiatedProtocol, err)
 		}
 	}
 	if state, err, _ := handshake(t, s, client(0)); err != nil || state.NegotiatedProtocol != "" {
 		t.Errorf("a client without ALPN: %q, %v", state.NegotiatedProtocol, err)
 	}
-	if _, err, _ := handshake(t, s, client(0, "h2")); err == nil {
-		t.Error("a client that speaks nothing but h2 was accepted")
+	if state, err, _ := handshake(t, s, client(0, "http/1.1")); err != nil || state.NegotiatedProtocol != "http/1.1" {
+		t.Errorf("a client of HTTP/1.1: %q, %v", state.NegotiatedProtocol, err)
+	}
+	if _, err, _ := handshake(t, s, client(0, "h3")); err == nil {
+		t.Error("a client that speaks nothing that is served was accepted")
 	}
 }
 

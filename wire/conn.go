@@ -8,6 +8,7 @@
 package wire
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"net"
@@ -60,6 +61,8 @@ type conn struct {
 	lastRead bool
 	// lingers and resets say how the connection is to be closed.
 	lingers, resets bool
+	// handed is what was read of a connection that is HTTP/2's; else nil.
+	handed []byte
 
 	state   atomic.Int64
 	closing atomic.Bool // no further request after the one at work
@@ -78,8 +81,7 @@ type conn struct {
 }
 
 func newConn(s *Server, nc net.Conn, socket netip.AddrPort, tls *TLS) *conn {
-	c := &conn{s: s, nc: nc}
-	c.peer = Peer{Remote: addrPort(nc.RemoteAddr()), Local: addrPort(nc.LocalAddr()), Socket: socket, TLS: tls}
+	c := &conn{s: s, nc: nc, peer: NewPeer(nc, socket, tls)}
 	if s.transport == Raw {
 		c.transport = newRaw(c)
 	}
@@ -87,14 +89,6 @@ func newConn(s *Server, nc net.Conn, socket netip.AddrPort, tls *TLS) *conn {
 		c.transport = newPortable(c)
 	}
 	return c
-}
-
-func addrPort(a net.Addr) netip.AddrPort {
-	if t, ok := a.(*net.TCPAddr); ok {
-		ap := t.AddrPort()
-		return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
-	}
-	return netip.AddrPort{}
 }
 
 // received takes n bytes more, which the transport has put behind those in hand, and serves the requests that are complete.
@@ -120,7 +114,13 @@ func (c *conn) advance() verdict {
 		}
 		complete, err := x.parse()
 		if err != nil {
-			c.refuse(err)
+			switch {
+			case c.prefaced():
+			case c.foreign():
+				c.ended(err)
+			default:
+				c.refuse(err)
+			}
 			return over
 		}
 		if !complete {
@@ -135,6 +135,35 @@ func (c *conn) advance() verdict {
 		}
 	}
 	return park
+}
+
+// preface is what of HTTP/2's connection preface looks like a request line (RFC 9113 section 3.4).
+const preface = "PRI * HTTP/2.0\r\n"
+
+// prefaced reports whether a fresh plain connection begins with HTTP/2, and is to be handed over. It is asked about what is no valid request,
+// so that HTTP/1 pays nothing.
+func (c *conn) prefaced() bool {
+	x := c.x
+	if c.s.http2 == nil || c.peer.TLS != nil || c.used.Load() || !bytes.HasPrefix(x.buf[:x.n], []byte(preface)) {
+		return false
+	}
+	c.handed = bytes.Clone(x.buf[:x.n])
+	return true
+}
+
+// foreign reports whether a fresh connection begins with what looks like a request line of something that is not HTTP: it is not answered in
+// HTTP.
+func (c *conn) foreign() bool {
+	line, _, complete := bytes.Cut(c.x.buf[:c.x.n], crlf)
+	return complete && !c.used.Load() && bytes.Count(line, []byte{' '}) >= 2 && !bytes.Contains(bytes.ToUpper(line), []byte("HTTP"))
+}
+
+// giveUp lets go of a connection that was handed over.
+func (c *conn) giveUp() {
+	c.begin(phaseTunnel, c.s.clock.Load())
+	c.x.release()
+	c.x = nil
+	c.done.Store(true)
 }
 
 // rest gives the buffer back between requests.

@@ -35,6 +35,9 @@ type Options struct {
 	// Log is told of faults of handlers; nil: nobody.
 	Log       *slog.Logger
 	Transport Transport
+	// HTTP2 takes over a plain connection on which the client speaks HTTP/2 with prior knowledge; in is what was read. It keeps account of
+	// the connection from then on, and what it returns serves it to its end. Nil: such clients are refused.
+	HTTP2 func(c net.Conn, socket netip.AddrPort, in []byte) (serve func())
 }
 
 // Server serves HTTP/1 on connections that others accept. All its methods may be called concurrently.
@@ -43,6 +46,7 @@ type Server struct {
 	lim       Limits
 	log       *slog.Logger
 	transport Transport
+	http2     func(net.Conn, netip.AddrPort, []byte) func()
 
 	// epoch is when all times of connections begin: they are kept as nanoseconds since then.
 	epoch time.Time
@@ -60,7 +64,7 @@ type Server struct {
 
 // NewServer makes a server. It has no goroutine of its own while it has no connections.
 func NewServer(o Options) *Server {
-	s := &Server{handler: o.Handler, lim: o.Limits.WithDefaults(), log: o.Log, transport: o.Transport, epoch: time.Now()}
+	s := &Server{handler: o.Handler, lim: o.Limits.WithDefaults(), log: o.Log, transport: o.Transport, http2: o.HTTP2, epoch: time.Now()}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
@@ -76,6 +80,13 @@ func (s *Server) ServeConn(c net.Conn, socket netip.AddrPort, tls *TLS) {
 		return
 	}
 	s.run(k)
+	if k.handed != nil {
+		serve := s.http2(c, socket, k.handed)
+		k.giveUp()
+		s.unregister(k)
+		serve()
+		return
+	}
 	k.close()
 	s.unregister(k)
 }
@@ -91,7 +102,7 @@ func (s *Server) run(k *conn) {
 		s.log.LogAttrs(context.Background(), slog.LevelError, "connection ended by a panic", slog.String("panic", fmt.Sprint(v)),
 			slog.String("client", k.peer.Remote.String()), slog.String("stack", string(debug.Stack())))
 		// What the exchange holds is in doubt: it does not go back to any pool.
-		k.x, k.resets = nil, true
+		k.x, k.resets, k.handed = nil, true, nil
 	}()
 	k.transport.run()
 }

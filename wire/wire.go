@@ -5,6 +5,7 @@ package wire
 import (
 	"context"
 	"crypto/x509"
+	"net"
 	"net/netip"
 	"time"
 
@@ -20,6 +21,19 @@ type Peer struct {
 	TLS *TLS
 	// Cache is the handler's own memory of this connection. Only the goroutine that serves an exchange of it touches it.
 	Cache any
+}
+
+// NewPeer says what is known of c. socket is the address that the listening socket was bound to; tls is nil for a plain connection.
+func NewPeer(c net.Conn, socket netip.AddrPort, tls *TLS) Peer {
+	return Peer{Remote: addrPort(c.RemoteAddr()), Local: addrPort(c.LocalAddr()), Socket: socket, TLS: tls}
+}
+
+func addrPort(a net.Addr) netip.AddrPort {
+	if t, ok := a.(*net.TCPAddr); ok {
+		ap := t.AddrPort()
+		return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
+	}
+	return netip.AddrPort{}
 }
 
 // TLS is what the handshake of a client's connection settled.
@@ -89,6 +103,7 @@ type Limits struct {
 	HeadBytes   int           // request head, 64 KiB; 431
 	Fields      int           // number of fields, 100; 431
 	TargetBytes int           // request target, 8 KiB; 414
+	Streams     int           // concurrent streams of an HTTP/2 connection, 128; the stream is refused
 	HeadTime    time.Duration // for a whole request head once its first byte came, 10 s; 408
 	KeepAlive   time.Duration // idle between requests, 75 s; closed silently
 	WriteStall  time.Duration // no progress while writing to a client, none by default for tunnels

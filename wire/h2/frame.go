@@ -46,12 +46,12 @@ type Frame struct {
 }
 
 // Has reports whether a flag is set.
-func (f *Frame) Has(flag Flags) bool { return f.Flags&flag != 0 }
+func (f Frame) Has(flag Flags) bool { return f.Flags&flag != 0 }
 
 // ParseFrame returns the frame that buf begins with and how many bytes it takes; 0 if it is not complete yet. A frame whose payload is
 // larger than size is refused as soon as its head is there. What only the frame itself shows is checked: sizes, padding, and whether its type
-// belongs to a stream or to the connection. Padding is removed from DATA and HEADERS, the priority fields from HEADERS: a
-// stream that depends on itself is a *StreamError beside the frame, all other errors are a *ConnError.
+// belongs to a stream or to the connection. Padding is removed from DATA and HEADERS, the priority fields from HEADERS. What is
+// wrong with a PRIORITY frame is a *StreamError beside the frame, all other errors are a *ConnError.
 func ParseFrame(buf []byte, size int) (f Frame, n int, err error) {
 	if len(buf) < FrameHead {
 		return f, 0, nil
@@ -149,28 +149,30 @@ func (f *Frame) dropPriority() error {
 	if len(f.Payload) < prioritySize {
 		return &ConnError{FrameSizeError, "HEADERS has no room for its priority"}
 	}
-	on := f.Payload
+	if f.dependsOnItself() {
+		return protocolError("stream depends on itself")
+	}
 	f.Payload = f.Payload[prioritySize:]
-	return f.dependsOn(on)
+	return nil
 }
 
 func (f *Frame) checkPriority() error {
 	if len(f.Payload) != prioritySize {
 		return &StreamError{f.Stream, FrameSizeError, "PRIORITY has a wrong size"}
 	}
-	return f.dependsOn(f.Payload)
-}
-
-func (f *Frame) dependsOn(p []byte) error {
-	if binary.BigEndian.Uint32(p)&(1<<31-1) == f.Stream {
+	if f.dependsOnItself() {
 		return malformed(f.Stream, "stream depends on itself")
 	}
 	return nil
 }
 
+func (f *Frame) dependsOnItself() bool {
+	return binary.BigEndian.Uint32(f.Payload)&(1<<31-1) == f.Stream
+}
+
 // Uint32 is the payload of RST_STREAM (an ErrCode) and of WINDOW_UPDATE (an increment, 0 being an error that the receiver finds), and what that of
 // GOAWAY begins with (the last stream).
-func (f *Frame) Uint32() uint32 {
+func (f Frame) Uint32() uint32 {
 	n := binary.BigEndian.Uint32(f.Payload)
 	if f.Type != FrameResetStream {
 		n &= 1<<31 - 1
@@ -179,7 +181,7 @@ func (f *Frame) Uint32() uint32 {
 }
 
 // GoAway takes the payload of a GOAWAY frame apart.
-func (f *Frame) GoAway() (last uint32, code ErrCode, debug []byte) {
+func (f Frame) GoAway() (last uint32, code ErrCode, debug []byte) {
 	return f.Uint32(), ErrCode(binary.BigEndian.Uint32(f.Payload[4:])), f.Payload[8:]
 }
 
