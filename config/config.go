@@ -81,7 +81,7 @@ func (l *Loader) Load(ctx context.Context) (*Result, error) {
 	r := reader{
 		lim: l.lim, settle: l.settle, deadline: time.Now().Add(l.settle.limit), known: l.memory.known,
 		confined: confinements(l.roots),
-		before:   l.memory.stamps, stamps: make(map[string]stamped, len(l.memory.stamps)), seen: seenBy(l.roots),
+		before:   l.memory.stamps, stamps: make(map[string]*stamped, len(l.memory.stamps)), seen: seenBy(l.roots),
 	}
 	for i, root := range l.roots {
 		if err := r.readRoot(ctx, i, root); err != nil {

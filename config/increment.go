@@ -63,13 +63,17 @@ func (m *memory) increment(files []*parsed, lost []loss) (*object.Set, bool) {
 	if !few || slices.ContainsFunc(list, func(c change) bool { return !c.before.certain() || !c.after.certain() }) {
 		return nil, false
 	}
-	affected := m.replace(list)
-	force := m.force
-	if len(affected) > 0 {
-		force = maps.Clone(m.force)
+	put, gone := m.decideAgain(m.replace(list))
+	m.note(list)
+	return m.set.With(put, gone), true
+}
+
+// decideAgain decides about some objects, and returns those that are in force now and were not before, and the keys of those that were.
+func (m *memory) decideAgain(affected map[object.Key]bool) (put []*object.Object, gone []object.Key) {
+	if len(affected) == 0 {
+		return nil, nil
 	}
-	var put []*object.Object
-	var gone []object.Key
+	force := maps.Clone(m.force) // the keeper may be reading it
 	for key := range affected {
 		before, had := force[key]
 		next, ok := decide(m.byKey[key], before, had, false)
@@ -77,6 +81,7 @@ func (m *memory) increment(files []*parsed, lost []loss) (*object.Set, bool) {
 			ok = had && !m.files[before.path.name].certain()
 		}
 		switch {
+		case ok && had && next == before:
 		case ok:
 			force[key] = next
 			put = append(put, next.object)
@@ -86,8 +91,7 @@ func (m *memory) increment(files []*parsed, lost []loss) (*object.Set, bool) {
 		}
 	}
 	m.force = force
-	m.note(list)
-	return m.set.With(put, gone), true
+	return put, gone
 }
 
 // replace brings the candidates of all objects in changed files up to date, and returns the keys of these objects.

@@ -92,3 +92,22 @@ func randomFile(random *rand.Rand) string {
 	}
 	return b.String()
 }
+
+func TestDocumentsThatOnlyMoveAreNotReadAgain(t *testing.T) {
+	d := newDirectory(t).write("a.yaml", route("a", "/a")+route("b", "/b")+route("c", "/c"))
+	before := d.load()
+	d.write("a.yaml", route("a", "/a")+route("d", "/d")+route("b", "/b")+route("c", "/c"))
+	after := d.load()
+	d.expect(after, 0, "a", "b", "c", "d")
+	if after.Objects.Get(key("a")) != before.Objects.Get(key("a")) {
+		t.Error("an object that stayed where it was changed")
+	}
+	lines := strings.Count(route("d", "/d"), "\n")
+	for _, name := range []string{"b", "c"} {
+		from, to := before.Objects.Get(key(name)), after.Objects.Get(key(name))
+		field := "spec.rules[0].backendRefs[0].name"
+		if to.Value != from.Value || to.Position.Line != from.Position.Line+lines || to.At(field).Line != from.At(field).Line+lines || to.At(field).Column != from.At(field).Column {
+			t.Errorf("%s: at %s and %s, before at %s and %s", name, to.Position, to.At(field), from.Position, from.At(field))
+		}
+	}
+}

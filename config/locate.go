@@ -14,13 +14,15 @@ type locator struct {
 	file string
 	tree places
 	root int // where the object begins: not 0 for the items of a List
+	// moved is how many lines further down the document stands than when its places were found.
+	moved int
 }
 
 // position is where the object begins.
 func (l *locator) position() object.Position { return l.at(l.root) }
 
 func (l *locator) at(i int) object.Position {
-	return object.Position{File: l.file, Line: int(l.tree[i].line), Column: int(l.tree[i].column)}
+	return object.Position{File: l.file, Line: int(l.tree[i].line) + l.moved, Column: int(l.tree[i].column)}
 }
 
 // Locate walks a field's path: "spec.rules[0].matches", `metadata.labels[app.kubernetes.io/name]`. Keys may contain dots; the

@@ -26,9 +26,9 @@ import (
 // saves work.
 type memory struct {
 	started bool
-	files   map[string]*parsed // by name
-	stamps  map[string]stamped // of the files, by name
-	lost    []loss             // what the last load could not read
+	files   map[string]*parsed  // by name
+	stamps  map[string]*stamped // of the files, by name
+	lost    []loss              // what the last load could not read
 	// byKey are the items of files by the object that they are, in the order of files and items, and set is force as a Set.
 	byKey    map[object.Key][]candidate
 	set      *object.Set

@@ -22,10 +22,19 @@ type parsed struct {
 	path
 	sum      [32]byte
 	items    []*item
+	sections []section
 	problems []object.Problem // of the text
 	// partial: some text could not be read, or does not say which object it is. Objects that were in the file before and are not found in it
 	// now may be there.
 	partial bool
+}
+
+// section is a document of a file without problems of its text. What stands in it is taken over into the next version of the file, perhaps
+// further up or down, if it is there again.
+type section struct {
+	sum   [32]byte // of the text
+	line  int      // as in chunk
+	items []*item  // a part of those of the file
 }
 
 // item is one object of a file.
@@ -42,11 +51,12 @@ func (l *Loader) parse(ctx context.Context, files []*file) ([]*parsed, error) {
 	out := make([]*parsed, len(files))
 	err := parallel(ctx, len(files), func(i int) {
 		f := files[i]
-		if before := l.memory.files[f.name]; before != nil && (f.unsettled || before.sum == f.sum) && before.path == f.path {
+		before := l.memory.files[f.name]
+		if before != nil && (f.unsettled || before.sum == f.sum) && before.path == f.path {
 			out[i] = before
 			return
 		}
-		out[i] = parseFile(f, l.roots[f.root], l.lim)
+		out[i] = parseFile(f, before, l.roots[f.root], l.lim)
 	})
 	if err != nil {
 		return nil, err
@@ -100,27 +110,61 @@ func parallel(ctx context.Context, n int, f func(i int)) error {
 	return ctx.Err()
 }
 
-// parseFile splits a file into its objects, without admitting them.
-func parseFile(f *file, root Root, lim limits) *parsed {
+// parseFile splits a file into its objects, without admitting them. Documents that an earlier version of the file had, which may be nil, are
+// taken over with their outcomes.
+func parseFile(f *file, before *parsed, root Root, lim limits) *parsed {
 	p := &parsed{path: f.path, sum: f.sum}
+	known := map[[32]byte]*section{}
+	if before != nil && before.path == f.path {
+		for i := range before.sections {
+			known[before.sections[i].sum] = &before.sections[i]
+		}
+	}
 	for _, c := range split(f.data) {
-		d, err := readDocument(c, lim)
-		if err != nil {
-			p.broken(err)
-			continue
+		sum := sha256.Sum256(c.text)
+		first, problems := len(p.items), len(p.problems)
+		if s := known[sum]; s != nil && first+len(s.items) <= lim.objects {
+			for _, it := range s.items {
+				p.items = append(p.items, it.moved(c.line-s.line))
+			}
+		} else {
+			p.document(c, root, lim)
 		}
-		if d.value == nil {
-			continue
+		if len(p.problems) == problems {
+			p.sections = append(p.sections, section{sum, c.line, p.items[first:len(p.items):len(p.items)]})
 		}
-		loc := &locator{file: f.name, tree: d.tree}
-		tree, ok := d.value.(map[string]any)
-		if !ok {
-			p.complain(loc.position(), "a document must be a Kubernetes object, not "+withArticle(typeOf(d.value)))
-			continue
-		}
-		p.object(tree, d.json, loc, root, lim)
 	}
 	return p
+}
+
+// moved is the item of the same text some lines further down.
+func (it *item) moved(lines int) *item {
+	if lines == 0 {
+		return it
+	}
+	out, loc := *it, *it.loc
+	loc.moved += lines
+	out.loc = &loc
+	return &out
+}
+
+// document adds the objects of a document.
+func (p *parsed) document(c chunk, root Root, lim limits) {
+	d, err := readDocument(c, lim)
+	if err != nil {
+		p.broken(err)
+		return
+	}
+	if d.value == nil {
+		return
+	}
+	loc := &locator{file: p.name, tree: d.tree}
+	tree, ok := d.value.(map[string]any)
+	if !ok {
+		p.complain(loc.position(), "a document must be a Kubernetes object, not "+withArticle(typeOf(d.value)))
+		return
+	}
+	p.object(tree, d.json, loc, root, lim)
 }
 
 // broken records text that cannot be read.

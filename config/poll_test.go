@@ -122,16 +122,18 @@ func TestADirectoryThatChangesFasterThanItIsReadConverges(t *testing.T) {
 	d := newDirectory(t).write("still.yaml", route("still", "/"))
 	d.loader.settle = settling{quiet: 20 * time.Millisecond, limit: 10 * time.Millisecond} // no load can wait long enough
 	var stop atomic.Bool
+	var written atomic.Int64
 	done := make(chan int)
 	go func() {
 		n := 0
 		for ; !stop.Load(); n++ {
 			name := filepath.Join(d.path, fmt.Sprintf("%d.yaml", n%8))
 			_ = os.WriteFile(name, []byte(route(fmt.Sprintf("r%d", n%8), fmt.Sprintf("/%d", n))), 0o600)
+			written.Add(1)
 		}
 		done <- n
 	}()
-	for range 20 {
+	for loads := 0; loads < 20 || written.Load() < 20; loads++ {
 		if r := d.load(); r.Objects.Get(key("still")) == nil {
 			t.Error("a file that does not change is held up")
 		}

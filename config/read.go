@@ -99,13 +99,13 @@ type reader struct {
 
 	// before is what earlier loads found, by the names of files: what did not change is not read again, and its data is nil. sumsOnly
 	// reads everything, and leaves all data out.
-	before   map[string]stamped
+	before   map[string]*stamped
 	sumsOnly bool
 	confined []confinement
 
 	files    []*file
-	stamps   map[string]stamped // of files; nil: nobody wants them
-	seen     map[string]bool    // the names of files; nil: there is one root only
+	stamps   map[string]*stamped // of files; nil: nobody wants them
+	seen     map[string]bool     // the names of files; nil: there is one root only
 	bytes    int64
 	lost     []loss
 	problems []object.Problem
@@ -165,7 +165,8 @@ func (r *reader) directory(ctx context.Context, p path, dir string, parents []os
 // entries reads what a directory holds, in order. Hidden names are skipped: editors' and version control's, and the
 // directories that Kubernetes' symlinks lead to.
 func (r *reader) entries(ctx context.Context, dir path, dirName string, entries []os.DirEntry, parents []os.FileInfo) error {
-	for _, e := range entries {
+	infos := r.look(ctx, dir, dirName, entries)
+	for i, e := range entries {
 		if strings.HasPrefix(e.Name(), ".") {
 			continue
 		}
@@ -173,11 +174,44 @@ func (r *reader) entries(ctx context.Context, dir path, dirName string, entries 
 		if dir.rel != "" {
 			p.rel = dir.rel + "/" + e.Name()
 		}
+		if infos != nil && infos[i] != nil && !r.isAnothers(p.root, infos[i]) && r.unchanged(p, infos[i]) {
+			continue
+		}
 		if err := r.entry(ctx, p, filepath.Join(dirName, e.Name()), e, parents); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// manyEntries is from how many entries of a directory on all processors look at them.
+const manyEntries = 64
+
+// look asks the file system about the files of a directory that an earlier load read, on all processors: nil for what there is nothing known of.
+func (r *reader) look(ctx context.Context, dir path, dirName string, entries []os.DirEntry) []os.FileInfo {
+	if len(r.before) == 0 {
+		return nil
+	}
+	infos := make([]os.FileInfo, len(entries))
+	one := func(i int) {
+		e := entries[i]
+		if !e.Type().IsRegular() || !configName(e.Name()) || strings.HasPrefix(e.Name(), ".") {
+			return
+		}
+		if was := r.before[joinSlash(dir.name, e.Name())]; was != nil && was.stamp.old {
+			infos[i], _ = os.Stat(filepath.Join(dirName, e.Name())) // what is wrong with it shows when it is read
+		}
+	}
+	if len(entries) < manyEntries {
+		for i := range entries {
+			one(i)
+		}
+		return infos
+	}
+	if parallel(ctx, len(entries), one) != nil {
+		return nil
+	}
+	return infos
 }
 
 // joinSlash joins as a user would: "conf/" and "conf" give the same, and "." stays away.
@@ -244,9 +278,6 @@ func (r *reader) readFile(ctx context.Context, p path, name string) error {
 		r.fail(p, "is not read: there are more than %d files", r.lim.files)
 		return nil
 	}
-	if r.unchanged(p, name) {
-		return nil
-	}
 	for {
 		data, st, wait, err := r.attempt(name)
 		switch {
@@ -276,14 +307,16 @@ func (r *reader) readFile(ctx context.Context, p path, name string) error {
 }
 
 // unchanged adds a file without reading it, if it is certain to hold what it held.
-func (r *reader) unchanged(p path, name string) bool {
-	was, ok := r.before[p.name]
-	if !ok || was.path != p || !was.stamp.old || !r.known(p.name) {
+func (r *reader) unchanged(p path, info os.FileInfo) bool {
+	was := r.before[p.name]
+	if was == nil || was.path != p || !was.stamp.proves(info) || !r.known(p.name) || len(r.files) >= r.lim.files {
 		return false
 	}
-	info, err := os.Stat(name)
-	if err != nil || !was.stamp.proves(info) {
-		return false
+	if r.seen != nil {
+		if r.seen[p.name] {
+			return true
+		}
+		r.seen[p.name] = true
 	}
 	r.stamps[p.name] = was
 	r.take(&file{path: p, sum: was.sum}, info.Size())
@@ -297,7 +330,7 @@ func (r *reader) whole(p path, data []byte, st stamp) {
 		f.data = nil
 	}
 	if r.stamps != nil {
-		r.stamps[p.name] = stamped{p, f.sum, st}
+		r.stamps[p.name] = &stamped{p, f.sum, st}
 	}
 	r.take(f, int64(len(data)))
 }

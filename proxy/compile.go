@@ -37,6 +37,7 @@ func (p *Proxy) Compile(g *gateway.Graph, prev *Snapshot) *Snapshot {
 	}
 	if prev != nil {
 		c.previous = prev.balancers
+		c.balancers = make(map[ruleKey]*balancer, len(prev.balancers))
 	}
 	s := &Snapshot{generation: p.generation.Add(1)}
 	for _, source := range g.Sockets {
