@@ -133,6 +133,11 @@ func (c *BackendConn) expects(f *Frame) error {
 	case f.Type == FrameHeaders, f.Type == FrameData && len(f.Payload) > 0:
 		return nil
 	}
+	return c.vain()
+}
+
+// vain counts a frame that brought nothing.
+func (c *BackendConn) vain() error {
 	if c.quiet++; c.quiet > maxQuiet {
 		return &ConnError{EnhanceYourCalm, "a flood of frames that bring nothing"}
 	}
@@ -167,8 +172,11 @@ func (c *BackendConn) data(f *Frame, size int) error {
 		c.put(func(dst []byte) []byte { return AppendWindowUpdate(dst, 0, n) })
 	}
 	s, err := c.known(f)
-	if s == nil || err != nil {
+	if err != nil {
 		return err
+	}
+	if s == nil {
+		return c.vain()
 	}
 	switch {
 	case s.received:
@@ -217,14 +225,16 @@ func (c *BackendConn) headers(f *Frame) error {
 	if err != nil || !complete {
 		return err
 	}
-	c.quiet, c.probed = 0, false
 	s, err := c.known(f)
 	switch {
-	case s == nil || err != nil:
+	case err != nil:
 		return err
+	case s == nil:
+		return c.vain()
 	case s.received:
 		return &ConnError{StreamClosed, "a header behind the end of its stream"}
 	}
+	c.quiet, c.probed = 0, false
 	c.touch(s)
 	if s.headed {
 		return s.trailer()
