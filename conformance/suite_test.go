@@ -40,6 +40,7 @@ import (
 )
 
 var (
+	mutants = flag.Bool("mutants", false, "test that the suite notices what is wrong with a gateway: see mutants_test.go")
 	program = flag.String("program", "", "the wicketgate binary to test; without it the suite is not run")
 	version = flag.String("program-version", "", "the version that the report names")
 )
@@ -58,11 +59,8 @@ func TestConformance(t *testing.T) {
 		ConfigurableOptions: suite.ConfigurableOptions{
 			GatewayClassName:     gatewayClass,
 			CleanupBaseResources: true, CleanupTestResources: true,
-			TimeoutConfig: config.DefaultTimeoutConfig(),
-			ConformanceProfiles: []suite.ConformanceProfileName{
-				suite.GatewayHTTPConformanceProfileName, suite.GatewayGRPCConformanceProfileName,
-				suite.GatewayTLSConformanceProfileName, suite.GatewayTCPConformanceProfileName, suite.GatewayUDPConformanceProfileName,
-			},
+			TimeoutConfig:       config.DefaultTimeoutConfig(),
+			ConformanceProfiles: cluster.claimed(t),
 			Implementation: confv1.Implementation{
 				Organization: "wicketgate", Project: "wicketgate", URL: "https://github.com/wicketgate/wicketgate",
 				Version: *version, Contact: []string{"https://github.com/wicketgate/wicketgate/issues"},
@@ -85,6 +83,9 @@ func TestConformance(t *testing.T) {
 		}
 	}
 	flags.ApplyAll(&opts.ConfigurableOptions)
+	if opts.ReportOutputPath != "" {
+		t.Cleanup(func() { summarize(t, opts.ReportOutputPath, opts.ConformanceProfiles) }) // after the suite's own, which writes it
+	}
 	conformance.RunConformanceWithOptions(t, opts)
 }
 
@@ -109,8 +110,6 @@ func startCluster(t *testing.T) *cluster {
 	ctx, cancel := context.WithCancel(context.Background())
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
 	dir := t.TempDir()
-	echo, err := pods.Build(ctx, dir)
-	must(err)
 	module, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}", "sigs.k8s.io/gateway-api").Output()
 	must(err)
 
@@ -129,7 +128,7 @@ func startCluster(t *testing.T) *cluster {
 	c.gateway, err = wicketgate.Start(ctx, *program, filepath.Join(dir, "config"), freeAddress(t), out, log,
 		"--address-pool", "127.10.0.0/16", "--backend-dns=false")
 	must(err)
-	c.pods = pods.New(c.api, echo, dir, log)
+	c.pods = pods.New(c.api, os.Getenv(echoProgram), dir, log)
 	var working sync.WaitGroup
 	working.Go(func() { c.pods.Run(ctx) })
 	server := httptest.NewServer(c.api)

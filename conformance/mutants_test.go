@@ -1,0 +1,199 @@
+// Gateways with a fault each: a harness that notices nothing proves nothing. `make mutants`.
+//
+// A mutant is the gateway built with one passage of its sources replaced (by go build -overlay, so that the sources themselves know nothing of
+// it). The suite must pass with the gateway as it is, and the named test must fail with the mutant.
+
+package conformance
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// mutant is one fault.
+type mutant struct {
+	name string // what is wrong
+	file string // relative to the project's root
+	old  string // stands there once
+	new  string
+	test string // the suite's test that must fail
+}
+
+func faults() []mutant {
+	return []mutant{
+		{
+			"references need no grant", "gateway/grant.go",
+			"return granted.all || granted.names[target.Name]", "return granted.all || granted.names[target.Name] || true",
+			"HTTPRouteInvalidCrossNamespaceBackendRef",
+		},
+		{
+			"later rules come first", "router/precedence.go",
+			"cmp.Compare(a.order, b.order)", "cmp.Compare(b.order, a.order)",
+			"HTTPRouteRuleOrder",
+		},
+		{
+			"fewer headers come first", "router/precedence.go",
+			"cmp.Compare(b.headers, a.headers)", "cmp.Compare(a.headers, b.headers)",
+			"HTTPRouteHeaderMatching",
+		},
+		{
+			"prefixes match by characters", "proxy/compile.go",
+			"prefix = len(trimSlash(out.Path))\n", "prefix = len(trimSlash(out.Path))\nout.PathType, out.Path = router.RegularExpression, out.Path+\".*\"\n",
+			"HTTPRouteMatching",
+		},
+		{
+			"weights are ignored", "gateway/backend.go",
+			"Weight: deref(ref.Weight, 1)", "Weight: 1",
+			"HTTPRouteWeight",
+		},
+		{
+			"routes attach whatever their hostnames", "gateway/hostname.go",
+			"default:\n\t\t\tcontinue", "default:\n\t\t\teffective = declared",
+			"HTTPRouteHostnameIntersection",
+		},
+		{
+			"observedGeneration stays behind", "gateway/status_condition.go",
+			`"observedGeneration": w.object.Meta.Generation`, `"observedGeneration": int64(1)`,
+			"HTTPRouteObservedGenerationBump",
+		},
+		{
+			"the mirror answers", "proxy/serve.go",
+			"c.mirror(f.mirrors, authority, path)\n\t}\n\tf = &c.share.filters",
+			"_, _ = authority, path\nc.share = &share{source: c.share.source, backend: f.mirrors[0].backend}\n\t}\n\tf = &c.share.filters",
+			"HTTPRouteRequestMirror",
+		},
+		{
+			"allowedRoutes admits every namespace", "gateway/namespace.go",
+			"return namespace == f.own", "return true",
+			"HTTPRouteInvalidCrossNamespaceParentRef",
+		},
+		{
+			"a header matches whatever its value", "router/predicates.go",
+			"return string(value) == t.value", "return true",
+			"HTTPRouteHeaderMatching",
+		},
+		{
+			"redirects to another scheme keep the port", "proxy/redirect.go",
+			"return 0 // http and https are the only schemes", "return listenerPort // http and https are the only schemes",
+			"HTTPRouteRedirectPortAndScheme",
+		},
+		{
+			"listeners are not isolated", "proxy/host.go",
+			"func (h *hostIndex) find(host []byte) int32 {\n", "func (h *hostIndex) find(host []byte) int32 {\nif h.any != noListener {\nreturn h.any\n}\n",
+			"GatewayHTTPListenerIsolation",
+		},
+		{
+			"timeouts never end", "proxy/forward.go",
+			"if timeouts.Request > 0 {", "if timeouts.Request < 0 {",
+			"HTTPRouteTimeoutRequest",
+		},
+		{
+			"clients need no certificate", "tls/clients.go",
+			"config.ClientAuth = tls.RequireAndVerifyClientCert", "config.ClientAuth = tls.VerifyClientCertIfGiven\ncr.clients.InsecureFallback = true",
+			"GatewayFrontendClientCertificateValidation",
+		},
+		{
+			"any backend's certificate will do", "proxy/secure.go",
+			"RootCAs:    demand.Roots,", "RootCAs: demand.Roots, InsecureSkipVerify: true,",
+			"BackendTLSPolicy",
+		},
+		{
+			"other controllers' conditions are lost", "gateway/status_condition.go",
+			"ok && !ownedType(t)", "ok && !ownedType(t) && false",
+			"GatewayPreserveForeignConditions",
+		},
+	}
+}
+
+func TestMutants(t *testing.T) {
+	if !*mutants {
+		t.Skip("no -mutants given: use make mutants")
+	}
+	root, err := filepath.Abs("..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	sound := filepath.Join(t.TempDir(), "wicketgate")
+	build(t, root, sound)
+	passed := map[string]bool{}
+	for _, m := range faults() {
+		t.Run(m.name, func(t *testing.T) {
+			if !passed[m.test] {
+				if out, ok := runSuite(t, sound, m.test); !ok || !strings.Contains(out, "--- PASS: TestConformance/"+m.test+" ") {
+					t.Fatalf("%s does not pass with the gateway as it is:\n%s", m.test, out)
+				}
+				passed[m.test] = true
+			}
+			dir := t.TempDir()
+			program := filepath.Join(dir, "wicketgate")
+			build(t, root, program, "-overlay", m.overlay(t, root, dir))
+			if out, ok := runSuite(t, program, m.test); ok || !strings.Contains(out, "--- FAIL: TestConformance/"+m.test+" ") {
+				t.Errorf("%s does not notice it:\n%s", m.test, out)
+			}
+		})
+	}
+}
+
+// overlay writes what go build reads instead of the mutant's file.
+func (m *mutant) overlay(t *testing.T, root, dir string) string {
+	t.Helper()
+	original := filepath.Join(root, filepath.FromSlash(m.file))
+	text, err := os.ReadFile(original)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := strings.Count(string(text), m.old); n != 1 {
+		t.Fatalf("%s has %q %d times: adapt the mutant to the sources", m.file, m.old, n)
+	}
+	changed, list := filepath.Join(dir, "changed.go"), filepath.Join(dir, "overlay.json")
+	replace, err := json.Marshal(map[string]map[string]string{"Replace": {original: changed}})
+	if err == nil {
+		err = os.WriteFile(changed, []byte(strings.Replace(string(text), m.old, m.new, 1)), 0o600)
+	}
+	if err == nil {
+		err = os.WriteFile(list, replace, 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return list
+}
+
+func build(t *testing.T, root, program string, args ...string) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "go", append(append([]string{"build", "-trimpath", "-o", program}, args...), ".")...)
+	cmd.Dir = root
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("build %s: %v\n%s", program, err, out)
+	}
+}
+
+// runSuite runs one test of the suite against a program, with short timeouts, and gives the end of what it says.
+func runSuite(t *testing.T, program, test string) (out string, passed bool) {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), self, "-test.v", "-test.timeout=5m", "-test.run=^TestConformance$", "-program="+program,
+		"-run-test="+test, "-conformance-options-file=quick.yaml")
+	var all bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &all, &all
+	err = cmd.Run()
+	var lines []string
+	for line := range strings.Lines(all.String()) {
+		if !strings.Contains(line, "--- SKIP") && strings.Contains(line, "--- ") {
+			lines = append(lines, line)
+		}
+	}
+	if len(lines) == 0 { // it did not come to tests
+		return all.String()[max(0, all.Len()-4000):], err == nil
+	}
+	return strings.Join(lines, ""), err == nil
+}
