@@ -55,7 +55,7 @@ func recordRefused(l *accesslog.Log, peer *wire.Peer, status int, why error) {
 
 // connected fills in what is known of the connection.
 func connected(e *accesslog.Entry, peer *wire.Peer) {
-	e.Client, e.Local = peer.Remote, peer.Local
+	e.Client, e.Local, e.Protocol = peer.Remote, peer.Local, peer.Protocol
 	if t := peer.TLS; t != nil {
 		e.TLS, e.ServerName = tls.VersionName(t.Version), t.ServerName
 	}

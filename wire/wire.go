@@ -17,6 +17,8 @@ type Peer struct {
 	Remote, Local netip.AddrPort
 	// Socket is the address that the listening socket was bound to: the key of its configuration.
 	Socket netip.AddrPort
+	// Protocol is "HTTP/2" there, and empty on HTTP/1, where it is each message that has a version.
+	Protocol string
 	// TLS is nil on a plain connection.
 	TLS *TLS
 	// Cache is the handler's own memory of this connection. Only the goroutine that serves an exchange of it touches it.

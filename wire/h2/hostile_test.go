@@ -27,6 +27,8 @@ type rawClient struct {
 	buf  []byte
 	enc  *hpack.Encoder
 	head bytes.Buffer
+
+	scratch []byte // of skip
 }
 
 // dial connects, and sends preface and SETTINGS.

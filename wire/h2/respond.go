@@ -76,7 +76,7 @@ func (s *stream) respond(h *message.Head, body message.Body) error {
 		if h.Length > 0 {
 			return errTooShort
 		}
-		return s.start(h, 0, nil)
+		return s.start(h, h.Length, nil)
 	}
 	b := outgoing{s: s, body: body, length: h.Length}
 	if err := s.start(h, h.Length, &b); err != nil {

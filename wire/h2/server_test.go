@@ -187,6 +187,8 @@ func TestRequestsAndResponses(t *testing.T) {
 		switch string(r.Target) {
 		case "/empty":
 			x.Respond(&message.Head{Status: 204, Length: message.LengthNone}, nil)
+		case "/protocol":
+			answer(x, 200, x.Peer().Protocol)
 		case "/pieces":
 			x.Respond(&message.Head{Status: 200, Length: message.LengthUnknown}, text("one ", "", "two ", strings.Repeat("x", 200<<10)))
 		case "/trailers":
@@ -220,6 +222,9 @@ func TestRequestsAndResponses(t *testing.T) {
 	}
 	if res, body := h.do(c, "HEAD", "/a", nil); body != "" || res.ContentLength != int64(len("HEAD shop.example /a")) {
 		t.Errorf("HEAD got %q, %v", body, res)
+	}
+	if _, body := h.do(c, "GET", "/protocol", nil); body != "HTTP/2" {
+		t.Errorf("the handler sees protocol %q", body)
 	}
 	if res, _ := h.do(c, "GET", "/empty", nil); res.StatusCode != http.StatusNoContent || res.ContentLength != 0 {
 		t.Errorf("204 got %v", res)

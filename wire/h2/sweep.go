@@ -69,7 +69,10 @@ func (c *conn) look(now int64) {
 	over := func(since int64, limit time.Duration) bool { return since != 0 && time.Duration(now-since) > limit }
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.rests.Store(c.running == 0 && over(c.idleSince, restAfter) && c.stage == serving)
+	rests := c.running == 0 && over(c.idleSince, restAfter) && c.stage == serving
+	if c.rests.Store(rests); rests {
+		c.free = nil // what idles holds little
+	}
 	switch {
 	case c.stage == ended:
 	case over(c.writing, lim.WriteStall):
