@@ -41,9 +41,10 @@ func Build(set *object.Set, opts Options) *Graph { return Rebuild(nil, set, opts
 // newBuilder makes the indexes.
 func newBuilder(set *object.Set, opts Options) *builder {
 	b := &builder{
-		opts:     opts,
-		set:      set,
-		graph:    &Graph{Objects: set},
+		opts:        opts,
+		set:         set,
+		graph:       &Graph{Objects: set},
+		parentGroup: new(gatewayv1.Group(gatewayGroup)), parentKind: new(gatewayv1.Kind("Gateway")),
 		grants:   indexGrants(set),
 		labels:   indexNamespaces(set),
 		classes:  map[string]*Class{},
@@ -81,23 +82,26 @@ func (b *builder) build() {
 
 // builder holds the indexes and the half-made graph of one Build.
 type builder struct {
-	opts     Options
-	set      *object.Set
-	graph    *Graph
-	grants   grants
-	labels   namespaceLabels
-	backends *backendIndex
-	classes  map[string]*Class
-	gateways map[name]*Gateway
-	sets     map[name]*ListenerSet
-	certs    map[object.Key]certificateResult
-	clients  map[clientConfig]*clientDemand
-	filters  map[*Listener]*namespaceFilter
-	hints    map[object.GroupKind]*hints
-	hinted   int                           // how many hints were asked for
-	before   *made                         // what may be taken over; nil: nothing
-	made     map[*object.Object]*madeRules // what the next Build may take over
-	using    []name                        // the Services that the route whose rules are being made refers to
+	opts  Options
+	set   *object.Set
+	graph *Graph
+	// What parentRefs default to; all those of a graph that do not say share these.
+	parentGroup *gatewayv1.Group
+	parentKind  *gatewayv1.Kind
+	grants      grants
+	labels      namespaceLabels
+	backends    *backendIndex
+	classes     map[string]*Class
+	gateways    map[name]*Gateway
+	sets        map[name]*ListenerSet
+	certs       map[object.Key]certificateResult
+	clients     map[clientConfig]*clientDemand
+	filters     map[*Listener]*namespaceFilter
+	hints       map[object.GroupKind]*hints
+	hinted      int                           // how many hints were asked for
+	before      *made                         // what may be taken over; nil: nothing
+	made        map[*object.Object]*madeRules // what the next Build may take over
+	using       []name                        // the Services that the route whose rules are being made refers to
 }
 
 // typed gives the objects of a kind whose value has the type T; config guarantees it for every object it admits.

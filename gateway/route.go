@@ -74,11 +74,15 @@ func (b *builder) buildRoute(r *Route) {
 
 // attach judges a parentRef, at an index of the spec or byDefault. One that names no Gateway of ours gets no Parent: its status is not ours to write.
 func (b *builder) attach(r *Route, ref gatewayv1.ParentReference, index int, rules *ruleSet) {
-	group, k := gatewayv1.Group(gatewayGroup), gatewayv1.Kind("Gateway")
-	group, k = deref(ref.Group, group), deref(ref.Kind, k)
-	ref.Group, ref.Kind = &group, &k
+	if ref.Group == nil {
+		ref.Group = b.parentGroup
+	}
+	if ref.Kind == nil {
+		ref.Kind = b.parentKind
+	}
+	group, k := *ref.Group, *ref.Kind
 	target := keyOf(kind(string(group), string(k)), string(deref(ref.Namespace, gatewayv1.Namespace(r.Object.Namespace))), string(ref.Name))
-	field := "spec.parentRefs[" + strconv.Itoa(index) + "]"
+	field := func() string { return "spec.parentRefs[" + strconv.Itoa(index) + "]" }
 	p := &Parent{Ref: ref, Index: index}
 	switch named := (name{target.Namespace, target.Name}); target.GroupKind {
 	case gatewayKind("Gateway"):
@@ -92,17 +96,17 @@ func (b *builder) attach(r *Route, ref gatewayv1.ParentReference, index int, rul
 		if target.GroupKind == coreKind("Service") {
 			hint = " (routes of a service mesh are not served)"
 		}
-		b.fail(r.Object, field, target.String()+kindGroup(string(group))+" cannot be a parent: refer to a Gateway or a ListenerSet"+hint)
+		b.fail(r.Object, field(), target.String()+kindGroup(string(group))+" cannot be a parent: refer to a Gateway or a ListenerSet"+hint)
 		return
 	}
 	if p.Gateway == nil {
-		b.reportMissingParent(r.Object, field, target)
+		b.reportMissingParent(r.Object, field(), target)
 		return
 	}
 	r.Parents = append(r.Parents, p)
 	if reason, message := b.attachListeners(r, p); reason != "" {
 		if index != byDefault {
-			b.fail(r.Object, field, message)
+			b.fail(r.Object, field(), message)
 		}
 		p.Conditions = []Condition{routeNotAccepted(reason, message), routeResolvedRefs(rules.refs, rules.message)}
 		return
