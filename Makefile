@@ -88,7 +88,7 @@ mutants: bin/conformance.test ## test that the conformance suite fails with gate
 .PHONY: bin/conformance.test
 bin/conformance.test:
 	@mkdir -p bin
-	cd conformance && go vet ./... && go test -c -o ../bin/conformance.test .
+	cd conformance && go vet ./... && go test ./... && go test -c -o ../bin/conformance.test .
 
 h2spec: ## run h2spec against the binary, over TLS and in plaintext
 	WICKETGATE_TEST_TOOLS=1 go test -count=1 -v -run TestToolsH2spec ./cli

@@ -110,6 +110,13 @@ func faults() []mutant {
 	}
 }
 
+// A change of the sources that loses a mutant is noticed without running any.
+func TestMutantsFitTheSources(t *testing.T) {
+	for _, m := range faults() {
+		m.overlay(t, "..", t.TempDir())
+	}
+}
+
 func TestMutants(t *testing.T) {
 	if !*mutants {
 		t.Skip("no -mutants given: use make mutants")
