@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -67,6 +68,7 @@ func summarize(t *testing.T, path string, run []suite.ConformanceProfileName) {
 		return
 	}
 	fmt.Printf("%-14s %8s %8s %8s\n", "profile", "passed", "failed", "skipped")
+	slices.SortFunc(report.ProfileReports, func(a, b confv1.ProfileReport) int { return strings.Compare(a.Name, b.Name) })
 	for _, p := range report.ProfileReports {
 		sum := p.Core.Statistics
 		if p.Extended != nil {
