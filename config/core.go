@@ -13,6 +13,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"github.com/wicketgate/wicketgate/certmanager"
 )
 
 // coreShapes are the shapes of the core kinds, by kind.
@@ -36,6 +38,7 @@ func coreShape(k *Kind) *shape { return coreShapes()[k.Kind] }
 func admitCore(tree map[string]any, kind *Kind, out *outcome) {
 	metadata := tree["metadata"]
 	delete(tree, "metadata") // checked already
+	refuseFields(kind.Kind, tree, &out.findings)
 	coreShape(kind).check(tree, nil, &out.findings)
 	tree["metadata"] = metadata
 	if out.findings.rejected() {
@@ -46,25 +49,9 @@ func admitCore(tree map[string]any, kind *Kind, out *outcome) {
 		out.findings.errorf(nil, "%v", err)
 		return
 	}
-	switch v := value.(type) {
-	case *corev1.Service:
-		admitService(v, &out.findings)
-	case *discoveryv1.EndpointSlice:
-		admitEndpointSlice(v, &out.findings)
-	case *corev1.Secret:
-		admitSecret(v, &out.findings)
-	case *corev1.ConfigMap:
-		admitConfigMap(v, &out.findings)
-	case *certificatesv1.ClusterTrustBundle:
-		admitTrustBundle(out.meta.Name, &v.Spec, &out.findings)
-	case *corev1.Namespace:
-		out.meta.Labels = maps.Clone(out.meta.Labels)
-		nameNamespace(&out.meta.Labels, out.meta.Name)
-		labels := map[string]any{}
-		for k, v := range out.meta.Labels {
-			labels[k] = v
-		}
-		metadata.(map[string]any)["labels"] = labels
+	admitValue(value, out)
+	if _, ok := value.(*corev1.Namespace); ok {
+		metadata.(map[string]any)["labels"] = namespaceLabels(out)
 	}
 	if out.findings.rejected() {
 		return
@@ -81,6 +68,37 @@ func admitCore(tree map[string]any, kind *Kind, out *outcome) {
 	}
 	clear(tree)
 	maps.Copy(tree, completed)
+}
+
+// admitValue defaults and validates a decoded object by the rules of its kind.
+func admitValue(value any, out *outcome) {
+	switch v := value.(type) {
+	case *corev1.Service:
+		admitService(v, &out.findings)
+	case *discoveryv1.EndpointSlice:
+		admitEndpointSlice(v, &out.findings)
+	case *corev1.Secret:
+		admitSecret(v, &out.findings)
+	case *corev1.ConfigMap:
+		admitConfigMap(v, &out.findings)
+	case *certificatesv1.ClusterTrustBundle:
+		admitTrustBundle(out.meta.Name, &v.Spec, &out.findings)
+	case *certmanager.Certificate:
+		admitCertificate(&v.Spec, field.NewPath("spec"), &out.findings)
+	case *certmanager.Issuer:
+		admitIssuer(&v.Spec, field.NewPath("spec"), &out.findings)
+	}
+}
+
+// namespaceLabels gives a Namespace the label that every one has, and returns all of its labels.
+func namespaceLabels(out *outcome) map[string]any {
+	out.meta.Labels = maps.Clone(out.meta.Labels)
+	nameNamespace(&out.meta.Labels, out.meta.Name)
+	labels := map[string]any{}
+	for k, v := range out.meta.Labels {
+		labels[k] = v
+	}
+	return labels
 }
 
 // nameNamespace sets the label that every Namespace has.

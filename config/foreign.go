@@ -30,6 +30,8 @@ func unknownKind(gk object.GroupKind, version string, out *outcome) {
 	case misplaced(gk, version) != nil:
 		k := misplaced(gk, version)
 		out.findings.errorf(field.NewPath("apiVersion"), "%s is not a kind of %s: write apiVersion: %s", gk.Kind, apiVersion, k.APIVersion(k.Versions[0].Name))
+	case gk.Group == certManagerGroup && nearKind(gk, 3) != "":
+		out.findings.errorf(field.NewPath("kind"), "unknown kind (did you mean %q?)", nearKind(gk, 3))
 	case gk.Group == "" && !slices.Contains(clusterKinds, gk.Kind) && nearKind(gk, 2) != "":
 		out.findings.errorf(field.NewPath("kind"), "unknown kind (did you mean %q?)", nearKind(gk, 2))
 	default:
@@ -127,7 +129,9 @@ var foreignHints = []struct {
 	{"extensions", []string{"Ingress"}, "write an HTTPRoute instead (ingress2gateway converts Ingresses)"},
 	{"networking.k8s.io", []string{"NetworkPolicy"}, "Wicketgate enforces no network policies"},
 	{"istio.io", nil, "Istio's own kinds have no meaning here; a Gateway and HTTPRoutes of gateway.networking.k8s.io do what they did"},
-	{"cert-manager.io", nil, "Wicketgate issues no certificates from it; put the certificate and its key into a Secret of type kubernetes.io/tls"},
+	{"acme.cert-manager.io", nil, "orders and challenges are kept in the state directory, not as objects"},
+	{"cert-manager.io", []string{"CertificateRequest"}, "write a Certificate, which says what it is for and is renewed"},
+	{"cert-manager.io", nil, "of cert-manager's kinds Certificate, Issuer and ClusterIssuer are served"},
 	{"gateway.envoyproxy.io", nil, "Envoy Gateway's own kinds are not supported"},
 	{"monitoring.coreos.com", nil, "let Prometheus scrape /metrics of the admin address"},
 	{"apiextensions.k8s.io", nil, "the Gateway API's definitions are built in"},

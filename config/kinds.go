@@ -17,6 +17,7 @@ import (
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 	xv1alpha1 "sigs.k8s.io/gateway-api/apisx/v1alpha1"
 
+	"github.com/wicketgate/wicketgate/certmanager"
 	"github.com/wicketgate/wicketgate/object"
 )
 
@@ -30,6 +31,7 @@ const (
 	experimentalGroup = "gateway.networking.x-k8s.io"
 	discoveryGroup    = "discovery.k8s.io"
 	certificatesGroup = "certificates.k8s.io"
+	certManagerGroup  = certmanager.Group
 )
 
 // Kind is a kind of object that admission knows. It is immutable.
@@ -44,7 +46,7 @@ type Kind struct {
 	Versions []*Version
 
 	newValue func() any // an empty value of the typed kind
-	core     bool       // described by Go types, not by a CRD's schema
+	core     bool       // described by Go types, not by a CRD's schema: Kubernetes' own kinds and cert-manager's
 }
 
 // Version is one version of a Kind.
@@ -117,7 +119,7 @@ var registry = sync.OnceValue(func() *knownKinds {
 	if err != nil {
 		panic("config: the embedded schemas.json is broken: " + err.Error()) // a build without it cannot be tested either
 	}
-	r := &knownKinds{kinds: append(kinds, coreKinds()...), byKind: map[object.GroupKind]*Kind{}, byName: map[string][]*Kind{}}
+	r := &knownKinds{kinds: slices.Concat(kinds, coreKinds(), certManagerKinds()), byKind: map[object.GroupKind]*Kind{}, byName: map[string][]*Kind{}}
 	slices.SortFunc(r.kinds, func(a, b *Kind) int {
 		return object.Key{GroupKind: a.GroupKind}.Compare(object.Key{GroupKind: b.GroupKind})
 	})

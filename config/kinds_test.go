@@ -33,6 +33,9 @@ func TestServedVersions(t *testing.T) {
 		{Kind: "ConfigMap"}:                                       {"v1"},
 		{Group: discoveryGroup, Kind: "EndpointSlice"}:            {"v1"},
 		{Group: certificatesGroup, Kind: "ClusterTrustBundle"}:    {"v1", "v1beta1", "v1alpha1"},
+		{Group: certManagerGroup, Kind: "Certificate"}:            {"v1"},
+		{Group: certManagerGroup, Kind: "Issuer"}:                 {"v1"},
+		{Group: certManagerGroup, Kind: "ClusterIssuer"}:          {"v1"},
 	}
 	if len(Kinds()) != len(want) {
 		t.Errorf("%d kinds, want %d", len(Kinds()), len(want))

@@ -41,6 +41,7 @@ const (
 	shapeBytes // base64
 	shapeTime  // RFC 3339
 	shapeIntOrText
+	shapeDuration // Go's notation: "2160h"
 )
 
 // shapeOf derives the shape of a type. The types of the core kinds do not contain themselves.
@@ -53,6 +54,8 @@ func shapeOf(t reflect.Type) *shape {
 		return &shape{kind: shapeTime}
 	case reflect.TypeFor[intstr.IntOrString]():
 		return &shape{kind: shapeIntOrText}
+	case reflect.TypeFor[metav1.Duration]():
+		return &shape{kind: shapeDuration}
 	case reflect.TypeFor[metav1.FieldsV1]():
 		return &shape{}
 	}
@@ -121,7 +124,7 @@ func (s *shape) check(v any, path *field.Path, f *findings) {
 		if s.want(v, "integer", path, f) && s.bits == 32 && v.(int64) != int64(int32(v.(int64))) {
 			f.errorf(path, "%d does not fit into 32 bits", v)
 		}
-	case shapeBytes, shapeTime, shapeIntOrText:
+	case shapeBytes, shapeTime, shapeIntOrText, shapeDuration:
 		s.checkFormat(v, path, f)
 	}
 }
@@ -176,6 +179,10 @@ func (s *shape) checkFormat(v any, path *field.Path, f *findings) {
 	case shapeTime:
 		if _, err := time.Parse(time.RFC3339, text); err != nil {
 			f.errorf(path, "%s is not a time like 2026-01-31T08:00:00Z", strconv.Quote(text))
+		}
+	case shapeDuration:
+		if _, err := time.ParseDuration(text); err != nil {
+			f.errorf(path, "%s is not a duration like 2160h or 1h30m (days have no unit: 90 days are 2160h)", strconv.Quote(text))
 		}
 	}
 }
