@@ -29,6 +29,9 @@ type Options struct {
 	MergeAcrossNamespaces bool
 	// ConfinedLoopback lets objects from confined directories name addresses of this machine's loopback interface as backends.
 	ConfinedLoopback bool
+	// Managed, if set, has the certificates of listeners that end TLS and have no usable reference to one. Such a listener is served, and
+	// Listener.Managed says for which hostnames certificates are wanted.
+	Managed *ManagedCertificates
 
 	// unfinished serves what has no data plane yet, so that its semantics can be tested.
 	unfinished bool
@@ -69,6 +72,7 @@ func (b *builder) build() {
 	b.buildSockets()
 	b.buildPolicies()
 	b.buildRoutes()
+	b.manageCertificates()
 	b.buildExperimental()
 	b.concludePolicies()
 	b.concludeListenerSets()

@@ -28,6 +28,10 @@ type certificateResult struct {
 func (b *builder) checkTLS(l *Listener) {
 	config := l.Spec.TLS
 	if config == nil {
+		if b.opts.Managed != nil {
+			l.managed = true
+			return
+		}
 		l.faults.add(typeResolvedRefs, reasonInvalidCertificate, l.field(""), "protocol "+string(l.Protocol)+" needs tls.certificateRefs with the name of a Secret")
 		return
 	}
@@ -35,7 +39,7 @@ func (b *builder) checkTLS(l *Listener) {
 		l.faults.add(typeAccepted, reasonUnsupportedValue, l.field("tls.mode"),
 			"tls.mode "+string(mode)+" does not go with protocol "+string(l.Protocol)+": use Terminate")
 	}
-	if len(config.CertificateRefs) == 0 {
+	if len(config.CertificateRefs) == 0 && b.opts.Managed == nil {
 		l.faults.add(typeResolvedRefs, reasonInvalidCertificate, l.field("tls"), "tls.certificateRefs is required: no other source of certificates is supported")
 	}
 	for i := range config.CertificateRefs {
@@ -47,6 +51,7 @@ func (b *builder) checkTLS(l *Listener) {
 		}
 		l.Certificates = append(l.Certificates, certificate)
 	}
+	l.managed = b.opts.Managed != nil && len(l.Certificates) == 0
 	b.warnOptions(l, config.Options)
 	b.warnCoverage(l)
 }
@@ -78,7 +83,7 @@ func (b *builder) warnCoverage(l *Listener) {
 		return
 	}
 	for _, c := range l.Certificates {
-		if covers(c.TLS.Leaf, l.Hostname) {
+		if c.Placeholder != "" || covers(c.TLS.Leaf, l.Hostname) {
 			return
 		}
 	}
@@ -161,8 +166,16 @@ func readCertificate(o *object.Object) (*Certificate, error) {
 			return nil, fmt.Errorf("%s is not a certificate: %w", corev1.TLSCertKey, err)
 		}
 	}
-	return &Certificate{Secret: o, TLS: &parsed}, nil
+	parsed.OCSPStaple = secret.Data[StapleKey]
+	return &Certificate{Secret: o, TLS: &parsed, Placeholder: o.Meta.Annotations[PlaceholderAnnotation]}, nil
 }
+
+// PlaceholderAnnotation marks a Secret that was made up, with a self-signed certificate, because the port is to be up before the certificate
+// that was asked for is there. Its value says what is waited for.
+const PlaceholderAnnotation = "wicketgate.dev/placeholder"
+
+// StapleKey is the key under which a Secret has an OCSP response for its certificate, in DER, to be stapled to handshakes.
+const StapleKey = "ocsp-staple.der"
 
 // checkBackendTLS resolves the certificate with which the Gateway presents itself to backends (GEP-3155). Without it nothing is sent
 // that should be sent with it.
@@ -187,7 +200,7 @@ func (b *builder) checkBackendTLS(gw *Gateway) {
 // validity says what is wrong with a certificate at a time, or "".
 func (c *Certificate) validity(now time.Time) string {
 	switch leaf := c.TLS.Leaf; {
-	case leaf == nil:
+	case leaf == nil || c.Placeholder != "":
 		return ""
 	case now.After(leaf.NotAfter):
 		return "the certificate of " + c.Secret.Key.String() + " expired on " + leaf.NotAfter.UTC().Format(time.DateOnly) + ": clients will refuse it"

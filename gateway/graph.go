@@ -106,9 +106,11 @@ type Listener struct {
 	Hostname    string // "" matches every host; lower case
 	// Sockets are where the listener is to be reached; empty if it is not Usable.
 	Sockets      []*Socket
-	Certificates []*Certificate // where the listener ends TLS, in the order of certificateRefs; only those that resolved
+	Certificates []*Certificate // where the listener ends TLS, in the order of certificateRefs; only those that resolved, and those of Managed
 	// Clients is what clients have to show (HTTPS); nil: nothing is asked for. All HTTPS listeners of a socket demand the same.
-	Clients        *ClientValidation
+	Clients *ClientValidation
+	// Managed are the hostnames for which certificates are obtained because none of its references is usable: see Options.Managed.
+	Managed        []string
 	SupportedKinds []gatewayv1.RouteGroupKind
 	// Usable: it can carry traffic. Attachable: routes may attach (and are counted) even if it carries none for now.
 	Usable, Attachable bool
@@ -118,6 +120,7 @@ type Listener struct {
 	Conditions     []Condition // without Programmed
 
 	faults   faults
+	managed  bool     // certificates are to be found by hostname
 	overlaps []string // other TLS listeners on the same port whose hostnames overlap
 }
 
@@ -125,6 +128,8 @@ type Listener struct {
 type Certificate struct {
 	Secret *object.Object
 	TLS    *tls.Certificate // Leaf is set
+	// Placeholder says why this self-signed certificate stands where an issued one ought to be; empty for any other.
+	Placeholder string
 }
 
 // Identity is a Gateway's client certificate towards backends (GEP-3155).

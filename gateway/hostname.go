@@ -45,6 +45,11 @@ func coversHostname(a, b string) bool {
 	return wildcard && strings.HasSuffix(strings.TrimPrefix(b, "*"), suffix)
 }
 
+// HostnameCovers says whether a listener's hostname covers a host.
+func HostnameCovers(hostname, host string) bool {
+	return coversHostname(hostname, strings.ToLower(host))
+}
+
 // intersect gives the hostnames under which a route with these hostnames is served on a listener. It is empty if they have none in
 // common. One effective hostname appears once, with the most specific hostname that the route declares for it.
 func intersect(route []gatewayv1.Hostname, listener string) []Hostname {

@@ -61,6 +61,19 @@ func (b *builder) settleListeners() {
 	}
 }
 
+// Listeners yields every listener of every Gateway, by precedence.
+func (g *Graph) Listeners() iter.Seq[*Listener] {
+	return func(yield func(*Listener) bool) {
+		for _, gw := range g.Gateways {
+			for l := range gw.all() {
+				if !yield(l) {
+					return
+				}
+			}
+		}
+	}
+}
+
 // all yields every listener of the Gateway by precedence: its own, then those of its ListenerSets.
 func (gw *Gateway) all() iter.Seq[*Listener] {
 	return func(yield func(*Listener) bool) {
@@ -90,7 +103,7 @@ func (l *Listener) Object() *object.Object {
 // valid says whether the listener's own specification lets it carry traffic.
 func (l *Listener) valid() bool {
 	return l.Attachable && !l.faults.has(typeAccepted) && !l.faults.has(typeConflicted) &&
-		len(l.SupportedKinds) > 0 && (!l.terminates() || len(l.Certificates) > 0)
+		len(l.SupportedKinds) > 0 && (!l.terminates() || len(l.Certificates) > 0 || l.managed)
 }
 
 // terminates says whether the listener ends TLS with certificates of its own.

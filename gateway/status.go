@@ -3,6 +3,7 @@
 package gateway
 
 import (
+	"maps"
 	"net/netip"
 	"time"
 
@@ -18,6 +19,16 @@ type Bound struct {
 	// Interfaces are the addresses of the machine that are reported for a Gateway on all interfaces. If there are none, the unspecified
 	// address itself is reported.
 	Interfaces []netip.Addr
+	// Reports are the conditions of objects that other parts of the program work on.
+	Reports []Report
+}
+
+// Report is what becomes of an object that Build gives no meaning, such as a Certificate.
+type Report struct {
+	Object     *object.Object
+	Conditions []Condition
+	// Fields are the rest of its status, as a JSON tree. It is not changed.
+	Fields map[string]any
 }
 
 // StatusSet holds the status of every object that has one of ours. It is immutable.
@@ -93,6 +104,9 @@ func Statuses(g *Graph, bound Bound, previous *StatusSet, now time.Time) *Status
 	for _, m := range g.Meshes {
 		p.mesh(m)
 	}
+	for _, r := range bound.Reports {
+		p.report(r)
+	}
 	p.set.keys = make([]object.Key, 0, len(p.set.byKey))
 	for _, k := range g.Objects.Keys() {
 		if p.set.byKey[k] != nil {
@@ -100,6 +114,17 @@ func Statuses(g *Graph, bound Bound, previous *StatusSet, now time.Time) *Status
 		}
 	}
 	return p.set
+}
+
+// report writes the status of an object that others work on. Nothing of what its file says is kept: it is some cluster's.
+func (p *projection) report(r Report) {
+	w := p.writer(r.Object)
+	tree := maps.Clone(r.Fields)
+	if tree == nil {
+		tree = map[string]any{}
+	}
+	tree["conditions"] = w.conditions("", r.Conditions, nil)
+	p.add(w, tree)
 }
 
 // projection is one run of Statuses.

@@ -106,6 +106,9 @@ func (p *projection) listenerProgrammed(l *Listener) Condition {
 		}
 		return notProgrammed(reasonPending, joinErrors(errs))
 	}
+	if waiting := l.waiting(); waiting != "" {
+		return notProgrammed(reasonPending, waiting+"; until then a self-signed certificate answers on "+joinBinds(l))
+	}
 	return programmed("The listener is ready on " + joinBinds(l))
 }
 
