@@ -34,6 +34,7 @@ import (
 type running struct {
 	log          *slog.Logger
 	metrics      *prometheus.Registry
+	certificates *certificates
 	guard        *dial.Guard
 	proxy        *proxy.Proxy
 	wire         *wire.Server
@@ -50,7 +51,7 @@ type running struct {
 }
 
 // assemble makes the parts. Nothing listens, reads or runs yet.
-func assemble(o *runOptions, s settings, log *slog.Logger, version admin.Version, inherited *listeners.Inherited, access *accesslog.Log) *running {
+func assemble(o *runOptions, s settings, log *slog.Logger, version admin.Version, inherited *listeners.Inherited, access *accesslog.Log) (*running, error) {
 	g := &running{log: log, access: access, guard: &dial.Guard{}, drainTimeout: o.drainTimeout, metrics: newMetrics(version)}
 	dialer := &dial.Dialer{Guard: g.guard}
 	registry := backend.NewRegistry(backend.Options{
@@ -63,17 +64,23 @@ func assemble(o *runOptions, s settings, log *slog.Logger, version admin.Version
 	if access != nil {
 		countAccessLog(g.metrics, access)
 	}
+	var err error
+	if g.certificates, err = newCertificates(s, dialer, version.GitVersion, g.certificatesChanged, log, g.metrics); err != nil {
+		return nil, err
+	}
 	streams := stream.NewServer(stream.Options{
 		Log: log, Metrics: g.metrics, DrainTimeout: o.drainTimeout, Portable: s.transport == wire.Portable,
 	})
 	g.proxy = proxy.New(proxy.Options{
 		Registry: registry, Log: log, AccessLog: access, Metrics: g.metrics, Streams: streams,
+		Challenge:      g.certificates.engine.HTTP,
 		TrustedProxies: s.trustedProxies, KeepSlashes: !o.mergeSlashes, Underscore: s.underscore,
 	})
 	two := h2.NewServer(h2.Options{Handler: g.proxy, Log: log, Flood: countFloods(g.metrics)})
 	g.wire = wire.NewServer(wire.Options{Handler: g.proxy, Log: log, Transport: s.transport, HTTP2: two.Adopt})
 	g.front = &front{wire: g.wire, h2: two, proxy: g.proxy, streams: streams, limit: s.maxConnections, tls: tls.NewServer(tls.Options{
 		Current: g.proxy.Certificates, Log: log, Done: countHandshakes(g.metrics),
+		Challenge: g.certificates.engine.Handshake,
 	})}
 	g.front.register(g.metrics)
 	g.sockets = listeners.New(listeners.Options{Handle: g.front.accept, Listen: inherited.Listen, Log: log})
@@ -82,10 +89,11 @@ func assemble(o *runOptions, s settings, log *slog.Logger, version admin.Version
 		Name: "wicketgate_state_write_failures_total", Help: "Attempts to write the state directory that failed.",
 	}, func() float64 { return float64(g.loader.KeepFailures()) }))
 	g.loop = reconcile.New(reconcile.Options{
-		Load: g.loader.Load,
+		Load: g.certificates.load(g.loader.Load),
 		Build: func(inForce *gateway.Graph, set *object.Set) *gateway.Graph {
-			return gateway.Rebuild(inForce, set, s.gateway)
+			return g.certificates.build(inForce, set, s.gateway)
 		},
+		Reports:    g.certificates.engine.Reports,
 		Check:      gateway.CertificateProblems,
 		Compile:    g.compile,
 		Open:       g.open(inherited),
@@ -98,12 +106,21 @@ func assemble(o *runOptions, s settings, log *slog.Logger, version admin.Version
 	})
 	g.metrics.MustRegister(newGatewayMetrics(g.loop.View))
 	g.metrics.MustRegister(newObjectMetrics(g.loop.View))
-	return g
+	return g, nil
+}
+
+// certificatesChanged makes the loop see what became of certificates.
+func (g *running) certificatesChanged(secrets bool) {
+	if secrets {
+		g.loop.Trigger()
+		return
+	}
+	g.loop.Refresh()
 }
 
 func (g *running) compile(graph *gateway.Graph) (swap func(), problems []object.Problem) {
 	next := g.proxy.Compile(graph, g.proxy.Current())
-	return func() { g.proxy.Swap(next) }, next.Problems()
+	return g.certificates.compile(graph, func() { g.proxy.Swap(next) }, next.Problems())
 }
 
 // open opens sockets, and says once of each inherited one that no listener wants it: what connects to it waits in vain.

@@ -62,20 +62,25 @@ func check(ctx context.Context, p Program, o *checkOptions, dirs []string) error
 	if err != nil {
 		return err
 	}
+	certificates, err := checkedCertificates(o)
+	if err != nil {
+		return err
+	}
 	var roots []config.Root
 	for _, d := range dirs {
 		roots = append(roots, config.ParseRoot(d))
 	}
-	result, err := config.New(config.Options{Roots: roots}).Load(ctx)
+	result, err := certificates.load(config.New(config.Options{Roots: roots}).Load)(ctx)
 	if err != nil {
 		return err
 	}
-	graph := gateway.Build(result.Objects, opts)
+	graph := certificates.build(nil, result.Objects, opts)
 	px := proxy.New(proxy.Options{Registry: backend.NewRegistry(backend.Options{Dial: noDial})})
 	defer px.Close()
 	snapshot := px.Compile(graph, px.Current())
 	defer snapshot.Discard()
-	problems := slices.Concat(result.Problems, graph.Problems, snapshot.Problems(), gateway.CertificateProblems(graph, time.Now()))
+	problems := slices.Concat(result.Problems, graph.Problems, snapshot.Problems(), certificates.plan.Review(graph),
+		gateway.CertificateProblems(graph, time.Now()))
 	slices.SortStableFunc(problems, byPosition)
 	if o.output == "json" {
 		err = printFindings(p, problems)

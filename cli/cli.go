@@ -83,7 +83,7 @@ Without a command it is "wicketgate run".`,
 	root.SetOut(p.Stdout)
 	root.SetErr(p.Stderr)
 	root.Flags().AddFlagSet(run.Flags())
-	root.AddCommand(run, newCheck(p), newGet(p), newEcho(p), newHealth(p), newVersion(p))
+	root.AddCommand(run, newCheck(p), newGet(p), newEcho(p), newHealth(p), newCA(p), newVersion(p))
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return fmt.Errorf("%w\nRun '%s --help' for usage", err, c.CommandPath())
 	})

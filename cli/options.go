@@ -18,6 +18,7 @@ import (
 	"github.com/wicketgate/wicketgate/config"
 	"github.com/wicketgate/wicketgate/gateway"
 	"github.com/wicketgate/wicketgate/proxy"
+	"github.com/wicketgate/wicketgate/tls/issue"
 	"github.com/wicketgate/wicketgate/wire"
 )
 
@@ -29,6 +30,7 @@ type semantics struct {
 	backendDNS     bool
 	addressPool    string
 	mergeGateways  string
+	acme           acmeFlags
 	loopback       bool
 }
 
@@ -40,6 +42,7 @@ func (s *semantics) register(f *pflag.FlagSet) {
 	f.StringVar(&s.addressPool, "address-pool", "", "give each Gateway without addresses one of this network, such as 127.0.10.0/24")
 	f.BoolVar(&s.loopback, "allow-loopback-backends", false, "let EndpointSlices in confined directories (DIR:ns1,ns2) name loopback addresses")
 	f.StringVar(&s.mergeGateways, "merge-gateways", "namespace", "whose Gateways may share one port with overlapping hostnames: namespace or all")
+	s.acme.register(f)
 }
 
 // gatewayOptions checks the flags and says what they mean to gateway.Build.
@@ -123,6 +126,7 @@ func (o *runOptions) register(f *pflag.FlagSet) {
 type settings struct {
 	roots          []config.Root
 	gateway        gateway.Options
+	issue          issue.Options
 	dnsServers     []netip.AddrPort
 	dnsNetworks    []netip.Prefix
 	trustedProxies []netip.Prefix
@@ -146,6 +150,9 @@ func (o *runOptions) understand() (s settings, err error) {
 		return s, fmt.Errorf("--poll-interval %s is negative: 0 turns polling off", o.pollInterval)
 	}
 	if s.gateway, err = o.gatewayOptions(); err != nil {
+		return s, err
+	}
+	if s.issue, err = o.acme.options(); err != nil {
 		return s, err
 	}
 	if s.dnsServers, err = each("--dns-server", o.dnsServers, dnsServer); err != nil {

@@ -58,7 +58,10 @@ func runGateway(ctx context.Context, p Program, o *runOptions) error {
 	if access != nil {
 		defer access.Close()
 	}
-	g := assemble(o, s, log, p.Version, inherited, access)
+	g, err := assemble(o, s, log, p.Version, inherited, access)
+	if err != nil {
+		return err
+	}
 	defer g.proxy.Close()
 	g.notify = newNotifier(ctx, os.Getenv, log)
 	defer g.notify.close()
@@ -90,6 +93,7 @@ func (g *running) run(ctx context.Context, roots []config.Root, poll time.Durati
 	var loop sync.WaitGroup
 	loop.Go(func() { looped <- g.loop.Run(loopCtx) })
 	loop.Go(func() { g.notify.follow(loopCtx, g.loop) })
+	loop.Go(func() { g.certificates.engine.Run(loopCtx) })
 	var keeper sync.WaitGroup // a slow disk holds up no drain
 	keeper.Go(func() { g.loader.Keep(loopCtx) })
 	defer keeper.Wait()

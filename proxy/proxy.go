@@ -21,6 +21,7 @@
 package proxy
 
 import (
+	"context"
 	"log/slog"
 	"net/netip"
 	"sync"
@@ -62,7 +63,10 @@ type Options struct {
 	Streams *stream.Server
 	// KeepSlashes leaves several slashes in a row in paths as they are, for backends that are object stores.
 	KeepSlashes bool
-	Underscore  Underscore
+	// Challenge, if set, gives the answer to a certificate authority that asks for a path below /.well-known/acme-challenge/ of a host in plain
+	// HTTP. False: the request is like any other. It may block a little.
+	Challenge  func(ctx context.Context, host, path string) (string, bool)
+	Underscore Underscore
 }
 
 // Proxy answers requests by the current snapshot. It implements wire.Handler and may be used concurrently.

@@ -122,6 +122,9 @@ func (c *call) resolve(s *Snapshot) int {
 	if err := message.NormalizeTarget(c.req, !c.proxy.opt.KeepSlashes); err != nil {
 		return c.refuse(statusBadRequest, "the request target is malformed", err)
 	}
+	if status := c.challenge(); status != 0 {
+		return status
+	}
 	if status := c.listen(s); status != 0 {
 		return status
 	}

@@ -34,6 +34,8 @@ type Stages struct {
 	Check func(g *gateway.Graph, now time.Time) []object.Problem
 	// Compile prepares a graph to be served, and returns what puts it into force, and what it found wrong.
 	Compile func(g *gateway.Graph) (swap func(), problems []object.Problem)
+	// Reports, if set, gives the statuses of objects that other parts of the program work on. Refresh tells the Loop that they have changed.
+	Reports func() []gateway.Report
 	// Open, Accept and Retire change the listening sockets: see listeners.Set.
 	Open   func(ctx context.Context, want []netip.AddrPort) map[netip.AddrPort]error
 	Accept func()
@@ -76,7 +78,8 @@ type View struct {
 	Served time.Time // when it came into force
 	Took   time.Duration
 
-	static []object.Problem // those that neither sockets nor time change
+	reports []gateway.Report // Stages.Reports at that time
+	static  []object.Problem // those that neither sockets nor time change
 }
 
 // Objects are the admitted objects.
@@ -105,6 +108,7 @@ type Loop struct {
 
 	view   atomic.Pointer[View]
 	kick   chan struct{} // capacity 1: a run is wanted
+	look   chan struct{} // capacity 1: statuses have changed
 	drains sync.WaitGroup
 
 	mu      sync.Mutex
@@ -120,6 +124,7 @@ func New(o Options) *Loop {
 		stages: o.Stages, strict: o.Strict, drain: o.DrainTimeout, retry: o.RetryBinds, log: o.Log,
 		metrics: newMetrics(o.Metrics),
 		kick:    make(chan struct{}, 1),
+		look:    make(chan struct{}, 1),
 		changed: make(chan struct{}),
 	}
 	if l.log == nil {
@@ -148,6 +153,14 @@ func (l *Loop) Changed() (*View, <-chan struct{}) {
 func (l *Loop) Trigger() {
 	select {
 	case l.kick <- struct{}{}:
+	default: // one is pending
+	}
+}
+
+// Refresh asks for statuses to be looked at again, without a run, and returns at once.
+func (l *Loop) Refresh() {
+	select {
+	case l.look <- struct{}{}:
 	default: // one is pending
 	}
 }
@@ -220,6 +233,8 @@ func (l *Loop) Run(ctx context.Context) error {
 				l.metrics.failed()
 				l.log.Error("reload failed; what was served before stays in force", "error", err)
 			}
+		case <-l.look:
+			l.refresh(ctx)
 		case <-timer.C:
 			pause = min(2*pause, longestRetry)
 			l.refresh(ctx)

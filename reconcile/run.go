@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"reflect"
 	"runtime/debug"
 	"slices"
 	"time"
@@ -92,6 +93,10 @@ func (l *Loop) conclude(v *View, failed map[netip.AddrPort]error, now time.Time)
 		previous = old.Statuses
 	}
 	bound := gateway.Bound{Failed: failed}
+	if l.stages.Reports != nil {
+		v.reports = l.stages.Reports()
+		bound.Reports = v.reports
+	}
 	if l.stages.Interfaces != nil {
 		bound.Interfaces = l.stages.Interfaces()
 	}
@@ -125,6 +130,9 @@ func (l *Loop) refresh(ctx context.Context) {
 	l.stages.Accept()
 	l.conclude(&v, failed, time.Now())
 	if slices.Equal(v.Problems, old.Problems) {
+		if !reflect.DeepEqual(v.reports, old.reports) {
+			l.publish(&v)
+		}
 		return
 	}
 	l.publish(&v)

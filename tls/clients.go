@@ -15,6 +15,9 @@ import (
 
 // configFor is the GetConfigForClient of every handshake. Nil stands for the Server's own configuration.
 func (s *Server) configFor(info *tls.ClientHelloInfo) (*tls.Config, error) {
+	if config := s.challengeConfig(info); config != nil {
+		return config, nil
+	}
 	h, ok := info.Context().Value(helloKey{}).(*hello)
 	if !ok || h.names == nil {
 		return nil, nil // certificate refuses it

@@ -30,6 +30,8 @@ type Options struct {
 	// Timeout bounds a handshake; zero means DefaultHandshakeTimeout.
 	Timeout time.Duration
 	Log     *slog.Logger
+	// Challenge, if set, gives the certificate that answers a TLS-ALPN-01 challenge for a name, or nil. It may block a little.
+	Challenge func(ctx context.Context, name string) *tls.Certificate
 	// Done, if set, is told of every handshake: Succeeded or why it failed, as a word for a metric's label.
 	Done func(Outcome)
 }
@@ -42,6 +44,7 @@ const (
 	Succeeded     Outcome = "ok"
 	NoCertificate Outcome = "no_certificate"     // no listener has a certificate for the server name
 	BadClient     Outcome = "client_certificate" // the client showed no certificate where one is demanded, or none that is valid
+	Challenged    Outcome = "challenge"          // a certificate authority looked at the answer to its challenge
 	TimedOut      Outcome = "timeout"
 	NotTLS        Outcome = "not_tls" // plain HTTP, or something else
 	ClientLeft    Outcome = "client_left"
@@ -72,11 +75,13 @@ type Server struct {
 	timeout time.Duration
 	log     *slog.Logger
 	done    func(Outcome)
+
+	challenge func(context.Context, string) *tls.Certificate
 }
 
 // NewServer makes a Server.
 func NewServer(o Options) *Server {
-	s := &Server{current: o.Current, timeout: o.Timeout, log: o.Log, done: o.Done}
+	s := &Server{current: o.Current, timeout: o.Timeout, log: o.Log, done: o.Done, challenge: o.Challenge}
 	if s.timeout == 0 {
 		s.timeout = DefaultHandshakeTimeout
 	}
@@ -158,6 +163,9 @@ func (s *Server) handshake(c net.Conn, bind netip.AddrPort, h *hello) (*tls.Conn
 	if err == nil {
 		err = c.SetDeadline(time.Time{})
 	}
+	if err == nil && secure.ConnectionState().NegotiatedProtocol == challengeProtocol {
+		err = errChallenge
+	}
 	if err == nil {
 		s.done(Succeeded)
 		return secure, nil
@@ -179,6 +187,8 @@ func localAddr(c net.Conn) netip.Addr {
 
 func classify(err error, h *hello) Outcome {
 	switch {
+	case errors.Is(err, errChallenge):
+		return Challenged
 	case h.missed:
 		return NoCertificate
 	case errors.Is(err, os.ErrDeadlineExceeded):

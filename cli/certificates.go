@@ -1,0 +1,140 @@
+// Certificates that the gateway obtains: how what is wanted and what is held come into the reload loop.
+
+package cli
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/spf13/pflag"
+
+	"github.com/wicketgate/wicketgate/certmanager"
+	"github.com/wicketgate/wicketgate/config"
+	"github.com/wicketgate/wicketgate/dial"
+	"github.com/wicketgate/wicketgate/gateway"
+	"github.com/wicketgate/wicketgate/object"
+	"github.com/wicketgate/wicketgate/tls/issue"
+	"github.com/wicketgate/wicketgate/tls/obtain"
+)
+
+// The directories of Let's Encrypt.
+const (
+	letsEncrypt        = "https://acme-v02.api.letsencrypt.org/directory"
+	letsEncryptStaging = "https://acme-staging-v02.api.letsencrypt.org/directory"
+)
+
+// acmeFlags are the flags that ask for certificates without any object: run and check have them both.
+type acmeFlags struct {
+	email, directory, caFile string
+	staging, localCA         bool
+}
+
+func (a *acmeFlags) register(f *pflag.FlagSet) {
+	f.StringVar(&a.email, "acme-email", "", "obtain certificates for all HTTPS hostnames that have none, under this email address")
+	f.StringVar(&a.directory, "acme-directory", letsEncrypt, "directory of the ACME server that --acme-email asks")
+	f.StringVar(&a.caFile, "acme-ca-file", "", "certificate authorities, in PEM, to trust when asking that server (default the system's)")
+	f.BoolVar(&a.staging, "acme-staging", false, "ask the staging server of Let's Encrypt, whose certificates no client trusts")
+	f.BoolVar(&a.localCA, "local-ca", false, "sign certificates for all HTTPS hostnames that have none with an authority of the gateway's own")
+}
+
+// options says what the flags mean.
+func (a *acmeFlags) options() (o issue.Options, err error) {
+	switch {
+	case a.email != "" && a.localCA:
+		return o, fmt.Errorf("--acme-email and --local-ca exclude each other: certificates come from the one or the other")
+	case a.localCA:
+		return issue.Options{LocalCA: true}, nil
+	case a.email == "" && (a.staging || a.caFile != "" || a.directory != letsEncrypt):
+		return o, fmt.Errorf("--acme-directory, --acme-ca-file and --acme-staging say how --acme-email asks: give that, too")
+	case a.email == "":
+		return o, nil
+	case !strings.Contains(a.email, "@"):
+		return o, fmt.Errorf("--acme-email %q is not an email address", a.email)
+	case a.staging && a.directory != letsEncrypt:
+		return o, fmt.Errorf("--acme-staging and --acme-directory exclude each other: both name the server")
+	}
+	spec := &certmanager.ACMEIssuer{Server: a.directory, Email: a.email}
+	if a.staging {
+		spec.Server = letsEncryptStaging
+	}
+	if a.caFile != "" {
+		if spec.CABundle, err = os.ReadFile(a.caFile); err != nil {
+			return o, fmt.Errorf("--acme-ca-file: %w", err)
+		}
+	}
+	o.ACME = spec
+	return o, nil
+}
+
+// certificates joins the engine to the loop's stages. Its fields other than engine belong to the loop's goroutine.
+type certificates struct {
+	engine  *obtain.Engine
+	options issue.Options
+	plan    *issue.Plan                  // of the run that is going on
+	managed *gateway.ManagedCertificates // found by hostname; nil if no flag asks for them
+}
+
+// certificateStorage is the place of certificates in the state directory.
+func certificateStorage(stateDir string) obtain.Storage {
+	if stateDir == "" {
+		return nil
+	}
+	return obtain.NewFileStorage(filepath.Join(stateDir, "certificates"))
+}
+
+// newCertificates makes the engine. Changed is told as obtain.Options says.
+func newCertificates(s settings, dialer *dial.Dialer, version string, changed func(bool), log *slog.Logger, metrics prometheus.Registerer) (*certificates, error) {
+	engine, err := obtain.New(obtain.Options{
+		Storage: certificateStorage(s.stateDir), Dial: dialer.Dial, Changed: changed, Log: log, Metrics: metrics, UserAgent: "wicketgate/" + version,
+	})
+	return &certificates{engine: engine, options: s.issue}, err
+}
+
+// load reads files with next, and adds what they ask for: the Secrets that are held, or placeholders.
+func (c *certificates) load(next func(context.Context) (*config.Result, error)) func(context.Context) (*config.Result, error) {
+	return func(ctx context.Context) (*config.Result, error) {
+		result, err := next(ctx)
+		if err != nil {
+			return nil, err
+		}
+		c.plan = issue.Read(result.Objects, c.options)
+		out := *result
+		out.Objects = result.Objects.With(c.engine.Load(ctx, c.plan), nil)
+		out.Problems = slices.Concat(result.Problems, c.plan.Problems)
+		if c.options.ACME != nil || c.options.LocalCA {
+			c.managed = c.engine.Managed(ctx)
+		}
+		return &out, nil
+	}
+}
+
+// build makes the graph of what load returned.
+func (c *certificates) build(inForce *gateway.Graph, set *object.Set, o gateway.Options) *gateway.Graph {
+	o.Managed = c.managed
+	return gateway.Rebuild(inForce, set, o)
+}
+
+// compile adds to what a graph's compilation found, and makes the engine see what it wants once it is served.
+func (c *certificates) compile(graph *gateway.Graph, swap func(), found []object.Problem) (func(), []object.Problem) {
+	plan := c.plan
+	return func() {
+		swap()
+		c.engine.Want(plan, graph)
+	}, slices.Concat(found, plan.Review(graph))
+}
+
+// checkedCertificates is for files that are checked: nothing is held, and nothing is obtained.
+func checkedCertificates(o *checkOptions) (*certificates, error) {
+	options, err := o.acme.options()
+	if err != nil {
+		return nil, err
+	}
+	engine, err := obtain.New(obtain.Options{})
+	return &certificates{engine: engine, options: options}, err
+}

@@ -1,0 +1,51 @@
+// TLS-ALPN-01: an authority's handshake sees the answer, everybody else's the listener's certificate.
+
+package tls
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"testing"
+
+	"github.com/wicketgate/wicketgate/gateway"
+)
+
+func TestChallengeHandshakes(t *testing.T) {
+	key := ecKey(t)
+	answer := issue(t, key, "answer", "shop.example").TLS
+	table := Compile([]*gateway.Socket{socket(listener("shop.example", issue(t, key, "listener", "shop.example")))})
+	s := NewServer(Options{
+		Current: func() *Certificates { return table },
+		Challenge: func(_ context.Context, name string) *tls.Certificate {
+			if name == "shop.example" {
+				return answer
+			}
+			return nil
+		},
+	})
+	for _, c := range []struct {
+		name    string
+		offers  []string
+		subject string
+		outcome Outcome // "" stands for a connection that is served
+	}{
+		{"shop.example", []string{"acme-tls/1"}, "answer", Challenged},
+		{"shop.example", []string{"http/1.1", "acme-tls/1"}, "listener", ""},
+		{"shop.example", []string{"http/1.1"}, "listener", ""},
+		{"other.example", []string{"acme-tls/1"}, "", Failed},
+	} {
+		state, _, err := handshake(t, s, &tls.Config{ServerName: c.name, NextProtos: c.offers, InsecureSkipVerify: true}) //nolint:gosec // the subject is compared
+		subject := ""
+		if len(state.PeerCertificates) > 0 {
+			subject = state.PeerCertificates[0].Subject.CommonName
+		}
+		outcome := Outcome("")
+		if failed, ok := errors.AsType[*HandshakeError](err); ok {
+			outcome = failed.Outcome
+		}
+		if subject != c.subject || outcome != c.outcome {
+			t.Errorf("%s offering %v sees %q and ends as %q, want %q and %q", c.name, c.offers, subject, outcome, c.subject, c.outcome)
+		}
+	}
+}
