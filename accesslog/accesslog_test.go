@@ -56,6 +56,7 @@ func TestFormats(t *testing.T) {
 			`192.0.2.1 - - [04/Mar/2026:05:06:07 +0000] "GET /cart?a=1 HTTP/1.1" 200 42 "-" "curl/8"`,
 		},
 		{"a template", "$route: ${path}x $$1 $endpoint $reason", entry(), `shop/cart: /cartx $1 10.0.0.7:8080 -`},
+		{"gRPC", "$status $grpc_status", &Entry{Status: 200, GRPCStatus: "UNAVAILABLE"}, `200 UNAVAILABLE`},
 		{"nothing known", "$method $status $rule $attempts $tls", bare, `- - - - -`},
 	} {
 		if got := line(t, c.format, c.entry); got != c.want {

@@ -22,6 +22,8 @@ type Entry struct {
 	// Method to UserAgent are a request's. Path is as it was matched, before any rewrite; Query has no '?'.
 	Method, Host, Path, Query, Referer, UserAgent []byte
 	Status                                        int
+	// GRPCStatus is the name of a gRPC call's status ("OK", "UNAVAILABLE"); "none" if it got none.
+	GRPCStatus string
 	// Sent counts bytes of content to the client, Received those from it (connections only).
 	Sent, Received int64
 

@@ -183,6 +183,7 @@ func fields() []field {
 			}
 			return strconv.AppendInt(dst, int64(e.Status), 10)
 		}),
+		word("grpc_status", func(e *Entry) string { return e.GRPCStatus }),
 		number("sent", func(dst []byte, e *Entry) []byte { return strconv.AppendInt(dst, e.Sent, 10) }),
 		number("received", func(dst []byte, e *Entry) []byte {
 			if e.Method != nil {

@@ -31,12 +31,24 @@ func supportedFeatures() []features.FeatureName {
 		features.SupportReferenceGrant,
 		features.SupportListenerSet,
 
+		features.SupportGRPCRoute,
+		features.SupportGRPCRouteNamedRouteRule,
+		features.SupportGRPCRouteRequestHeaderModifier,
+
 		features.SupportTCPRoute,
 
 		features.SupportTLSRoute,
 		features.SupportTLSRouteModeMixed,
 		features.SupportTLSRouteModeTerminate,
+	}
+	list = append(list, httpRouteFeatures()...)
+	slices.Sort(list)
+	return list
+}
 
+// httpRouteFeatures are those of HTTPRoutes.
+func httpRouteFeatures() []features.FeatureName {
+	return []features.FeatureName{
 		features.SupportHTTPRoute,
 		features.SupportHTTPRoute303RedirectStatusCode,
 		features.SupportHTTPRoute307RedirectStatusCode,
@@ -65,6 +77,4 @@ func supportedFeatures() []features.FeatureName {
 		features.SupportHTTPRouteRetryConnectionError,
 		features.SupportHTTPRouteSchemeRedirect,
 	}
-	slices.Sort(list)
-	return list
 }

@@ -15,7 +15,7 @@ func served() map[string]bool {
 	return map[string]bool{
 		"HTTP": true, "HTTPS": true,
 		"TLS": true, "TCP": true, "UDP": false,
-		"GRPCRoute": false,
+		"GRPCRoute": true,
 	}
 }
 

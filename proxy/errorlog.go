@@ -149,6 +149,9 @@ func (c *call) write(level slog.Level, status int, why string, err error) {
 		return
 	}
 	attrs := append(make([]slog.Attr, 0, 16), slog.Int("status", status), slog.String("reason", why))
+	if code, ok := grpcStatus(status); ok && c.grpc {
+		attrs = append(attrs, slog.String("grpc_status", code.String()))
+	}
 	attrs = append(attrs, counts.labels.attrs()...)
 	attrs = append(attrs, slog.String("at", c.position()), slog.String("method", string(c.req.Method)),
 		slog.String("host", string(c.req.Authority)), slog.String("path", string(c.sentPath())),

@@ -12,7 +12,7 @@
 //	504                                  DEADLINE_EXCEEDED
 //	400 the body broke off               INTERNAL
 //
-// Logs call them by the HTTP status; what is counted by code is what was sent, which is 200. What is not gRPC by its content-type gets HTTP's
+// Logs give both; what is counted by code is what was sent, which is 200. What is not gRPC by its content-type gets HTTP's
 // statuses from GRPCRoutes, too: a browser can make nothing of the others.
 
 package proxy
@@ -113,7 +113,7 @@ func (c *call) refuseGRPC(code grpcCode, text []byte) int {
 	if n := len(text); n > 0 {
 		c.own.Fields.Add(nameGRPCMessage, text[:n-1]) // without its line end
 	}
-	c.series().called(c.conn.shard, code)
+	c.count(code)
 	return c.respond(&c.own, nil)
 }
 
@@ -175,9 +175,15 @@ func (c *call) respondGRPC() int {
 		body = &c.reply
 	}
 	status := c.respond(&c.res.Head, body)
-	c.counts.called(c.conn.shard, c.reply.code)
+	c.count(c.reply.code)
 	c.reply = reply{}
 	return status
+}
+
+// count counts the outcome of a call.
+func (c *call) count(code grpcCode) {
+	c.called, c.code = true, code
+	c.series().called(c.conn.shard, code)
 }
 
 // reply is a response's body that keeps the grpc-status of its trailers. Like every body it belongs to one goroutine.

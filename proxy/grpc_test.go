@@ -5,8 +5,11 @@ package proxy
 import (
 	"errors"
 	"io"
+	"log/slog"
 	"math"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -15,6 +18,7 @@ import (
 	"github.com/prometheus/common/expfmt"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
+	"github.com/wicketgate/wicketgate/accesslog"
 	"github.com/wicketgate/wicketgate/gateway"
 	"github.com/wicketgate/wicketgate/message"
 	"github.com/wicketgate/wicketgate/object"
@@ -97,7 +101,16 @@ func metricsText(t *testing.T, registry *prometheus.Registry) string {
 
 func TestCallsAreCountedByTheirStatus(t *testing.T) {
 	registry := prometheus.NewPedanticRegistry()
-	p, backends := fakes(Options{Metrics: registry})
+	file := filepath.Join(t.TempDir(), "access.log")
+	format, err := accesslog.ParseFormat("$status $grpc_status")
+	if err != nil {
+		t.Fatal(err)
+	}
+	access, err := accesslog.Open(accesslog.Options{Path: file, Format: format, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, backends := fakes(Options{Metrics: registry, AccessLog: access})
 	defer p.Close()
 	p.Swap(p.Compile(callGraph(), nil))
 	answer := func(fill func(res *backend.Response)) {
@@ -137,6 +150,11 @@ func TestCallsAreCountedByTheirStatus(t *testing.T) {
 	plain.req.Fields.Reset()
 	p.Serve(plain)
 
+	access.Close()
+	lines, err := os.ReadFile(file)
+	if want := "200 OK\n200 NOT_FOUND\n200 none\n200 none\n200 UNAVAILABLE\n404 -\n"; err != nil || string(lines) != want {
+		t.Errorf("the access log has %q (%v), want %q", lines, err, want)
+	}
 	got := metricsText(t, registry)
 	for _, want := range []string{`"OK"} 1`, `"NOT_FOUND"} 1`, `"none"} 2`, `"UNAVAILABLE"} 1`} {
 		want = `wicketgate_grpc_calls_total{gateway="default/public",grpc_status=` + strings.Replace(want, "}", `,listener="http",route="GRPCRoute/default/shop",rule="0"}`, 1)

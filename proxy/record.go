@@ -31,6 +31,9 @@ func (c *call) record(l *accesslog.Log) {
 	}
 	e.Referer, e.UserAgent = c.req.Fields.Get("referer"), c.req.Fields.Get("user-agent")
 	e.Status, e.Sent, e.Reason = c.status, c.x.Written(), c.why
+	if c.called {
+		e.GRPCStatus = c.code.String()
+	}
 	if c.counts != nil {
 		of := &c.counts.labels
 		e.Gateway, e.Listener, e.Route, e.Rule = of.gateway, of.listener, of.route, of.rule

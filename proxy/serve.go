@@ -39,6 +39,9 @@ type call struct {
 	// grpc: errors are told by grpc-status, because the request is gRPC and for a GRPCRoute, or for nobody where there are some.
 	grpc  bool
 	reply reply
+	// called: the call got a grpc-status, code, or ended without one.
+	called bool
+	code   grpcCode
 
 	in      router.Input
 	res     backend.Response
@@ -90,7 +93,7 @@ func (c *call) end() {
 	c.cors, c.allowed, c.why = nil, nil, ""
 	c.content = screened{}
 	c.in.Host, c.in.Path, c.in.Method, c.in.Query, c.in.Header = nil, nil, nil, nil, nil
-	c.in.GRPC, c.grpc = false, false
+	c.in.GRPC, c.grpc, c.called = false, false, false
 	c.res.Endpoint, c.res.Attempts = netip.AddrPort{}, 0
 	p.calls.Put(c)
 }
