@@ -60,7 +60,8 @@ func newRule(r *Route, named *gatewayv1.SectionName, index int) *Rule {
 	return &Rule{Route: r, Index: index, Name: string(deref(named, ""))}
 }
 
-// newStreamRule makes the rule of a TLSRoute, TCPRoute or UDPRoute: it matches all that the listener and the hostnames leave.
+// newStreamRule makes the rule of a TLSRoute, TCPRoute or UDPRoute: it matches all that the listener and the hostnames leave. Versions v1alpha2
+// admit more than one, of which the first leaves nothing to the others.
 func (b *builder) newStreamRule(r *Route, named *gatewayv1.SectionName, refs []gatewayv1.BackendRef, index int, set *ruleSet) {
 	rule := newRule(r, named, index)
 	for i := range refs {
@@ -68,6 +69,10 @@ func (b *builder) newStreamRule(r *Route, named *gatewayv1.SectionName, refs []g
 	}
 	b.resolveBackends(rule, set)
 	set.served++
+	if index > 0 {
+		b.warn(r.Object, rule.field(""), "the rule is never reached, because the first one matches everything: remove it, or put its backendRefs there")
+		return
+	}
 	b.warnNoTraffic(rule)
 	r.Rules = append(r.Rules, rule)
 }

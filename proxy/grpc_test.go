@@ -232,6 +232,28 @@ func TestIsGRPC(t *testing.T) {
 	}
 }
 
+func TestPrintOfCalls(t *testing.T) {
+	p, _ := fakes(Options{})
+	defer p.Close()
+	g := callGraph()
+	g.Routes[0].Rules = append(g.Routes[0].Rules, &gateway.Rule{
+		Route: g.Routes[0], Index: 1, Unusable: "it is broken",
+		GRPCMatches: []gatewayv1.GRPCRouteMatch{{Method: &gatewayv1.GRPCMethodMatch{Service: new("shop.Cart")}}},
+	})
+	var text strings.Builder
+	if err := p.Compile(g, nil).Print(&text); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		"gRPC              shop.Cart/* -> GRPCRoute default/shop rule 1 (", "): UNAVAILABLE (it is broken)\n",
+		"gRPC              */* -> GRPCRoute default/shop rule 0 (", "): Service default/app:80",
+	} {
+		if !strings.Contains(text.String(), want) {
+			t.Errorf("no %q in\n%s", want, &text)
+		}
+	}
+}
+
 // What a mirror gets can be answered with trailers, and metadata with '_' stays in the trailer, too.
 func TestMirrorsAndTrailersOfCalls(t *testing.T) {
 	p, backends := fakes(Options{})
