@@ -67,6 +67,7 @@ type rawFlow struct {
 
 	werr error // of the write callbacks
 	oob  [64]byte
+	message
 
 	readable, spliceable, once, drained, unpiped func(uintptr) bool // made once
 }
@@ -204,7 +205,7 @@ func (f *rawFlow) read(fd uintptr) (n int, more bool, no syscall.Errno) {
 		n, no = sysRead(fd, f.buf[:])
 		return n, true, no
 	}
-	n, noob, no := sysReceive(fd, f.buf[:], f.oob[:])
+	n, noob, no := f.receive(fd, f.buf[:])
 	if no != 0 || noob < syscall.CmsgLen(4) {
 		return n, true, no
 	}

@@ -7,34 +7,6 @@ import (
 	"syscall"
 )
 
-func sysRead(fd uintptr, p []byte) (int, syscall.Errno) {
-	for {
-		n, err := syscall.Read(int(fd), p)
-		if no := errno(err); no != syscall.EINTR {
-			return max(n, 0), no
-		}
-	}
-}
-
-// sysReceive reads bytes into p and control messages into oob.
-func sysReceive(fd uintptr, p, oob []byte) (n, noob int, no syscall.Errno) {
-	for {
-		n, noob, _, _, err := syscall.Recvmsg(int(fd), p, oob, 0)
-		if no := errno(err); no != syscall.EINTR {
-			return max(n, 0), noob, no
-		}
-	}
-}
-
-func sysWrite(fd uintptr, p []byte) (int, syscall.Errno) {
-	for {
-		n, err := syscall.Write(int(fd), p)
-		if no := errno(err); no != syscall.EINTR {
-			return max(n, 0), no
-		}
-	}
-}
-
 // sysSplice moves up to size bytes from one descriptor to another, of which one is a pipe.
 func sysSplice(from, to, size int) (int, syscall.Errno) {
 	for {
