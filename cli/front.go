@@ -32,6 +32,8 @@ type front struct {
 	// limit is how many there may be; 0: any number. refused counts those that were closed because of it.
 	limit   int64
 	refused atomic.Int64
+	// introductions are what is known of clients behind other proxies.
+	introductions
 }
 
 // accept takes a connection from a listener and returns at once.
@@ -48,7 +50,15 @@ func (f *front) accept(c net.Conn, socket netip.AddrPort) {
 // serve serves one connection to its end.
 func (f *front) serve(c net.Conn, socket netip.AddrPort) {
 	defer f.connections.Add(-1)
-	switch f.proxy.Opening(socket, localAddr(c)) {
+	opening, proxied := f.proxy.Opening(socket, localAddr(c))
+	if proxied {
+		client := f.introduce(c, socket)
+		if client == nil {
+			return
+		}
+		c = client
+	}
+	switch opening {
 	case proxy.Plain:
 		f.wire.ServeConn(c, socket, nil)
 	case proxy.Handshake:
@@ -167,6 +177,7 @@ func (f *front) drain(ctx context.Context) {
 
 // register makes the front's counts metrics.
 func (f *front) register(r prometheus.Registerer) {
+	f.introductions.register(r)
 	r.MustRegister(
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "wicketgate_connections_active", Help: "Connections of clients, of all kinds.",

@@ -103,7 +103,9 @@ type Listener struct {
 	Protocol gatewayv1.ProtocolType
 	// Passthrough: a listener of protocol TLS that leaves the handshake to the backends (tls.mode).
 	Passthrough bool
-	Hostname    string // "" matches every host; lower case
+	// ProxyProtocol: connections begin with a header of the PROXY protocol.
+	ProxyProtocol bool
+	Hostname      string // "" matches every host; lower case
 	// Sockets are where the listener is to be reached; empty if it is not Usable.
 	Sockets      []*Socket
 	Certificates []*Certificate // where the listener ends TLS, in the order of certificateRefs; only those that resolved, and those of Managed
@@ -151,8 +153,10 @@ type Socket struct {
 	// Protocol is what all listeners of the socket have in common: HTTP, TCP, UDP, or TLS for those of protocols HTTPS and TLS, which are told
 	// apart by the server name that the client's handshake asks for. UDP has ports of its own: a Socket of UDP and one of another protocol may
 	// have the same Bind.
-	Protocol  gatewayv1.ProtocolType
-	Listeners []*Listener // with distinct hostnames, by precedence of their Gateways and, in these, of ListenerSets; one for TCP and UDP
+	Protocol gatewayv1.ProtocolType
+	// ProxyProtocol: connections begin with a header of the PROXY protocol, for all of the socket's listeners.
+	ProxyProtocol bool
+	Listeners     []*Listener // with distinct hostnames, by precedence of their Gateways and, in these, of ListenerSets; one for TCP and UDP
 }
 
 // Route is a route of any kind: an HTTPRoute, GRPCRoute, TLSRoute, TCPRoute or UDPRoute (Kind).

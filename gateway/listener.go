@@ -42,7 +42,7 @@ func (b *builder) newListener(gw *Gateway, set *ListenerSet, spec *gatewayv1.Lis
 		l.faults.add(typeAccepted, string(gatewayv1.ListenerReasonUnsupportedProtocol), l.field("protocol"), b.unsupportedProtocol(spec.Protocol))
 		return l
 	}
-	l.Attachable, l.Passthrough = true, passesThrough(spec)
+	l.Attachable, l.Passthrough, l.ProxyProtocol = true, passesThrough(spec), proxied(l)
 	l.Hostname = strings.ToLower(string(deref(spec.Hostname, "")))
 	for _, validate := range p.validate {
 		validate(b, l)
@@ -54,6 +54,10 @@ func (b *builder) newListener(gw *Gateway, set *ListenerSet, spec *gatewayv1.Lis
 func (b *builder) settleListeners() {
 	for _, gw := range b.graph.Gateways {
 		findConflicts(gw)
+		b.warnProxied(gw.Object, gw.Listeners)
+		for _, s := range gw.ListenerSets {
+			b.warnProxied(s.Object, s.Listeners)
+		}
 		inForce := !gw.faults.has(typeAccepted) && !gw.faults.has(typeProgrammed)
 		for l := range gw.all() {
 			l.Usable = inForce && l.valid()

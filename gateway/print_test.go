@@ -17,6 +17,9 @@ func printRoutes(g *Graph) string {
 	var b strings.Builder
 	for _, s := range g.Sockets {
 		fmt.Fprintf(&b, "%s", s.Bind)
+		if s.ProxyProtocol {
+			b.WriteString(" proxied")
+		}
 		if s.Local.IsValid() {
 			fmt.Fprintf(&b, " local %s", s.Local)
 		}

@@ -83,7 +83,7 @@ func (b *builder) placeListener(l *Listener, addresses []netip.Addr, places map[
 	}
 	for _, a := range addresses {
 		if shared := places[spotOf(netip.AddrPortFrom(a, port), protocol)]; shared != nil {
-			if clash := b.clash(l, shared); clash != "" {
+			if clash := cmp.Or(b.clash(l, shared), proxiedOtherwise(l, shared.Socket)); clash != "" {
 				l.Usable = false
 				l.faults.add(typeAccepted, reasonPortUnavailable, l.field("port"), clash)
 				return
@@ -95,7 +95,7 @@ func (b *builder) placeListener(l *Listener, addresses []netip.Addr, places map[
 		at := spotOf(bind, protocol)
 		shared := places[at]
 		if shared == nil {
-			shared = &place{Socket: &Socket{Bind: bind, Protocol: protocol}, port: l.Port, hostnames: map[string]*Listener{}}
+			shared = &place{Socket: &Socket{Bind: bind, Protocol: protocol, ProxyProtocol: l.ProxyProtocol}, port: l.Port, hostnames: map[string]*Listener{}}
 			places[at] = shared
 		}
 		shared.hostnames[l.Hostname] = l

@@ -51,6 +51,9 @@ func describeSocket(s *gateway.Socket) string {
 	if s.Protocol != gatewayv1.HTTPProtocolType {
 		text += " " + string(s.Protocol)
 	}
+	if s.ProxyProtocol {
+		text += " behind the PROXY protocol"
+	}
 	return text
 }
 

@@ -45,14 +45,15 @@ const (
 	Stream                    // not known, and perhaps none before the backend has spoken: ServeStream
 )
 
-// Opening says how connections open that the socket bound to bind accepts at a local address.
-func (p *Proxy) Opening(bind netip.AddrPort, local netip.Addr) Opening {
+// Opening says how connections open that the socket bound to bind accepts at a local address, and whether a header of the PROXY protocol comes
+// before that.
+func (p *Proxy) Opening(bind netip.AddrPort, local netip.Addr) (o Opening, proxied bool) {
 	s := p.Current()
 	at := s.socket(bind, local)
 	if at == noSocket {
-		return Plain
+		return Plain, false
 	}
-	return s.sockets[at].opening
+	return s.sockets[at].opening, s.sockets[at].source.ProxyProtocol
 }
 
 func openingOf(s *gateway.Socket) Opening {
@@ -148,6 +149,9 @@ func localAddr(c net.Conn) netip.Addr {
 // streamKey is a listener as its connections know it. One that changes its protocol or mode is another one.
 func streamKey(bind netip.AddrPort, local netip.Addr, l *gateway.Listener) stream.Listener {
 	name := l.Object().Key.String() + " " + l.Name + " " + string(l.Protocol)
+	if l.ProxyProtocol {
+		name += " proxied"
+	}
 	if l.Passthrough {
 		name += " " + string(gatewayv1.TLSModePassthrough)
 	}

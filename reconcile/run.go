@@ -142,20 +142,24 @@ func (l *Loop) refresh(ctx context.Context) {
 		"sockets_failed", len(v.Failed), "sockets_failed_before", len(old.Failed))
 }
 
-// changedKind lists the sockets that stay bound but have another protocol in two graphs (HTTP, TLS or TCP): connections made under the old
+// changedKind lists the sockets that stay bound but have another protocol in two graphs (HTTP, TLS or TCP, with the PROXY protocol or without): connections made under the old
 // rules must not go on under the new ones.
 func changedKind(before, after *gateway.Graph) []netip.AddrPort {
 	type place struct {
 		bind  netip.AddrPort
 		local netip.Addr
 	}
-	protocols := map[place]gatewayv1.ProtocolType{}
+	type kind struct {
+		protocol gatewayv1.ProtocolType
+		proxied  bool
+	}
+	kinds := map[place]kind{}
 	for _, s := range before.Sockets {
-		protocols[place{s.Bind, s.Local}] = s.Protocol
+		kinds[place{s.Bind, s.Local}] = kind{s.Protocol, s.ProxyProtocol}
 	}
 	var changed []netip.AddrPort
 	for _, s := range after.Sockets {
-		if was, ok := protocols[place{s.Bind, s.Local}]; ok && was != s.Protocol {
+		if was, ok := kinds[place{s.Bind, s.Local}]; ok && was != (kind{s.Protocol, s.ProxyProtocol}) {
 			changed = append(changed, s.Bind)
 		}
 	}

@@ -17,6 +17,8 @@ import (
 	"io"
 	"net"
 	"syscall"
+
+	"github.com/wicketgate/wicketgate/wire/proxyproto"
 )
 
 // errAgain says that a socket is not ready: one value, so that it costs no allocation.
@@ -50,7 +52,7 @@ type raw struct {
 // newRaw returns nil if the connection has no descriptor of its own to work on.
 func newRaw(c *conn) transport {
 	switch c.nc.(type) {
-	case *net.TCPConn, *net.UnixConn:
+	case *net.TCPConn, *net.UnixConn, *proxyproto.Conn:
 	default:
 		return nil
 	}

@@ -24,7 +24,7 @@ var allowed = map[string]string{
 	"certmanager":     "",
 	"config":          "object certmanager",
 	"gateway":         "object",
-	"wire":            "message",
+	"wire":            "message wire/proxyproto",
 	"wire/h2":         "message wire",
 	"tls":             "object dial gateway",
 	"wire/proxyproto": "",
