@@ -33,7 +33,7 @@ type front struct {
 	limit   int64
 	refused atomic.Int64
 	// introductions are what is known of clients behind other proxies.
-	introductions
+	introductions introductions
 }
 
 // accept takes a connection from a listener and returns at once.
@@ -52,7 +52,7 @@ func (f *front) serve(c net.Conn, socket netip.AddrPort) {
 	defer f.connections.Add(-1)
 	opening, proxied := f.proxy.Opening(socket, localAddr(c))
 	if proxied {
-		client := f.introduce(c, socket)
+		client := f.introductions.introduce(c, socket)
 		if client == nil {
 			return
 		}

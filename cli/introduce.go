@@ -71,7 +71,7 @@ func (i *introductions) fail(c net.Conn, socket netip.AddrPort, reason string, e
 	if reason == "closed" || now-last < int64(introductionLogPause) || !i.logged.CompareAndSwap(last, now) {
 		return
 	}
-	i.log.Warn("connection without a PROXY protocol header closed", "peer", c.RemoteAddr(), "socket", socket, "reason", reason, "error", err)
+	i.log.Warn("connection without a PROXY protocol header closed", "peer", c.RemoteAddr().String(), "socket", socket, "reason", reason, "error", err)
 }
 
 // register makes the counts a metric.
