@@ -65,7 +65,7 @@ func assemble(o *runOptions, s settings, log *slog.Logger, version admin.Version
 		countAccessLog(g.metrics, access)
 	}
 	var err error
-	if g.certificates, err = newCertificates(s, dialer, version.GitVersion, g.certificatesChanged, log, g.metrics); err != nil {
+	if g.certificates, err = newCertificates(s, o.acme.dnsHook, dialer, version.GitVersion, g.certificatesChanged, log, g.metrics); err != nil {
 		return nil, err
 	}
 	streams := stream.NewServer(stream.Options{

@@ -31,8 +31,8 @@ const (
 
 // acmeFlags are the flags that ask for certificates without any object: run and check have them both.
 type acmeFlags struct {
-	email, directory, caFile string
-	staging, localCA         bool
+	email, directory, caFile, dnsHook string
+	staging, localCA                  bool
 }
 
 func (a *acmeFlags) register(f *pflag.FlagSet) {
@@ -40,7 +40,13 @@ func (a *acmeFlags) register(f *pflag.FlagSet) {
 	f.StringVar(&a.directory, "acme-directory", letsEncrypt, "directory of the ACME server that --acme-email asks")
 	f.StringVar(&a.caFile, "acme-ca-file", "", "certificate authorities, in PEM, to trust when asking that server (default the system's)")
 	f.BoolVar(&a.staging, "acme-staging", false, "ask the staging server of Let's Encrypt, whose certificates no client trusts")
+	f.StringVar(&a.dnsHook, "acme-dns-hook", "", "program that sets and removes TXT records, for --acme-email to prove names, wildcards too, by DNS-01")
 	f.BoolVar(&a.localCA, "local-ca", false, "sign certificates for all HTTPS hostnames that have none with an authority of the gateway's own")
+}
+
+// refined says whether any flag is given that says how --acme-email asks.
+func (a *acmeFlags) refined() bool {
+	return a.staging || a.caFile != "" || a.dnsHook != "" || a.directory != letsEncrypt
 }
 
 // options says what the flags mean.
@@ -50,8 +56,8 @@ func (a *acmeFlags) options() (o issue.Options, err error) {
 		return o, fmt.Errorf("--acme-email and --local-ca exclude each other: certificates come from the one or the other")
 	case a.localCA:
 		return issue.Options{LocalCA: true}, nil
-	case a.email == "" && (a.staging || a.caFile != "" || a.directory != letsEncrypt):
-		return o, fmt.Errorf("--acme-directory, --acme-ca-file and --acme-staging say how --acme-email asks: give that, too")
+	case a.email == "" && a.refined():
+		return o, fmt.Errorf("--acme-directory, --acme-ca-file, --acme-dns-hook and --acme-staging say how --acme-email asks: give that, too")
 	case a.email == "":
 		return o, nil
 	case !strings.Contains(a.email, "@"):
@@ -89,9 +95,9 @@ func certificateStorage(stateDir string) obtain.Storage {
 }
 
 // newCertificates makes the engine. Changed is told as obtain.Options says.
-func newCertificates(s settings, dialer *dial.Dialer, version string, changed func(bool), log *slog.Logger, metrics prometheus.Registerer) (*certificates, error) {
+func newCertificates(s settings, hook string, dialer *dial.Dialer, version string, changed func(bool), log *slog.Logger, metrics prometheus.Registerer) (*certificates, error) {
 	engine, err := obtain.New(obtain.Options{
-		Storage: certificateStorage(s.stateDir), Dial: dialer.Dial, Changed: changed, Log: log, Metrics: metrics, UserAgent: "wicketgate/" + version,
+		Storage: certificateStorage(s.stateDir), Dial: dialer.Dial, Changed: changed, Log: log, Metrics: metrics, UserAgent: "wicketgate/" + version, Hook: obtain.Hook{Command: hook},
 	})
 	return &certificates{engine: engine, options: s.issue}, err
 }

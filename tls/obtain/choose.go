@@ -44,6 +44,9 @@ func (e *Engine) prove(c *issue.Certificate) (map[string]proof, error) {
 
 // proofOf chooses the way for one name. Where the gateway can answer in two ways, attempts take turns.
 func (e *Engine) proofOf(c *issue.Certificate, graph *gateway.Graph, name string, attempt int) (proof, error) {
+	if c.Issuer.Object == nil && e.opt.Hook.Command != "" {
+		return proof{acme.ChallengeTypeDNS01, e.opt.Hook}, nil
+	}
 	s, err := solverFor(c, name)
 	if err != nil {
 		return proof{}, err
@@ -53,7 +56,7 @@ func (e *Engine) proofOf(c *issue.Certificate, graph *gateway.Graph, name string
 		return proof{acme.ChallengeTypeDNS01, dns}, err
 	}
 	if strings.HasPrefix(name, "*.") {
-		return proof{}, fmt.Errorf("%s: a wildcard is proved by DNS-01 alone, and the solver for it is HTTP-01: give %s a dns01 solver", name, c.Issuer.Key)
+		return proof{}, fmt.Errorf("%s: a wildcard is proved by DNS-01 alone, and the solver for it is HTTP-01: %s", name, wildcardRemedy(c.Issuer))
 	}
 	plain, secure := answerable(graph, name)
 	var ways []proof
@@ -67,6 +70,14 @@ func (e *Engine) proofOf(c *issue.Certificate, graph *gateway.Graph, name string
 		return proof{}, fmt.Errorf("%s: no listener can answer a challenge for it: add one of protocol HTTP on port 80, or of HTTPS on port 443, that serves this host", name)
 	}
 	return ways[attempt%len(ways)], nil
+}
+
+// wildcardRemedy says how an issuer could prove wildcards.
+func wildcardRemedy(i *issue.Issuer) string {
+	if i.Object == nil {
+		return "give --acme-dns-hook"
+	}
+	return "give " + i.Key.String() + " a dns01 solver"
 }
 
 // answerable says whether some plain HTTP listener, and some listener that ends TLS for a name, carries traffic. Any HTTP listener does: a

@@ -37,6 +37,8 @@ type Options struct {
 	Dial func(ctx context.Context, addr netip.AddrPort, loopback bool) (net.Conn, error)
 	// Resolver finds the addresses of ACME servers; nil means the system's.
 	Resolver *net.Resolver
+	// Hook, if it has a command, proves control of names for the flags' issuer.
+	Hook Hook
 	// Changed is told that something is different: what Load returns (secrets), or else only what Reports does. It must not block.
 	Changed func(secrets bool)
 	Log     *slog.Logger

@@ -6,7 +6,9 @@ import (
 	"encoding/base64"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -207,5 +209,35 @@ func TestTwoProcessesOnOneStorage(t *testing.T) {
 	second.untilIssued(a, "api.example.com")
 	if n := a.ordered(); n != 2 {
 		t.Errorf("%d orders, want one for each name", n)
+	}
+}
+
+// TestManifestsOfTheBackground runs what people paste, once its two mistakes are corrected: a Certificate whose secretName is not what the listener
+// names, and a listener that an annotation gives no certificate because it has no hostname. Nobody defines ClusterIssuer letsencrypt-prod: the flags'
+// issuer takes its place. The wildcard is proved by DNS-01.
+func TestManifestsOfTheBackground(t *testing.T) {
+	a := newAuthority(t, settings{})
+	records := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		name, value := r.FormValue("name")+".", r.FormValue("value")
+		if r.FormValue("what") == "present" {
+			a.dns.AddDNSTXTRecord(name, value)
+		} else {
+			a.dns.DeleteDNSTXTRecord(name)
+		}
+	}))
+	t.Cleanup(records.Close)
+	hook := filepath.Join(t.TempDir(), "hook")
+	script := "#!/bin/sh\nexec curl -sf --data-urlencode what=$1 --data-urlencode name=$2 --data-urlencode value=$3 " + records.URL + "\n"
+	if err := os.WriteFile(hook, []byte(script), 0o700); err != nil { //nolint:gosec // it is to be run
+		t.Fatal(err)
+	}
+	g := start(t, a, "testdata", t.TempDir(), append(flags(a), "--acme-dns-hook", hook)...)
+	g.untilIssued(a, "shop.company.com")
+	g.untilIssued(a, "api.codingprotocols.com")
+	for _, path := range []string{"namespaces/gateway-system/certificates/wildcard-cert", "namespaces/infra/certificates/wildcard-tls"} {
+		g.until(path+" is ready", func() bool {
+			status, _ := g.condition(path, "Ready")
+			return status == "True"
+		})
 	}
 }
