@@ -72,7 +72,12 @@ func (c *BackendConn) Do(x wire.Exchange, req *message.Head, body message.Body, 
 		c.Unreserve()
 		return nil, &wire.BackendError{Kind: wire.BackendRequest, Err: err}
 	}
-	s, failure := c.open(req, body, p, all, deadline)
+	// Everything is asked of the client's side before c.mu is held: Cancel is called with the client's connection locked, and takes c.mu.
+	var trailers *message.Fields
+	if all && body != nil {
+		trailers = body.Trailers()
+	}
+	s, failure := c.open(req, body, p, all, trailers, deadline)
 	if failure != nil {
 		return nil, failure
 	}
@@ -94,7 +99,9 @@ func (c *BackendConn) Do(x wire.Exchange, req *message.Head, body message.Body, 
 }
 
 // open puts the head, and what there is of the body, into c.out.
-func (c *BackendConn) open(req *message.Head, body message.Body, p []byte, all bool, deadline time.Time) (*BackendStream, *wire.BackendError) {
+func (c *BackendConn) open(
+	req *message.Head, body message.Body, p []byte, all bool, trailers *message.Fields, deadline time.Time,
+) (*BackendStream, *wire.BackendError) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.failure != nil || c.retired {
@@ -119,7 +126,7 @@ func (c *BackendConn) open(req *message.Head, body message.Body, p []byte, all b
 	c.opt.Stats.Streams.Add(1)
 	c.quiet = 0
 	before := len(c.out)
-	s.compose(req, body, p, all)
+	s.compose(req, body, p, all, trailers)
 	c.flush(before)
 	return s, nil
 }

@@ -54,15 +54,11 @@ func inHand(req *message.Head, body message.Body) (p []byte, all bool, err error
 }
 
 // compose puts the request into c.out, and prepares the sending of what does not go with it. c.mu is held.
-func (s *BackendStream) compose(req *message.Head, body message.Body, p []byte, all bool) {
+func (s *BackendStream) compose(req *message.Head, body message.Body, p []byte, all bool, trailers *message.Fields) {
 	c := s.c
 	if len(req.Upgrade) > 0 {
 		c.appendRequest(s.id, req, false, false)
 		return
-	}
-	var trailers *message.Fields
-	if all && body != nil {
-		trailers = body.Trailers()
 	}
 	expect := req.ExpectContinue && len(p) == 0 && !all
 	s.sent = all && len(p) == 0 && trailers == nil
@@ -205,6 +201,7 @@ func (u *backendUpload) isHalted() bool {
 func (u *backendUpload) conclude() bool {
 	s := u.s
 	c := s.c
+	t := u.body.Trailers() // before c.mu is held: see Do
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if s.sent {
@@ -214,7 +211,7 @@ func (u *backendUpload) conclude() bool {
 		return false
 	}
 	before := len(c.out)
-	if t := u.body.Trailers(); t != nil {
+	if t != nil {
 		c.appendTrailers(s.id, t)
 	} else {
 		c.out = AppendData(c.out, s.id, nil, true)

@@ -295,7 +295,7 @@ func (c *conn) mayOpen(stream uint32) error {
 func (c *conn) open(id uint32) error {
 	c.mu.Lock()
 	late := c.stage == leaving || c.stage == ended
-	full := c.running >= c.s.lim.Streams
+	full := c.full()
 	if !late {
 		c.last = id
 	}
@@ -323,6 +323,22 @@ func (c *conn) open(id uint32) error {
 	s.begin(c.blocks.EndStream())
 	c.ready = append(c.ready, s)
 	return nil
+}
+
+// full reports whether the client has as many streams as it may. Those that are over for it do not count, even if their handlers have not noticed
+// yet: a client that keeps to the limit is not to be refused. There are no more of those than of others. The caller holds mu.
+func (c *conn) full() bool {
+	limit := c.s.lim.Streams
+	if c.running < limit || c.running >= 2*limit {
+		return c.running >= limit
+	}
+	open := 0
+	for _, s := range c.streams {
+		if !s.gone && (!s.localEnd || !s.remoteEnd) {
+			open++
+		}
+	}
+	return open >= limit
 }
 
 // trailers takes the complete block as the end of a stream's content.
