@@ -22,7 +22,7 @@ export H2SPEC := github.com/summerwind/h2spec/cmd/h2spec@v2.2.1+incompatible
 # What the tests behind `make test-all` run besides Go.
 TOOLS := curl openssl wrk nginx haproxy gcc docker dockerd docker-compose ip
 
-.PHONY: help build run test test-all race fuzz fuzz-short lint fmt vuln bench pebble conformance mutants cover size image cross tools clean
+.PHONY: help build run test test-all race fuzz fuzz-short lint fmt vuln bench pebble interop conformance mutants cover size image cross tools clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,7 +51,7 @@ test: ## run every test that needs only Go
 race: ## run the same tests with the race detector (needs a C compiler)
 	go test -race $(TESTFLAGS) ./...
 
-test-all: tools test race lint vuln fuzz-short size cross conformance mutants pebble ## run everything: also what needs real tools, and fail if one is missing
+test-all: tools test race lint vuln fuzz-short size cross conformance mutants pebble interop ## run everything: also what needs real tools, and fail if one is missing
 	WICKETGATE_TEST_TOOLS=1 go test -count=1 -run 'Tools' $(TESTFLAGS) ./bench/... ./examples/... ./cli/...
 
 tools:
@@ -84,6 +84,9 @@ pebble: ## obtain certificates from Pebble, an ACME server for tests; RUN=TestRe
 conformance: build bin/conformance.test ## run the official Gateway API conformance suite; RUN=HTTPRouteWeight for one test
 	cd conformance && ../bin/conformance.test -test.timeout 30m -test.run TestConformance -program "$(CURDIR)/bin/wicketgate" \
 		-program-version "$(VERSION)" $(if $(RUN),-test.v -run-test "$(RUN)",-report-output "$(CURDIR)/conformance/report.yaml")
+
+interop: ## run gRPC's interoperability client and server through the gateway
+	cd internal/interop && go test -count=1 -timeout 10m .
 
 mutants: bin/conformance.test ## test that the conformance suite fails with gateways that have a fault each
 	cd conformance && ../bin/conformance.test -test.v -test.timeout 30m -test.run TestMutants -mutants
