@@ -1,4 +1,4 @@
-// DNS-01: providers of DNS by their modules.
+// DNS-01 solvers of issuers: the seam for providers of DNS. There is none yet, so that names which need one are not ordered.
 
 package obtain
 
@@ -9,7 +9,7 @@ import (
 	"github.com/wicketgate/wicketgate/tls/issue"
 )
 
-// dnsSolver makes the solver for a provider.
+// dnsSolver makes the solver for a provider, or says why there is none; then no authority is asked.
 func (e *Engine) dnsSolver(*issue.Issuer, *certmanager.DNS01) (solver, error) {
-	return nil, errors.New("DNS-01 is not served yet")
+	return nil, errors.New("dns01 solvers are not served yet: use http01, or --acme-email with --acme-dns-hook")
 }
