@@ -26,8 +26,8 @@ import (
 	"github.com/wicketgate/wicketgate/wire"
 )
 
-// callGraph has a GRPCRoute for every call, to one backend and to a mirror, on one listener.
-func callGraph() *gateway.Graph {
+// callGraph has a GRPCRoute for every call, to one backend and perhaps to a mirror, on one listener.
+func callGraph(mirrored bool) *gateway.Graph {
 	at := &gateway.Gateway{Object: &object.Object{Namespace: "default", Name: "public"}, Spec: &gatewayv1.Gateway{}, Usable: true}
 	l := &gateway.Listener{Gateway: at, Name: "http", Port: 80, Protocol: gatewayv1.HTTPProtocolType, Usable: true}
 	o := &object.Object{Group: gatewayv1.GroupName, Kind: "GRPCRoute", Namespace: "default", Name: "shop"}
@@ -38,8 +38,10 @@ func callGraph() *gateway.Graph {
 	r.Rules = []*gateway.Rule{{
 		Route: r, GRPCMatches: []gatewayv1.GRPCRouteMatch{{}},
 		Backends: []*gateway.Backend{{Weight: 1, Target: target("app")}},
-		Mirrors:  []*gateway.Mirror{{Target: target("shadow"), Numerator: 1, Denominator: 1}},
 	}}
+	if mirrored {
+		r.Rules[0].Mirrors = []*gateway.Mirror{{Target: target("shadow"), Numerator: 1, Denominator: 1}}
+	}
 	l.Attachments = []*gateway.Attachment{{Route: r, Listener: l, Hostnames: []gateway.Hostname{{}}}}
 	return &gateway.Graph{
 		Routes:  []*gateway.Route{r},
@@ -112,7 +114,7 @@ func TestCallsAreCountedByTheirStatus(t *testing.T) {
 	}
 	p, backends := fakes(Options{Metrics: registry, AccessLog: access})
 	defer p.Close()
-	p.Swap(p.Compile(callGraph(), nil))
+	p.Swap(p.Compile(callGraph(false), nil))
 	answer := func(fill func(res *backend.Response)) {
 		backends["Service default/app:80 HTTP/2"].answer = func(_ wire.Exchange, _ *message.Head, _ backend.Timeouts, res *backend.Response) error {
 			res.Head.Reset()
@@ -170,7 +172,7 @@ func TestCallsAreCountedByTheirStatus(t *testing.T) {
 func TestTheClientsDeadlineBoundsACall(t *testing.T) {
 	p, backends := fakes(Options{})
 	defer p.Close()
-	p.Swap(p.Compile(callGraph(), nil))
+	p.Swap(p.Compile(callGraph(false), nil))
 	var got time.Time
 	backends["Service default/app:80 HTTP/2"].answer = func(_ wire.Exchange, _ *message.Head, to backend.Timeouts, res *backend.Response) error {
 		got = to.Request
@@ -235,7 +237,7 @@ func TestIsGRPC(t *testing.T) {
 func TestPrintOfCalls(t *testing.T) {
 	p, _ := fakes(Options{})
 	defer p.Close()
-	g := callGraph()
+	g := callGraph(false)
 	g.Routes[0].Rules = append(g.Routes[0].Rules, &gateway.Rule{
 		Route: g.Routes[0], Index: 1, Unusable: "it is broken",
 		GRPCMatches: []gatewayv1.GRPCRouteMatch{{Method: &gatewayv1.GRPCMethodMatch{Service: new("shop.Cart")}}},
@@ -257,7 +259,7 @@ func TestPrintOfCalls(t *testing.T) {
 // What a mirror gets can be answered with trailers, and metadata with '_' stays in the trailer, too.
 func TestMirrorsAndTrailersOfCalls(t *testing.T) {
 	p, backends := fakes(Options{})
-	p.Swap(p.Compile(callGraph(), nil))
+	p.Swap(p.Compile(callGraph(true), nil))
 	mirrored := make(chan bool, 1)
 	backends["Service default/shadow:80 HTTP/2"].answer = func(_ wire.Exchange, req *message.Head, _ backend.Timeouts, res *backend.Response) error {
 		mirrored <- req.Trailers && string(req.Path) == "/shop.Cart/Get"
