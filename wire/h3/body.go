@@ -1,0 +1,260 @@
+// A request's content: DATA frames, and perhaps trailers.
+
+package h3
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"sync/atomic"
+
+	"github.com/quic-go/quic-go"
+	"github.com/quic-go/quic-go/quicvarint"
+
+	"github.com/wicketgate/wicketgate/message"
+	"github.com/wicketgate/wicketgate/wire/h2"
+)
+
+var errUnwanted = errors.New("request body is not wanted any more")
+
+// requestBody implements message.Body. One goroutine reads it, not necessarily the handler's; Stop may be called by another, and makes a
+// Next that waits return.
+type requestBody struct {
+	x *exchange
+
+	mu       sync.Mutex
+	idle     sync.Cond // signalled when reading becomes false
+	length   int64     // as announced; negative: not
+	received int64
+	lent     []byte // in hand and not consumed
+	inData   bool   // the present frame is DATA
+	trailed  bool   // trailers have come: nothing may follow but the end
+	complete bool
+	err      error
+	reading  bool        // guarded by mu
+	stopped  atomic.Bool // set with mu held
+
+	trailers message.Fields
+	decoder  *decoder // of trailers; nil until there are some
+}
+
+// begin prepares for the content behind the head. end says that there is none.
+func (b *requestBody) begin(x *exchange, end bool) {
+	b.x, b.length, b.complete = x, x.head.Length, end // the rest is zero: recycle saw to it
+	b.idle.L = &b.mu
+	if !end {
+		b.peek()
+	}
+}
+
+// peek takes the content that is in hand already, without waiting: a small request can be sent on in one piece.
+func (b *requestBody) peek() {
+	in := &b.x.in
+	p := in.buf[in.r:in.w]
+	typ, n, err := quicvarint.Parse(p)
+	if err != nil || typ != frameData {
+		return
+	}
+	left, m, err := quicvarint.Parse(p[n:])
+	if err != nil || left == 0 || n+m == len(p) {
+		return
+	}
+	in.r += n + m
+	in.left, b.inData = left, true
+	b.lend(in.take())
+}
+
+// advance finds content that can be lent, or the end, or an error. It waits for the client if nothing is in hand. Only the goroutine that
+// reads the body calls it.
+func (b *requestBody) advance() {
+	in := &b.x.in
+	for {
+		if b.inData && in.left > 0 {
+			p, err := in.piece()
+			if err != nil {
+				b.fail(err)
+				return
+			}
+			b.lend(p)
+			return
+		}
+		b.inData = false
+		typ, err := in.next()
+		switch {
+		case errors.Is(err, io.EOF):
+			b.end()
+			return
+		case err != nil:
+			b.fail(err)
+			return
+		}
+		if done := b.frame(typ); done {
+			return
+		}
+	}
+}
+
+// frame deals with the head of a frame. It reports whether there is an error.
+func (b *requestBody) frame(typ uint64) (done bool) {
+	in := &b.x.in
+	switch {
+	case typ == frameData && !b.trailed:
+		b.inData = true
+		return false
+	case typ == frameHeaders && !b.trailed:
+		b.trailed = true
+		if err := b.readTrailers(); err != nil {
+			b.fail(err)
+			return true
+		}
+		return false
+	case known(typ):
+		b.fail(&ConnError{FrameUnexpected, "frame does not belong on a request stream, or behind trailers"})
+		return true
+	}
+	if err := in.skip(); err != nil {
+		b.fail(err)
+		return true
+	}
+	return false
+}
+
+func (b *requestBody) lend(p []byte) {
+	b.received += int64(len(p))
+	if b.length >= 0 && b.received > b.length {
+		b.fail(&StreamError{MessageError, "content is longer than content-length"})
+		return
+	}
+	b.lent = p
+	// With the whole length in hand and the end seen, nothing is left to wait for.
+	if in := &b.x.in; in.left == 0 && in.eof && in.r == in.w {
+		b.inData = false
+		b.end()
+	}
+}
+
+// end is the end of the stream.
+func (b *requestBody) end() {
+	if b.length >= 0 && b.received != b.length {
+		b.lent = nil
+		b.fail(&StreamError{MessageError, "content is shorter than content-length"})
+		return
+	}
+	b.complete = true
+}
+
+func (b *requestBody) fail(err error) {
+	if b.stopped.Load() {
+		return
+	}
+	b.err = fmt.Errorf("reading request body: %w", err)
+	b.x.c.fail(b.x.stream, err)
+}
+
+// readTrailers reads the payload of a HEADERS frame behind the content.
+func (b *requestBody) readTrailers() error {
+	lim := &b.x.c.s.lim
+	if b.x.in.left > maxTrailers {
+		return &StreamError{ExcessiveLoad, "trailers are too large"}
+	}
+	block, err := b.x.in.payload(nil)
+	if err != nil {
+		return err
+	}
+	b.decoder = &decoder{maxBytes: maxTrailers, maxFields: lim.Fields}
+	large, err := b.decoder.decode(block)
+	if err != nil {
+		return err
+	}
+	if large {
+		return &StreamError{ExcessiveLoad, "trailers are too large"}
+	}
+	if why := b.decoder.fields(b.addTrailer); why != "" {
+		return &StreamError{MessageError, why}
+	}
+	return nil
+}
+
+// maxTrailers bounds the trailers of a request, as on HTTP/1.
+const maxTrailers = 16 << 10
+
+func (b *requestBody) InHand() ([]byte, bool) {
+	return b.lent, b.complete && b.err == nil && !b.stopped.Load()
+}
+
+func (b *requestBody) Next() ([]byte, error) {
+	if len(b.lent) == 0 && !b.complete && b.err == nil {
+		b.wait()
+	}
+	p := b.lent
+	b.lent = nil
+	switch {
+	case b.stopped.Load():
+		return nil, errUnwanted
+	case len(p) > 0:
+		return p, nil
+	case b.err != nil:
+		return nil, b.err
+	}
+	return nil, io.EOF
+}
+
+// wait reads until there is something to lend, unless the body is stopped.
+func (b *requestBody) wait() {
+	b.mu.Lock()
+	if b.stopped.Load() {
+		b.mu.Unlock()
+		return
+	}
+	b.reading = true
+	b.mu.Unlock()
+	if err := b.x.sendContinue(); err != nil {
+		b.err = err
+	} else {
+		b.advance()
+	}
+	b.mu.Lock()
+	b.reading = false
+	b.mu.Unlock()
+	b.idle.Broadcast()
+}
+
+func (b *requestBody) Trailers() *message.Fields {
+	if b.trailers.Len() == 0 {
+		return nil
+	}
+	return &b.trailers
+}
+
+// addTrailer takes a decoded trailer field.
+func (b *requestBody) addTrailer(name, value []byte) string {
+	why := h2.CheckTrailer(name, value)
+	if why == "" {
+		b.trailers.Add(name, value)
+	}
+	return why
+}
+
+// Stop makes a read that waits return. After the end of the content it has no effect on the client.
+func (b *requestBody) Stop(message.Reason) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !b.stopped.Swap(true) {
+		// A client whose request was answered early is not told that anything went wrong (RFC 9114 section 4.1).
+		b.x.stream.CancelRead(quic.StreamErrorCode(NoError))
+	}
+}
+
+// finish ends the body when the exchange is over, and waits until nobody reads it.
+func (b *requestBody) finish() {
+	if b.x == nil {
+		return
+	}
+	b.Stop(message.Drain)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for b.reading {
+		b.idle.Wait()
+	}
+}

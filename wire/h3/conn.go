@@ -1,0 +1,357 @@
+// One connection: its control stream, the streams of its client, and how it ends.
+
+package h3
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/quic-go/quic-go"
+	"github.com/quic-go/quic-go/quicvarint"
+
+	"github.com/wicketgate/wicketgate/wire"
+)
+
+// Bounds of one connection.
+const (
+	// maxSettings bounds the payload of a SETTINGS frame, and of what else a control stream carries.
+	maxSettings = 4 << 10
+	// keptExchanges is how many exchanges wait for the next requests.
+	keptExchanges = 16
+	// restless is how many requests a client may break off before it has to show that it is serious: of those beyond, not more than half of
+	// all its requests (rapid reset).
+	restless = 100
+	// farewell is how long a client may take to close a connection that it was asked to leave.
+	farewell = 500 * time.Millisecond
+)
+
+// conn is a connection of a client.
+type conn struct {
+	s      *Server
+	quic   *quic.Conn
+	peer   wire.Peer
+	socket netip.AddrPort
+
+	control *quic.SendStream
+
+	mu       sync.Mutex
+	active   int // request streams
+	next     quic.StreamID
+	leaving  bool // GOAWAY was sent, or is about to be
+	idle     chan struct{}
+	free     []*exchange
+	requests int
+	broken   int // requests that the client broke off
+	flooded  bool
+	opened   [streamDecoder + 1]bool
+}
+
+// serve serves the connection until it is over.
+func (c *conn) serve() {
+	defer func() { _ = c.quic.CloseWithError(quic.ApplicationErrorCode(NoError), "") }()
+	if err := c.greet(); err != nil {
+		return
+	}
+	var streams sync.WaitGroup
+	streams.Go(c.acceptUni)
+	for {
+		s, err := c.quic.AcceptStream(context.Background())
+		if err != nil {
+			break
+		}
+		x := c.begin(s)
+		if x == nil {
+			reset(s, RequestRejected)
+			continue
+		}
+		streams.Go(func() {
+			x.serve(s)
+			c.done(s)
+		})
+	}
+	streams.Wait()
+}
+
+// greet opens the control stream and sends SETTINGS.
+func (c *conn) greet() error {
+	control, err := c.quic.OpenUniStream()
+	if err != nil {
+		return err
+	}
+	var settings []byte
+	settings = quicvarint.Append(settings, settingMaxFieldSection)
+	settings = quicvarint.Append(settings, uint64(c.s.lim.HeadBytes))
+	settings = quicvarint.Append(settings, settingConnectProtocol)
+	settings = quicvarint.Append(settings, 1)
+	hello := quicvarint.Append(nil, streamControl)
+	hello = quicvarint.Append(hello, frameSettings)
+	hello = quicvarint.Append(hello, uint64(len(settings)))
+	if _, err := control.Write(append(hello, settings...)); err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.control = control
+	if c.leaving {
+		return c.sendGoAway()
+	}
+	return nil
+}
+
+// begin counts a request in. It returns nil if the connection takes no more.
+func (c *conn) begin(s *quic.Stream) *exchange {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.leaving {
+		return nil
+	}
+	c.next = s.StreamID() + 4
+	c.active++
+	c.requests++
+	if n := len(c.free); n > 0 {
+		x := c.free[n-1]
+		c.free = c.free[:n-1]
+		return x
+	}
+	return &exchange{c: c, peer: c.peer}
+}
+
+// put keeps an exchange for another request.
+func (c *conn) put(x *exchange) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.free) < keptExchanges {
+		c.free = append(c.free, x)
+	}
+}
+
+// done counts a request out, and notices clients that do nothing but break requests off.
+func (c *conn) done(s *quic.Stream) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.active--
+	if c.active == 0 && c.leaving {
+		close(c.idle)
+	}
+	if broken, ok := errors.AsType[*quic.StreamError](context.Cause(s.Context())); ok && broken.Remote {
+		c.broken++
+		if c.broken > restless && c.broken > c.requests/2 && !c.flooded {
+			c.flooded = true
+			c.s.metrics.Floods.Add(1)
+			c.close(&ConnError{ExcessiveLoad, "too many requests were broken off"})
+		}
+	}
+}
+
+// leave asks the client to go (section 5.2): requests under way are answered, others are to come on another connection. The channel is
+// closed when the last is done.
+func (c *conn) leave() <-chan struct{} {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.leaving {
+		c.leaving = true
+		c.idle = make(chan struct{})
+		if c.active == 0 {
+			close(c.idle)
+		}
+		if c.control != nil {
+			_ = c.sendGoAway() // a connection that is broken ends by itself
+		}
+	}
+	return c.idle
+}
+
+// sendGoAway names the first request that will not be answered. The caller holds mu.
+func (c *conn) sendGoAway() error {
+	frame := quicvarint.Append(nil, frameGoAway)
+	frame = quicvarint.Append(frame, uint64(quicvarint.Len(uint64(c.next))))
+	_ = c.control.SetWriteDeadline(time.Now().Add(farewell)) // fails never
+	_, err := c.control.Write(quicvarint.Append(frame, uint64(c.next)))
+	return err
+}
+
+// drain asks the client to go and closes the connection when it has gone, when its requests are done, or when ctx ends.
+func (c *conn) drain(ctx context.Context) {
+	gone := c.quic.Context().Done()
+	select {
+	case <-c.leave():
+		// What was sent last is perhaps still under way: the client closes when it has everything.
+		patience := time.NewTimer(farewell)
+		defer patience.Stop()
+		select {
+		case <-gone:
+		case <-patience.C:
+		case <-ctx.Done():
+		}
+	case <-gone:
+	case <-ctx.Done():
+	}
+	_ = c.quic.CloseWithError(quic.ApplicationErrorCode(NoError), "") // closed already, perhaps
+}
+
+// close ends the connection because of an error of its client's.
+func (c *conn) close(e *ConnError) {
+	_ = c.quic.CloseWithError(quic.ApplicationErrorCode(e.Code), e.Why)
+}
+
+// fail ends the stream or the connection because of an error.
+func (c *conn) fail(s *quic.Stream, err error) {
+	if broken, ok := errors.AsType[*ConnError](err); ok {
+		c.close(broken)
+		return
+	}
+	code := RequestIncomplete
+	if broken, ok := errors.AsType[*StreamError](err); ok {
+		code = broken.Code
+		c.s.handler.Refused(&c.peer, 0, broken)
+	}
+	reset(s, code)
+}
+
+// acceptUni serves the client's unidirectional streams.
+func (c *conn) acceptUni() {
+	for {
+		s, err := c.quic.AcceptUniStream(context.Background())
+		if err != nil {
+			return
+		}
+		go c.serveUni(s)
+	}
+}
+
+// serveUni reads a unidirectional stream to its end.
+func (c *conn) serveUni(s *quic.ReceiveStream) {
+	in := reader{src: s, buf: make([]byte, 256)}
+	typ, err := in.varint()
+	if err != nil {
+		return
+	}
+	if typ > streamDecoder {
+		s.CancelRead(quic.StreamErrorCode(StreamCreationError)) // of an extension that we do not know
+		return
+	}
+	c.mu.Lock()
+	again := c.opened[typ]
+	c.opened[typ] = true
+	c.mu.Unlock()
+	if again || typ == streamPush {
+		c.close(&ConnError{StreamCreationError, "clients have one stream of each kind, and push nothing"})
+		return
+	}
+	switch typ {
+	case streamControl:
+		err = c.readControl(&in)
+	case streamEncoder:
+		err = drop(&in, func(p []byte) error {
+			for _, b := range p {
+				if b != 0x20 { // a capacity of 0 is all that may be set
+					return &ConnError{EncoderStreamError, "there is no dynamic table"}
+				}
+			}
+			return nil
+		})
+	case streamDecoder:
+		err = drop(&in, func([]byte) error { return nil })
+	}
+	if c.quic.Context().Err() != nil {
+		return
+	}
+	broken, ok := errors.AsType[*ConnError](err)
+	if !ok || broken == errTruncated {
+		broken = &ConnError{ClosedCriticalStream, "stream that lasts as long as the connection has ended"}
+	}
+	c.close(broken)
+}
+
+// drop reads a stream to its end.
+func drop(in *reader, look func([]byte) error) error {
+	for {
+		if err := look(in.buf[in.r:in.w]); err != nil {
+			return err
+		}
+		in.r = in.w
+		if err := in.fill(); err != nil {
+			return err
+		}
+	}
+}
+
+// readControl reads the client's control stream (section 6.2.1).
+func (c *conn) readControl(in *reader) error {
+	for first := true; ; first = false {
+		typ, err := in.next()
+		if err != nil {
+			return err
+		}
+		switch {
+		case first != (typ == frameSettings):
+			if first {
+				return &ConnError{MissingSettings, "control stream does not begin with SETTINGS"}
+			}
+			return &ConnError{FrameUnexpected, "second SETTINGS frame"}
+		case typ == frameData, typ == frameHeaders, typ == framePushPromise, reservedFrame(typ):
+			return &ConnError{FrameUnexpected, "frame does not belong on a control stream"}
+		case in.left > maxSettings:
+			return &ConnError{ExcessiveLoad, "frame on the control stream is too large"}
+		}
+		payload, err := in.payload(nil)
+		if err != nil {
+			return err
+		}
+		if err := checkControl(typ, payload); err != nil {
+			return err
+		}
+	}
+}
+
+// checkControl checks the payload of a frame on a control stream. Nothing in it matters to us: there is no push, and no dynamic table.
+func checkControl(typ uint64, p []byte) error {
+	switch typ {
+	case frameSettings:
+		return checkSettings(p)
+	case frameGoAway, frameMaxPushID, frameCancelPush:
+		if _, n, err := quicvarint.Parse(p); err != nil || n != len(p) {
+			return &ConnError{FrameError, "frame is not one number"}
+		}
+		if typ == frameCancelPush {
+			return &ConnError{IDError, "nothing was pushed"}
+		}
+	}
+	return nil
+}
+
+// checkSettings checks a SETTINGS frame (section 7.2.4).
+func checkSettings(p []byte) error {
+	seen := map[uint64]bool{}
+	for len(p) > 0 {
+		id, n, err := quicvarint.Parse(p)
+		if err != nil {
+			return &ConnError{FrameError, "malformed SETTINGS"}
+		}
+		p = p[n:]
+		value, n, err := quicvarint.Parse(p)
+		if err != nil {
+			return &ConnError{FrameError, "malformed SETTINGS"}
+		}
+		p = p[n:]
+		switch {
+		case seen[id], id >= 0x2 && id <= 0x5, id == settingConnectProtocol && value > 1:
+			return &ConnError{SettingsError, "setting is given twice, belongs to HTTP/2, or has no such value"}
+		}
+		seen[id] = true
+	}
+	return nil
+}
+
+// addrPort is a UDP address as a netip.AddrPort.
+func addrPort(a net.Addr) netip.AddrPort {
+	if u, ok := a.(*net.UDPAddr); ok {
+		ap := u.AddrPort()
+		return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
+	}
+	return netip.AddrPort{}
+}
