@@ -39,6 +39,7 @@ type running struct {
 	proxy        *proxy.Proxy
 	wire         *wire.Server
 	front        *front
+	http3        *follower // nil: it is not served
 	sockets      *listeners.Set
 	loader       *config.Loader
 	loop         *reconcile.Loop
@@ -74,7 +75,7 @@ func assemble(o *runOptions, s settings, log *slog.Logger, version admin.Version
 	g.proxy = proxy.New(proxy.Options{
 		Registry: registry, Log: log, AccessLog: access, Metrics: g.metrics, Streams: streams,
 		Challenge:      g.certificates.engine.HTTP,
-		TrustedProxies: s.trustedProxies, KeepSlashes: !o.mergeSlashes, Underscore: s.underscore,
+		TrustedProxies: s.trustedProxies, KeepSlashes: !o.mergeSlashes, Underscore: s.underscore, HTTP3: g.offersHTTP3,
 	})
 	two := h2.NewServer(h2.Options{Handler: g.proxy, Log: log, Flood: countFloods(g.metrics)})
 	g.wire = wire.NewServer(wire.Options{Handler: g.proxy, Log: log, Transport: s.transport, HTTP2: two.Adopt})
@@ -83,6 +84,7 @@ func assemble(o *runOptions, s settings, log *slog.Logger, version admin.Version
 		Challenge: g.certificates.engine.Handshake,
 	})}
 	g.front.register(g.metrics)
+	g.serveHTTP3(o)
 	g.sockets = listeners.New(listeners.Options{Handle: g.front.accept, Listen: inherited.Listen, Log: log})
 	g.loader = config.New(config.Options{Roots: s.roots, Store: openStore(s.stateDir, log), Log: log})
 	g.metrics.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
@@ -102,6 +104,7 @@ func assemble(o *runOptions, s settings, log *slog.Logger, version admin.Version
 		Interfaces: interfaces,
 		Own:        g.own,
 		Drain:      g.front.drainSocket,
+		Served:     g.http3.follow,
 		Strict:     o.strict, DrainTimeout: o.drainTimeout, Log: log, Metrics: g.metrics,
 	})
 	g.metrics.MustRegister(newGatewayMetrics(g.loop.View))

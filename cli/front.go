@@ -18,6 +18,7 @@ import (
 	"github.com/wicketgate/wicketgate/tls/sni"
 	"github.com/wicketgate/wicketgate/wire"
 	"github.com/wicketgate/wicketgate/wire/h2"
+	"github.com/wicketgate/wicketgate/wire/h3"
 )
 
 // front hands connections to the wire or to the streams.
@@ -27,6 +28,7 @@ type front struct {
 	wire    *wire.Server // HTTP/1
 	h2      *h2.Server
 	streams *stream.Server
+	h3      *h3.Server // nil: HTTP/3 is not served
 	// connections counts those that were accepted and are not over, also while they are in a handshake and nobody else knows them.
 	connections atomic.Int64
 	// limit is how many there may be; 0: any number. refused counts those that were closed because of it.
@@ -91,10 +93,13 @@ func (f *front) serveTLS(c net.Conn, socket netip.AddrPort) {
 
 // drainSocket ends the connections of one socket, or with the zero AddrPort of all, as wire.Server.Drain does.
 func (f *front) drainSocket(ctx context.Context, socket netip.AddrPort) {
-	var both sync.WaitGroup
-	both.Go(func() { f.wire.Drain(ctx, socket) })
-	both.Go(func() { f.h2.Drain(ctx, socket) })
-	both.Wait()
+	var all sync.WaitGroup
+	all.Go(func() { f.wire.Drain(ctx, socket) })
+	all.Go(func() { f.h2.Drain(ctx, socket) })
+	if f.h3 != nil {
+		all.Go(func() { f.h3.Drain(ctx, socket) })
+	}
+	all.Wait()
 }
 
 // serveByName reads the ClientHello, and has whoever answers it read it again.
@@ -157,6 +162,9 @@ func localAddr(c net.Conn) netip.Addr {
 func (f *front) drain(ctx context.Context) {
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
+	if f.h3 != nil {
+		f.h3.Follow(nil) // accepts no more
+	}
 	for {
 		f.drainSocket(ctx, netip.AddrPort{})
 		f.streams.Drain(ctx)
@@ -172,6 +180,9 @@ func (f *front) drain(ctx context.Context) {
 	}
 	f.wire.Close()
 	f.h2.Close()
+	if f.h3 != nil {
+		f.h3.Close()
+	}
 	f.streams.Close()
 }
 

@@ -32,6 +32,7 @@ type semantics struct {
 	mergeGateways  string
 	acme           acmeFlags
 	loopback       bool
+	http3          bool
 }
 
 func (s *semantics) register(f *pflag.FlagSet) {
@@ -40,6 +41,7 @@ func (s *semantics) register(f *pflag.FlagSet) {
 	f.StringToStringVar(&s.portMap, "port-map", nil, "bind other ports than the listeners say, such as 80=8080,443=8443")
 	f.BoolVar(&s.backendDNS, "backend-dns", true, "find Services that have no EndpointSlice by their DNS names")
 	f.StringVar(&s.addressPool, "address-pool", "", "give each Gateway without addresses one of this network, such as 127.0.10.0/24")
+	f.BoolVar(&s.http3, "http3", true, "serve HTTPS listeners over HTTP/3, too, on the UDP port of the same number")
 	f.BoolVar(&s.loopback, "allow-loopback-backends", false, "let EndpointSlices in confined directories (DIR:ns1,ns2) name loopback addresses")
 	f.StringVar(&s.mergeGateways, "merge-gateways", "namespace", "whose Gateways may share one port with overlapping hostnames: namespace or all")
 	s.acme.register(f)
@@ -47,7 +49,7 @@ func (s *semantics) register(f *pflag.FlagSet) {
 
 // gatewayOptions checks the flags and says what they mean to gateway.Build.
 func (s *semantics) gatewayOptions() (gateway.Options, error) {
-	o := gateway.Options{ControllerName: s.controllerName, Strict: s.strict, DNSBackends: s.backendDNS && !s.strict, PortMap: map[int32]uint16{}, ConfinedLoopback: s.loopback}
+	o := gateway.Options{ControllerName: s.controllerName, Strict: s.strict, DNSBackends: s.backendDNS && !s.strict, HTTP3: s.http3, PortMap: map[int32]uint16{}, ConfinedLoopback: s.loopback}
 	for from, to := range s.portMap {
 		listener, err := port(from)
 		if err != nil {
@@ -95,6 +97,7 @@ type runOptions struct {
 	backendDNSCIDRs, dnsServers, trustedProxies       []string
 	mergeSlashes                                      bool
 	underscoreHeaders, logLevel, logFormat, transport string
+	http3EarlyData                                    bool
 	accessLog, accessLogFormat                        string
 	stateDir                                          string
 	pollInterval                                      time.Duration
@@ -116,6 +119,7 @@ func (o *runOptions) register(f *pflag.FlagSet) {
 	f.StringVar(&o.underscoreHeaders, "underscore-headers", "drop", "header fields with _ in their name: drop, allow or reject")
 	f.StringVar(&o.logLevel, "log-level", "info", "debug, info, warn or error")
 	f.StringVar(&o.logFormat, "log-format", "auto", "text, json, or auto: text on a terminal and JSON elsewhere")
+	f.BoolVar(&o.http3EarlyData, "http3-early-data", false, "answer safe requests in the first flight of a resumed HTTP/3 connection (0-RTT), which can be replayed")
 	f.StringVar(&o.accessLog, "access-log", "", "file to log every request to, or - for standard output (default no access log)")
 	f.StringVar(&o.accessLogFormat, "access-log-format", "json", "json, combined, or a template such as '$client $method $path $status'")
 	f.StringVar(&o.transport, "transport", "auto", "how connections are read: raw (Linux), portable, or auto")

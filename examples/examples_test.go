@@ -28,6 +28,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/quic-go/quic-go"
+	"github.com/quic-go/quic-go/http3"
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/yaml"
 
@@ -87,9 +89,14 @@ func TestExamples(t *testing.T) {
 			if err != nil {
 				t.Fatalf("%s/requests.txt: %v", name, err)
 			}
-			client := serve(t, name)
+			clients := serve(t, name)
 			for _, c := range cases {
-				t.Run(c.name, func(t *testing.T) { c.run(t, client) })
+				for protocol, client := range clients {
+					if protocol == "HTTP/3" && strings.HasPrefix(c.url, "http:") {
+						continue // there is no HTTP/3 without TLS
+					}
+					t.Run(c.name+" "+protocol, func(t *testing.T) { c.run(t, client) })
+				}
 			}
 		})
 	}
@@ -126,8 +133,8 @@ func TestCheckOfExamples(t *testing.T) {
 
 var echoLine = regexp.MustCompile(`(?m)^# wicketgate (echo --listen) (127\.0\.0\.1:(\d+)) (--name \S+)$`)
 
-// serve runs an example until the test ends, and returns a client for which every host is the gateway.
-func serve(t *testing.T, name string) *http.Client {
+// serve runs an example until the test ends, and returns a client for each version of HTTP, for which every host is the gateway.
+func serve(t *testing.T, name string) map[string]*http.Client {
 	t.Helper()
 	dir := t.TempDir()
 	if err := os.CopyFS(dir, os.DirFS(name)); err != nil {
@@ -168,7 +175,7 @@ func serve(t *testing.T, name string) *http.Client {
 	}
 	start(t, args...)
 	await(t, "http://"+admin+"/readyz")
-	return clientOf(t, ports, roots)
+	return clientsOf(t, ports, roots)
 }
 
 // configs lists what an example serves, below its directory: what its flags say, or the directory itself.
@@ -193,25 +200,47 @@ func configs(t *testing.T, name string) []string {
 	return list
 }
 
-// clientOf makes a client that reaches every host on this machine, at the port that stands for the one asked for.
-func clientOf(t *testing.T, ports map[string]string, roots *x509.CertPool) *http.Client {
+// clientsOf makes clients that reach every host on this machine, at the port that stands for the one asked for.
+func clientsOf(t *testing.T, ports map[string]string, roots *x509.CertPool) map[string]*http.Client {
 	t.Helper()
-	transport := &http.Transport{
-		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
-			_, port, err := net.SplitHostPort(addr)
-			if err != nil {
-				return nil, err
-			}
-			return new(net.Dialer).DialContext(ctx, network, "127.0.0.1:"+ports[port])
+	here := func(addr string) string {
+		_, port, err := net.SplitHostPort(addr)
+		if err != nil {
+			return addr // the dial says what is wrong with it
+		}
+		return "127.0.0.1:" + ports[port]
+	}
+	transport := func(protocols *http.Protocols) *http.Transport {
+		tr := &http.Transport{
+			DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+				return new(net.Dialer).DialContext(ctx, network, here(addr))
+			},
+			TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
+			Protocols:       protocols,
+		}
+		t.Cleanup(tr.CloseIdleConnections)
+		return tr
+	}
+	three := &http3.Transport{
+		TLSClientConfig: &tls.Config{RootCAs: roots},
+		Dial: func(ctx context.Context, addr string, tlsConf *tls.Config, conf *quic.Config) (*quic.Conn, error) {
+			return quic.DialAddrEarly(ctx, here(addr), tlsConf, conf)
 		},
-		TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
 	}
-	t.Cleanup(transport.CloseIdleConnections)
-	return &http.Client{
-		Transport:     transport,
-		Timeout:       30 * time.Second,
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	t.Cleanup(func() { _ = three.Close() })
+	one, two := new(http.Protocols), new(http.Protocols)
+	one.SetHTTP1(true)
+	two.SetHTTP2(true)
+	two.SetUnencryptedHTTP2(true)
+	clients := map[string]*http.Client{}
+	for name, tr := range map[string]http.RoundTripper{"HTTP/1.1": transport(one), "HTTP/2": transport(two), "HTTP/3": three} {
+		clients[name] = &http.Client{
+			Transport:     tr,
+			Timeout:       30 * time.Second,
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		}
 	}
+	return clients
 }
 
 // startBackends runs the echo servers that the comments of a backends.yaml name, on free ports, and returns the text with those.

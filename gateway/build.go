@@ -27,6 +27,8 @@ type Options struct {
 	// MergeAcrossNamespaces lets a Gateway serve a hostname inside the wildcard of an earlier Gateway of another namespace on
 	// the same address and port.
 	MergeAcrossNamespaces bool
+	// HTTP3 says that HTTPS listeners are also served over UDP: where that is impossible there is a warning.
+	HTTP3 bool
 	// ConfinedLoopback lets objects from confined directories name addresses of this machine's loopback interface as backends.
 	ConfinedLoopback bool
 	// Managed, if set, has the certificates of listeners that end TLS and have no usable reference to one. Such a listener is served, and
@@ -79,6 +81,7 @@ func (b *builder) build() {
 	b.concludeGateways()
 	b.reportUnattached()
 	b.reportUnusedPorts()
+	b.reportHTTP3()
 	slices.SortStableFunc(b.graph.Problems, compareProblems)
 	// What several listeners share is wrong once.
 	b.graph.Problems = slices.Compact(b.graph.Problems)

@@ -56,6 +56,8 @@ func (g *golden) option(t testing.TB, named string, args []string) {
 		g.opts.Strict = true
 	case "unfinished":
 		g.opts.unfinished = true
+	case "http3":
+		g.opts.HTTP3 = true
 	case "controller":
 		g.opts.ControllerName = value
 	case "dns":

@@ -83,6 +83,7 @@ func (c *call) refuse(status int, why string, err error) int {
 // respond sends a response and returns its status. What goes wrong from here on cannot be answered any more: the wire has ended the
 // connection or stream so that the client knows that it has not everything.
 func (c *call) respond(h *message.Head, body message.Body) int {
+	c.advertise(h)
 	err := c.x.Respond(h, body)
 	if err == nil {
 		return h.Status

@@ -144,6 +144,9 @@ func (c *compiler) listener(source *gateway.Listener) *listener {
 		name.listener = source.Set.Object.Namespace + "/" + source.Set.Object.Name + "/" + source.Name
 	}
 	l := &listener{source: source, port: strconv.AppendInt(nil, int64(source.Port), 10), unmatched: c.acquire(name)}
+	if source.Protocol == gatewayv1.HTTPSProtocolType {
+		l.alternative = alternative(source.Port)
+	}
 	c.listeners[source] = l
 	if source.Protocol != gatewayv1.HTTPProtocolType && source.Protocol != gatewayv1.HTTPSProtocolType {
 		l.streams = c.streamsOf(source, name)

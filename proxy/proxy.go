@@ -67,6 +67,9 @@ type Options struct {
 	// HTTP. False: the request is like any other. It may block a little.
 	Challenge  func(ctx context.Context, host, path string) (string, bool)
 	Underscore Underscore
+	// HTTP3 says whether HTTP/3 is served on the socket bound to an address: answers over TCP then tell clients of it (Alt-Svc, RFC 7838).
+	// Nil: nowhere. It is asked once for each connection and snapshot.
+	HTTP3 func(bind netip.AddrPort) bool
 }
 
 // Proxy answers requests by the current snapshot. It implements wire.Handler and may be used concurrently.

@@ -21,6 +21,7 @@ type connection struct {
 	generation uint64 // of the snapshot that the rest is about
 	socket     int32
 	named      int32 // the listener of the server name (SNI), or unnamed
+	offered    bool  // answers tell of HTTP/3
 	barred     bool  // the socket's listeners demand a client's certificate, and the connection's handshake saw none that they trust
 
 	authority []byte // of the latest request
@@ -59,6 +60,7 @@ func (c *call) listen(s *Snapshot) int {
 	k := c.conn
 	if k.generation != s.generation {
 		k.enter(s, c.peer)
+		k.offered = c.proxy.offersHTTP3(c.peer)
 	}
 	if k.socket == noSocket {
 		return c.refuse(statusNotFound, "no listener is configured on this socket", nil)

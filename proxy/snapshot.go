@@ -44,12 +44,14 @@ func (s *socket) admits(peer *wire.Peer) bool {
 
 // listener is one listener on one or more sockets.
 type listener struct {
-	source    *gateway.Listener
-	port      []byte // the Gateway API's port, in digits
-	table     *router.Table[*match]
-	streams   *streams // nil for HTTP and HTTPS; otherwise table is empty
-	unmatched *series  // requests that no rule matches
-	grpc      bool     // there are GRPCRoutes among its routes
+	source *gateway.Listener
+	port   []byte // the Gateway API's port, in digits
+	// alternative is the Alt-Svc of answers to clients that can come back over HTTP/3; nil: there is none.
+	alternative []byte
+	table       *router.Table[*match]
+	streams     *streams // nil for HTTP and HTTPS; otherwise table is empty
+	unmatched   *series  // requests that no rule matches
+	grpc        bool     // there are GRPCRoutes among its routes
 }
 
 // match is what the router finds: one match of one rule on one listener.

@@ -44,6 +44,8 @@ type Stages struct {
 	Interfaces func() []netip.Addr
 	// Own, if set, is told of the addresses that are listened on, before anything is served on them.
 	Own func(bound []netip.AddrPort)
+	// Served, if set, is told of the graph in force: after each run, and when sockets are tried again.
+	Served func(ctx context.Context, g *gateway.Graph)
 	// Drain lets the connections of a socket that was retired finish, until ctx ends. It is called in a goroutine of its own.
 	Drain func(ctx context.Context, socket netip.AddrPort)
 }

@@ -62,6 +62,9 @@ func (l *Loop) serve(ctx context.Context, p *prepared, begun time.Time) {
 	p.swap()
 	l.stages.Accept()
 	ended := l.stages.Retire(want)
+	if l.stages.Served != nil {
+		l.stages.Served(ctx, p.graph)
+	}
 	if old := l.View(); old != nil {
 		ended = append(ended, changedKind(old.Graph, p.graph)...)
 	}
@@ -128,6 +131,9 @@ func (l *Loop) refresh(ctx context.Context) {
 	v := *old
 	failed := l.stages.Open(ctx, binds(old.Graph))
 	l.stages.Accept()
+	if l.stages.Served != nil {
+		l.stages.Served(ctx, old.Graph)
+	}
 	l.conclude(&v, failed, time.Now())
 	if slices.Equal(v.Problems, old.Problems) {
 		if !reflect.DeepEqual(v.reports, old.reports) {

@@ -35,12 +35,20 @@ func (s *Server) configFor(info *tls.ClientHelloInfo) (*tls.Config, error) {
 	if !demands {
 		return config, nil
 	}
+	cr.demand(config)
+	return config, nil
+}
+
+// demand has a handshake ask for the client's certificate if the listener demands one.
+func (cr *credentials) demand(config *tls.Config) {
+	if cr.clients == nil {
+		return
+	}
 	config.ClientCAs = cr.clients.Roots // also tells clients which of their certificates to choose
 	config.ClientAuth = tls.RequireAndVerifyClientCert
 	if cr.clients.InsecureFallback {
 		config.ClientAuth = tls.RequestClientCert
 	}
-	return config, nil
 }
 
 // badClient says whether a handshake failed because of the client's certificate. crypto/tls has no type for a missing one.

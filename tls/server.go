@@ -179,8 +179,11 @@ func (s *Server) handshake(c net.Conn, bind netip.AddrPort, h *hello) (*tls.Conn
 }
 
 func localAddr(c net.Conn) netip.Addr {
-	if tcp, ok := c.LocalAddr().(*net.TCPAddr); ok {
-		return tcp.AddrPort().Addr().Unmap().WithZone("")
+	switch a := c.LocalAddr().(type) {
+	case *net.TCPAddr:
+		return a.AddrPort().Addr().Unmap().WithZone("")
+	case *net.UDPAddr:
+		return a.AddrPort().Addr().Unmap().WithZone("")
 	}
 	return netip.Addr{}
 }

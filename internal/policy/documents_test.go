@@ -11,7 +11,7 @@ import (
 )
 
 var (
-	flagName = regexp.MustCompile("`--([a-z][a-z-]*[a-z])")
+	flagName = regexp.MustCompile("`--([a-z][a-z0-9-]*[a-z0-9])")
 	link     = regexp.MustCompile(`\]\(([^)#]+)[^)]*\)`)
 )
 
@@ -61,7 +61,7 @@ func TestDocumentedFlagsExist(t *testing.T) {
 func TestFlagsOfRunAreDocumented(t *testing.T) {
 	limits := read(t, filepath.Join("..", "..", "docs", "limits.md"))
 	readme := read(t, filepath.Join("..", "..", "README.md"))
-	registered := regexp.MustCompile(`f\.\w+Var\(&[\w.]+, "([a-z-]+)"`)
+	registered := regexp.MustCompile(`f\.\w+Var\(&[\w.]+, "([a-z0-9-]+)"`)
 	var names []string
 	for _, f := range sources(t) {
 		if f.path == "cli/options.go" {

@@ -26,6 +26,7 @@ var allowed = map[string]string{
 	"gateway":         "object",
 	"wire":            "message wire/proxyproto",
 	"wire/h2":         "message wire",
+	"wire/h3":         "message wire wire/h2",
 	"tls":             "object dial gateway",
 	"wire/proxyproto": "",
 	"tls/sni":         "",
@@ -43,7 +44,7 @@ var allowed = map[string]string{
 }
 
 // dataPath are the packages that carry requests.
-var dataPath = []string{"message", "wire", "wire/h2", "router", "proxy", "proxy/backend", "proxy/stream", "listeners"}
+var dataPath = []string{"message", "wire", "wire/h2", "wire/h3", "router", "proxy", "proxy/backend", "proxy/stream", "listeners"}
 
 func TestImportsPointOneWay(t *testing.T) {
 	for _, f := range sources(t) {

@@ -447,7 +447,7 @@ func TestWebSocket(t *testing.T) {
 		}
 		accept := text(string(r.Fields.Get("sec-websocket-key")))
 		head := message.Head{Status: 101, Upgrade: r.Upgrade}
-		head.Fields.Add([]byte("Sec-WebSocket-Accept"), []byte(acceptOf(string(accept.pieces[0]))))
+		head.Fields.Add([]byte("Sec-WebSocket-Accept"), []byte(WebSocketAccept(accept.pieces[0])))
 		head.Fields.Add([]byte("X-Other"), []byte("y"))
 		if string(r.Target) == "/wrong" {
 			head.Fields.Set([]byte("sec-websocket-accept"), []byte("nonsense"))

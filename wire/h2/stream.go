@@ -27,7 +27,7 @@ type stream struct {
 	refusal *wire.ParseError // the wire answers by itself
 	body    requestBody
 	hasBody bool
-	key     [wsKeySize]byte // of an extended CONNECT
+	key     [WebSocketKeySize]byte // of an extended CONNECT
 	watch   watch
 
 	// Of the handler's goroutine.
@@ -97,7 +97,7 @@ func (s *stream) begin(end bool) {
 	s.expects = h.ExpectContinue
 	s.remoteEnd = end
 	if len(h.Upgrade) > 0 && s.refusal == nil {
-		s.key = newKey()
+		s.key = NewWebSocketKey()
 		h.Fields.Set(wsKeyName, s.key[:])
 	}
 	c.mu.Lock()

@@ -1,12 +1,9 @@
 // WebSockets over HTTP/2 (RFC 8441): an extended CONNECT is shown to the handler as the upgrade of HTTP/1 that it stands for, so that a backend which
-// speaks HTTP/1 is asked for one. The handshake's key and answer, which HTTP/2 does not have, are made and checked here.
+// speaks HTTP/1 is asked for one. websocket.go has the handshake that HTTP/2 does not.
 
 package h2
 
 import (
-	"crypto/rand"
-	"crypto/sha1"
-	"encoding/base64"
 	"errors"
 	"io"
 
@@ -14,11 +11,7 @@ import (
 	"github.com/wicketgate/wicketgate/wire"
 )
 
-const (
-	wsKeySize    = 24 // base64 of 16 bytes
-	wsAcceptName = "sec-websocket-accept"
-	wsSuffix     = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
-)
+const wsAcceptName = "sec-websocket-accept"
 
 // wsKeyName is never written to.
 var wsKeyName = []byte("sec-websocket-key")
@@ -27,20 +20,6 @@ var (
 	errNoUpgrade = errors.New("request asked for no upgrade")
 	errHandshake = errors.New("the backend's Sec-WebSocket-Accept does not answer the request's key")
 )
-
-// newKey makes a Sec-WebSocket-Key (RFC 6455 section 4.1).
-func newKey() (key [wsKeySize]byte) {
-	var nonce [16]byte
-	_, _ = rand.Read(nonce[:]) // never fails
-	base64.StdEncoding.Encode(key[:], nonce[:])
-	return key
-}
-
-// acceptOf is the Sec-WebSocket-Accept that answers a key (RFC 6455 section 4.2.2); SHA-1 keeps nothing secret there.
-func acceptOf(key string) string {
-	sum := sha1.Sum([]byte(key + wsSuffix))
-	return base64.StdEncoding.EncodeToString(sum[:])
-}
 
 func (s *stream) Tunnel(h *message.Head) (wire.Duplex, error) {
 	if len(s.request.Upgrade) == 0 || h.Status != 101 {
@@ -59,7 +38,7 @@ func (s *stream) Tunnel(h *message.Head) (wire.Duplex, error) {
 	c := s.c
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if string(h.Fields.Get(wsAcceptName)) != acceptOf(string(s.key[:])) {
+	if string(h.Fields.Get(wsAcceptName)) != WebSocketAccept(s.key[:]) {
 		s.reset(InternalError)
 		return nil, errHandshake
 	}

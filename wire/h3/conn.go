@@ -13,6 +13,7 @@ import (
 	"github.com/quic-go/quic-go"
 	"github.com/quic-go/quic-go/quicvarint"
 
+	"github.com/wicketgate/wicketgate/message"
 	"github.com/wicketgate/wicketgate/wire"
 )
 
@@ -101,6 +102,35 @@ func (c *conn) greet() error {
 	}
 	return nil
 }
+
+// awaitHandshake holds up a request that came before the handshake was complete, as an attacker who replays it can make it (RFC 8470): one
+// with a safe method is marked and may go on, others wait. It returns false if the connection is gone.
+func (c *conn) awaitHandshake(h *message.Head) bool {
+	select {
+	case <-c.quic.HandshakeComplete():
+		return true
+	default:
+	}
+	switch string(h.Method) {
+	case "GET", "HEAD", "OPTIONS":
+		if len(h.Upgrade) == 0 {
+			h.Fields.Set(nameEarlyData, valueEarlyData)
+			return true
+		}
+	}
+	select {
+	case <-c.quic.HandshakeComplete():
+		return true
+	case <-c.quic.Context().Done():
+		return false
+	}
+}
+
+// Never written to.
+var (
+	nameEarlyData  = []byte("early-data")
+	valueEarlyData = []byte("1")
+)
 
 // begin counts a request in. It returns nil if the connection takes no more.
 func (c *conn) begin(s *quic.Stream) *exchange {

@@ -4,6 +4,7 @@ package h3
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -16,7 +17,7 @@ import (
 )
 
 func acceptFor(h *message.Head) string {
-	return h2.WebSocketAccept(string(h.Fields.Get("sec-websocket-key")))
+	return h2.WebSocketAccept(h.Fields.Get("sec-websocket-key"))
 }
 
 // theirs decodes a section with the other implementation.
@@ -25,7 +26,7 @@ func theirs(p []byte) (string, error) {
 	next := qpack.NewDecoder().Decode(p)
 	for {
 		f, err := next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return b.String(), nil
 		}
 		if err != nil {
@@ -71,8 +72,13 @@ func TestOurSectionsAreReadByOthers(t *testing.T) {
 	var f message.Fields
 	want := ""
 	for _, x := range [][2]string{
-		{"Content-Type", "text/html"}, {"X-Own", "1"}, {"SET-COOKIE", "a=b"}, {"Access-Control-Request-Headers", "x"},
-		{"X-Long", strings.Repeat("v", 5000)}, {strings.Repeat("x-long-", 40), ""}, {"Cache-Control", ""},
+		{"Content-Type", "text/html"},
+		{"X-Own", "1"},
+		{"SET-COOKIE", "a=b"},
+		{"Access-Control-Request-Headers", "x"},
+		{"X-Long", strings.Repeat("v", 5000)},
+		{strings.Repeat("x-long-", 40), ""},
+		{"Cache-Control", ""},
 	} {
 		f.Add([]byte(x[0]), []byte(x[1]))
 		want += fmt.Sprintf("%q: %q\n", strings.ToLower(x[0]), x[1])

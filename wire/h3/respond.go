@@ -124,34 +124,41 @@ func (x *exchange) copy(length int64, body message.Body) error {
 	for {
 		p, err := body.Next()
 		if errors.Is(err, io.EOF) {
-			break
+			return x.conclude(length, body)
 		}
 		if err != nil {
 			return fmt.Errorf("response body broke off: %w", err)
 		}
-		if len(p) == 0 {
-			continue
-		}
 		if x.written += int64(len(p)); length >= 0 && x.written > length {
 			return errTooLong
 		}
-		x.out = appendFrameHead(x.out, frameData, len(p))
-		if len(p) <= gather {
-			x.out = append(x.out, p...)
-			if rest, all := body.InHand(); all && len(rest) == 0 {
-				continue // the end leaves together with it
-			}
-			p = nil
+		if err := x.piece(p, body); err != nil {
+			return err
 		}
+	}
+}
+
+// piece sends x.out and a DATA frame. What is small and the last of the content waits for the end of the stream, to leave together with it.
+func (x *exchange) piece(p []byte, body message.Body) error {
+	if len(p) == 0 {
+		return nil
+	}
+	x.out = appendFrameHead(x.out, frameData, len(p))
+	if len(p) > gather {
 		if err := x.flush(); err != nil {
 			return err
 		}
-		if len(p) > 0 {
-			if err := x.send(p); err != nil {
-				return err
-			}
-		}
+		return x.send(p)
 	}
+	x.out = append(x.out, p...)
+	if rest, all := body.InHand(); all && len(rest) == 0 {
+		return nil
+	}
+	return x.flush()
+}
+
+// conclude ends the stream behind the content.
+func (x *exchange) conclude(length int64, body message.Body) error {
 	if length >= 0 && x.written < length {
 		return errTooShort
 	}

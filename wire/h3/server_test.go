@@ -191,7 +191,7 @@ func TestARequestAndItsResponse(t *testing.T) {
 	r.Header.Set("User-Agent", "test")
 	r.Header.Set("Accept-Encoding", "identity")
 	res, text := do(t, s.client(), r)
-	if res.StatusCode != 201 || res.ContentLength != int64(len(text)) || res.Header.Get("X-Answer") != "yes" || res.Header.Get("Set-Cookie") != "a=b" || res.Header.Get("Date") == "" {
+	if res.StatusCode != http.StatusCreated || res.ContentLength != int64(len(text)) || res.Header.Get("X-Answer") != "yes" || res.Header.Get("Set-Cookie") != "a=b" || res.Header.Get("Date") == "" {
 		t.Errorf("response %v", res)
 	}
 	for _, want := range []string{"GET https example.test /a/b?c=d length=-1 ", "\nx-odd: very\n", "\ncookie: a=1; b=2; c=3\n"} {
@@ -224,7 +224,7 @@ func TestContentInBothDirections(t *testing.T) {
 			want = string(large)
 		}
 		res, text := do(t, c, s.request("POST", "/", body))
-		if res.StatusCode != 200 || text != want {
+		if res.StatusCode != http.StatusOK || text != want {
 			t.Errorf("%s: %d, %d bytes", name, res.StatusCode, len(text))
 		}
 	}
@@ -273,7 +273,7 @@ func TestInterimResponses(t *testing.T) {
 		return nil
 	}})
 	res, _ := do(t, s.client(), s.request("GET", "/", nil).WithContext(ctx))
-	if res.StatusCode != 200 || len(got) != 1 || got[0] != "103</style.css>" {
+	if res.StatusCode != http.StatusOK || len(got) != 1 || got[0] != "103</style.css>" {
 		t.Errorf("%d, interim %v", res.StatusCode, got)
 	}
 }
@@ -395,7 +395,7 @@ func TestAClientThatLeavesCancels(t *testing.T) {
 func TestAnEarlyAnswerStopsTheUpload(t *testing.T) {
 	s := start(t, func(x wire.Exchange) { say(x, 413, "too much") })
 	res, text := do(t, s.client(), s.request("POST", "/", io.MultiReader(bytes.NewReader(make([]byte, 8<<20)))))
-	if res.StatusCode != 413 || text != "too much" {
+	if res.StatusCode != http.StatusRequestEntityTooLarge || text != "too much" {
 		t.Errorf("%d %q", res.StatusCode, text)
 	}
 }
@@ -508,4 +508,66 @@ func TestManyRequestsAtOnce(t *testing.T) {
 		})
 	}
 	all.Wait()
+}
+
+// With early data, a request that is not safe waits for the end of the handshake, and one that is says that it came early.
+func TestEarlyData(t *testing.T) {
+	config := &tls.Config{Certificates: []tls.Certificate{certificate(t)}, NextProtos: []string{"h3"}, MinVersion: tls.VersionTLS13}
+	h := &handler{serve: func(x wire.Exchange) {
+		complete := false
+		select {
+		case <-x.(*exchange).c.quic.HandshakeComplete():
+			complete = true
+		default:
+		}
+		say(x, 200, fmt.Sprintf("%s complete=%v early=%s", x.Request().Method, complete, x.Request().Fields.Get("early-data")))
+	}}
+	s := &server{Server: NewServer(Options{Handler: h, TLS: func(netip.AddrPort) *tls.Config { return config }, EarlyData: true}), t: t, addr: freePort(t)}
+	if _, failed := s.Follow([]netip.AddrPort{s.addr}); failed != nil {
+		t.Fatal(failed)
+	}
+	t.Cleanup(s.Close)
+	client := &tls.Config{
+		InsecureSkipVerify: true, ServerName: "example.test", NextProtos: []string{"h3"}, ClientSessionCache: tls.NewLRUClientSessionCache(4),
+	}
+	connect := func() *rawClient {
+		c, err := quic.DialAddrEarly(t.Context(), s.addr.String(), client, &quic.Config{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = c.CloseWithError(quic.ApplicationErrorCode(NoError), "") })
+		return &rawClient{t, c}
+	}
+	ask := func(c *rawClient, method string) string {
+		r := c.open()
+		r.headers(":method", method, ":scheme", "https", ":authority", "example.test", ":path", "/")
+		r.end()
+		if got := r.fate(); got != "200" {
+			t.Fatalf("%s: %s", method, got)
+		}
+		text, err := r.content()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return text
+	}
+	ask(connect(), "GET") // leaves a ticket
+	early := 0
+	for range 10 {
+		c := connect()
+		if text := ask(c, "POST"); text != "POST complete=true early=" {
+			t.Fatalf("a request that changes something was answered early: %s", text)
+		}
+		c = connect()
+		text := ask(c, "GET")
+		if c.ConnectionState().Used0RTT {
+			early++
+		}
+		if text != "GET complete=true early=" && text != "GET complete=false early=1" {
+			t.Fatalf("answered %s", text)
+		}
+	}
+	if early == 0 {
+		t.Error("no connection used early data: the test shows nothing")
+	}
 }

@@ -28,7 +28,6 @@ const endWait = 50 * time.Millisecond
 var (
 	errAnswered  = errors.New("the request was answered already")
 	errNoUpgrade = errors.New("request asked for no upgrade")
-	errGone      = errors.New("the client has left")
 	errStatus    = errors.New("not the status of such a response")
 )
 
@@ -45,7 +44,7 @@ type exchange struct {
 	assemble h2.RequestAssembler
 	head     message.Head
 	body     requestBody
-	key      string // of a WebSocket's handshake, made here
+	key      [h2.WebSocketKeySize]byte // of a WebSocket's handshake, made here
 
 	out      []byte
 	outMu    sync.Mutex // held while an interim response is written: the goroutine that reads the body may do so, too
@@ -79,6 +78,10 @@ func (x *exchange) serve(s *quic.Stream) {
 		return
 	default:
 		x.c.fail(s, err)
+		return
+	}
+	if x.c.s.early && !x.c.awaitHandshake(&x.head) {
+		reset(s, RequestRejected)
 		return
 	}
 	x.handle()

@@ -24,8 +24,7 @@ var errHandshake = errors.New("the backend's Sec-WebSocket-Accept does not answe
 // handshake gives the request what only the handshake of HTTP/1 has.
 func (x *exchange) handshake() {
 	x.key = h2.NewWebSocketKey()
-	x.head.Fields.Remove("sec-websocket-key")
-	x.head.Fields.Add(nameKey, []byte(x.key))
+	x.head.Fields.Set(nameKey, x.key[:])
 	x.head.Length = message.LengthNone
 }
 
@@ -37,7 +36,7 @@ func (x *exchange) Tunnel(h *message.Head) (wire.Duplex, error) {
 		return nil, errAnswered
 	}
 	x.answered = true
-	if string(h.Fields.Get(nameAccept)) != h2.WebSocketAccept(x.key) {
+	if string(h.Fields.Get(nameAccept)) != h2.WebSocketAccept(x.key[:]) {
 		reset(x.stream, InternalError)
 		return nil, errHandshake
 	}
