@@ -29,9 +29,11 @@ type Entry struct {
 
 	// Gateway and Route are "namespace/name"; Rule is its name, or its index.
 	Gateway, Listener, Route, Rule string
-	// Backend is the target ("Service default/cart:8080"), Endpoint the address that answered, Attempts how many were tried.
+	// Backend is the target ("Service default/cart:8080"), Endpoint the address that answered, or Socket the path of the Unix socket, Attempts how
+	// many were tried.
 	Backend  string
 	Endpoint netip.AddrPort
+	Socket   string
 	Attempts int
 	// Reason says why the gateway answered by itself, or why the connection ended early.
 	Reason string

@@ -196,7 +196,7 @@ func fields() []field {
 		word("route", func(e *Entry) string { return e.Route }),
 		word("rule", func(e *Entry) string { return e.Rule }),
 		word("backend", func(e *Entry) string { return e.Backend }),
-		address("endpoint", func(e *Entry) netip.AddrPort { return e.Endpoint }),
+		either("endpoint", word("", func(e *Entry) string { return e.Socket }), address("", func(e *Entry) netip.AddrPort { return e.Endpoint })),
 		number("attempts", func(dst []byte, e *Entry) []byte {
 			if e.Attempts == 0 {
 				return dst
@@ -225,6 +225,20 @@ func sent(name string, get func(*Entry) []byte) field {
 		func(dst []byte, e *Entry) []byte { return appendPlain(dst, get(e)) },
 		func(dst []byte, e *Entry) []byte { return appendQuoted(dst, get(e)) },
 	}
+}
+
+// either writes the first value, or where that is nothing the second.
+func either(name string, first, second field) field {
+	choose := func(a, b func(dst []byte, e *Entry) []byte) func(dst []byte, e *Entry) []byte {
+		return func(dst []byte, e *Entry) []byte {
+			n := len(dst)
+			if dst = a(dst, e); len(dst) > n {
+				return dst
+			}
+			return b(dst, e)
+		}
+	}
+	return field{name, choose(first.plain, second.plain), choose(first.json, second.json)}
 }
 
 func address(name string, get func(*Entry) netip.AddrPort) field {

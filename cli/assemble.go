@@ -57,6 +57,7 @@ func assemble(o *runOptions, s settings, log *slog.Logger, version admin.Version
 	dialer := &dial.Dialer{Guard: g.guard}
 	registry := backend.NewRegistry(backend.Options{
 		Dial:     dialer.Dial,
+		DialUnix: (&dial.UnixDialer{Dir: s.gateway.UnixDir}).Dial,
 		Resolver: dial.NewResolver(dial.ResolverOptions{Servers: s.dnsServers, Allow: s.dnsNetworks}),
 		Log:      log,
 		Portable: s.transport == wire.Portable,

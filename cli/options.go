@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 	"net/netip"
+	"path/filepath"
 	"runtime"
 	"strconv"
 	"strings"
@@ -33,6 +34,8 @@ type semantics struct {
 	acme           acmeFlags
 	loopback       bool
 	http3          bool
+	externalName   bool
+	unixDir        string
 }
 
 func (s *semantics) register(f *pflag.FlagSet) {
@@ -43,13 +46,15 @@ func (s *semantics) register(f *pflag.FlagSet) {
 	f.StringVar(&s.addressPool, "address-pool", "", "give each Gateway without addresses one of this network, such as 127.0.10.0/24")
 	f.BoolVar(&s.http3, "http3", true, "serve HTTPS listeners over HTTP/3, too, on the UDP port of the same number")
 	f.BoolVar(&s.loopback, "allow-loopback-backends", false, "let EndpointSlices in confined directories (DIR:ns1,ns2) name loopback addresses")
+	f.BoolVar(&s.externalName, "allow-external-name", false, "serve Services of type ExternalName as backends, which the Gateway API advises against")
+	f.StringVar(&s.unixDir, "backend-unix-dir", "", "directory below which Backends may name Unix sockets (default none)")
 	f.StringVar(&s.mergeGateways, "merge-gateways", "namespace", "whose Gateways may share one port with overlapping hostnames: namespace or all")
 	s.acme.register(f)
 }
 
 // gatewayOptions checks the flags and says what they mean to gateway.Build.
 func (s *semantics) gatewayOptions() (gateway.Options, error) {
-	o := gateway.Options{ControllerName: s.controllerName, Strict: s.strict, DNSBackends: s.backendDNS && !s.strict, HTTP3: s.http3, PortMap: map[int32]uint16{}, ConfinedLoopback: s.loopback}
+	o := gateway.Options{ControllerName: s.controllerName, Strict: s.strict, DNSBackends: s.backendDNS && !s.strict, HTTP3: s.http3, PortMap: map[int32]uint16{}, ConfinedLoopback: s.loopback, ExternalName: s.externalName}
 	for from, to := range s.portMap {
 		listener, err := port(from)
 		if err != nil {
@@ -60,6 +65,13 @@ func (s *semantics) gatewayOptions() (gateway.Options, error) {
 			return o, fmt.Errorf("--port-map %s=%s: %w", from, to, err)
 		}
 		o.PortMap[int32(listener)] = bind
+	}
+	if s.unixDir != "" {
+		dir, err := filepath.Abs(s.unixDir)
+		if err != nil {
+			return o, fmt.Errorf("--backend-unix-dir %q: %w", s.unixDir, err)
+		}
+		o.UnixDir = filepath.ToSlash(dir)
 	}
 	if s.addressPool != "" {
 		pool, err := netip.ParsePrefix(s.addressPool)

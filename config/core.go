@@ -15,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/wicketgate/wicketgate/certmanager"
+	"github.com/wicketgate/wicketgate/envoygateway"
 )
 
 // coreShapes are the shapes of the core kinds, by kind.
@@ -87,6 +88,8 @@ func admitValue(value any, out *outcome) {
 		admitCertificate(&v.Spec, field.NewPath("spec"), &out.findings)
 	case *certmanager.Issuer:
 		admitIssuer(&v.Spec, field.NewPath("spec"), &out.findings)
+	case *envoygateway.Backend:
+		admitBackend(&v.Spec, &out.findings)
 	}
 }
 

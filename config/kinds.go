@@ -119,7 +119,7 @@ var registry = sync.OnceValue(func() *knownKinds {
 	if err != nil {
 		panic("config: the embedded schemas.json is broken: " + err.Error()) // a build without it cannot be tested either
 	}
-	r := &knownKinds{kinds: slices.Concat(kinds, coreKinds(), certManagerKinds()), byKind: map[object.GroupKind]*Kind{}, byName: map[string][]*Kind{}}
+	r := &knownKinds{kinds: slices.Concat(kinds, coreKinds(), certManagerKinds(), envoyKinds()), byKind: map[object.GroupKind]*Kind{}, byName: map[string][]*Kind{}}
 	slices.SortFunc(r.kinds, func(a, b *Kind) int {
 		return object.Key{GroupKind: a.GroupKind}.Compare(object.Key{GroupKind: b.GroupKind})
 	})

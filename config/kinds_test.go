@@ -7,6 +7,7 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/wicketgate/wicketgate/envoygateway"
 	"github.com/wicketgate/wicketgate/object"
 )
 
@@ -27,6 +28,7 @@ func TestServedVersions(t *testing.T) {
 		{Group: experimentalGroup, Kind: "XBackendTrafficPolicy"}: {"v1alpha1"},
 		{Group: experimentalGroup, Kind: "XMesh"}:                 {"v1alpha1"},
 		{Group: experimentalGroup, Kind: "XTelemetryPolicy"}:      {"v1alpha1"},
+		{Group: envoygateway.Group, Kind: "Backend"}:              {"v1alpha1"},
 		{Kind: "Namespace"}:                                       {"v1"},
 		{Kind: "Service"}:                                         {"v1"},
 		{Kind: "Secret"}:                                          {"v1"},

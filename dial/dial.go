@@ -5,7 +5,7 @@
 //	guard := new(dial.Guard)
 //	guard.SetOwn(listenersAndAdmin)
 //	dialer := &dial.Dialer{Guard: guard}
-//	addrs, ttl, err := resolver.Lookup(ctx, []string{"cart.default", "cart"})
+//	addrs, ttl, err := resolver.Lookup(ctx, []string{"cart.default", "cart"}, false)
 //	conn, err := dialer.Dial(ctx, netip.AddrPortFrom(addrs[0], 8080), false)
 package dial
 

@@ -1,6 +1,7 @@
 // The resolver: names to addresses and how long they hold. It asks the name servers of resolv.conf or those it is given, after the hosts
-// file, for absolute names only (no search list: a route's backend must not depend on what else the network calls by that name), and believes only
-// addresses of private networks, because a Service that exists nowhere but in DNS should not lead out of the network by a typo.
+// file, for absolute names only (no search list: a route's backend must not depend on what else the network calls by that name). Where the name is a
+// guess it believes only addresses of private networks, because a Service that exists nowhere but in DNS should not lead out of the network by a
+// typo; a host that an object names itself may be anywhere, but not on this machine or its link.
 
 package dial
 
@@ -101,9 +102,9 @@ func orDefault(path, otherwise string) string {
 }
 
 // Lookup returns the usable addresses of the first of names that has any, without duplicates, and how long that holds. names are absolute,
-// with or without the final dot, and tried in order. If none has a usable address the error is a *LookupError, and ttl says how long to
+// with or without the final dot, and tried in order. public says that addresses of all networks are believed. If none has a usable address the error is a *LookupError, and ttl says how long to
 // wait before asking again is worthwhile. When ctx ends, its error is returned at once.
-func (r *Resolver) Lookup(ctx context.Context, names []string) (addrs []netip.Addr, ttl time.Duration, err error) {
+func (r *Resolver) Lookup(ctx context.Context, names []string, public bool) (addrs []netip.Addr, ttl time.Duration, err error) {
 	select {
 	case r.slots <- struct{}{}:
 		defer func() { <-r.slots }()
@@ -115,7 +116,7 @@ func (r *Resolver) Lookup(ctx context.Context, names []string) (addrs []netip.Ad
 	for _, name := range names {
 		addrs, ttl, err := r.lookupName(ctx, strings.ToLower(strings.TrimSuffix(name, ".")))
 		if err == nil {
-			addrs, err = r.believable(addrs)
+			addrs, err = r.believable(addrs, public)
 		}
 		if err == nil {
 			return addrs, ttl, nil
@@ -130,13 +131,13 @@ func (r *Resolver) Lookup(ctx context.Context, names []string) (addrs []netip.Ad
 }
 
 // believable leaves out the addresses that a name must not lead to.
-func (r *Resolver) believable(addrs []netip.Addr) ([]netip.Addr, error) {
+func (r *Resolver) believable(addrs []netip.Addr, public bool) ([]netip.Addr, error) {
 	var believed []netip.Addr
 	var refused netip.Addr
 	for _, ip := range addrs {
 		ip = ip.Unmap()
 		switch {
-		case neverDialled(canonical(ip)) != "", canonical(ip).IsLoopback(), !r.isAllowed(ip):
+		case neverDialled(canonical(ip)) != "", canonical(ip).IsLoopback(), !public && !r.isAllowed(ip):
 			refused = ip
 		case !slices.Contains(believed, ip) && len(believed) < maxAddresses:
 			believed = append(believed, ip)
@@ -147,7 +148,9 @@ func (r *Resolver) believable(addrs []netip.Addr) ([]netip.Addr, error) {
 		return believed, nil
 	case !refused.IsValid():
 		return nil, ErrNoAddress
-	case refused.IsLoopback():
+	case public && neverDialled(canonical(refused)) != "":
+		return nil, fmt.Errorf("%w: %s: %s", ErrNotPrivate, refused, neverDialled(canonical(refused)))
+	case canonical(refused).IsLoopback():
 		return nil, fmt.Errorf("%w: %s is this machine; list it in an EndpointSlice if that is meant", ErrNotPrivate, refused)
 	default:
 		return nil, fmt.Errorf("%w: %s; --backend-dns-cidr %s allows it", ErrNotPrivate, refused, netip.PrefixFrom(refused, refused.BitLen()))

@@ -98,7 +98,7 @@ func TestLookup(t *testing.T) {
 		{"an empty name", []string{""}, nil, MaxTTL, ErrNoSuchName, "cannot be a name"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			got, ttl, err := r.Lookup(t.Context(), c.names)
+			got, ttl, err := r.Lookup(t.Context(), c.names, false)
 			if !slices.Equal(got, c.want) || ttl != c.ttl || !errors.Is(err, c.err) {
 				t.Errorf("got %v %v %v\nwant %v %v %v", got, ttl, err, c.want, c.ttl, c.err)
 			}
@@ -117,10 +117,10 @@ func TestLookupBelievesWhatIsAllowedButNeverLinkLocalOrLoopback(t *testing.T) {
 	z := zone{"public.": {address("public.", "93.184.216.34", 9)}, "bad.": {address("bad.", "169.254.169.254", 9), address("bad.", "127.0.0.1", 9), address("bad.", "0.0.0.0", 9)}}
 	s := serveNames(t, "127.0.0.1", z.reply)
 	r := NewResolver(ResolverOptions{Servers: []netip.AddrPort{s.addr}, Hosts: "/nowhere", Allow: []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0")}})
-	if got, _, err := r.Lookup(t.Context(), []string{"public"}); err != nil || len(got) != 1 {
+	if got, _, err := r.Lookup(t.Context(), []string{"public"}, false); err != nil || len(got) != 1 {
 		t.Errorf("got %v %v", got, err)
 	}
-	if got, _, err := r.Lookup(t.Context(), []string{"bad"}); !errors.Is(err, ErrNotPrivate) {
+	if got, _, err := r.Lookup(t.Context(), []string{"bad"}, false); !errors.Is(err, ErrNotPrivate) {
 		t.Errorf("got %v %v", got, err)
 	}
 }
@@ -148,7 +148,7 @@ func TestLookupMistrustsAnswers(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := serveNames(t, "127.0.0.1", func(_ string, q dnsmessage.Message) [][]byte { return [][]byte{forge(q), z.message(q)} })
-			got, _, err := resolverOf(t, s).Lookup(t.Context(), []string{"cart"})
+			got, _, err := resolverOf(t, s).Lookup(t.Context(), []string{"cart"}, false)
 			if err != nil || !slices.Equal(got, addrs("10.0.0.1")) {
 				t.Errorf("got %v %v", got, err)
 			}
@@ -170,7 +170,7 @@ func TestLookupAsksOverTCPWhatDoesNotFitADatagram(t *testing.T) {
 		b, _ := m.Pack()
 		return [][]byte{b}
 	})
-	got, _, err := resolverOf(t, s).Lookup(t.Context(), []string{"many"})
+	got, _, err := resolverOf(t, s).Lookup(t.Context(), []string{"many"}, false)
 	if err != nil || len(got) != maxAddresses || s.tcp.Load() == 0 {
 		t.Errorf("got %d addresses, %v, %d queries over TCP", len(got), err, s.tcp.Load())
 	}
@@ -186,7 +186,7 @@ func TestLookupFollowsAnAliasThatTheServerDoesNot(t *testing.T) {
 		b, _ := m.Pack()
 		return [][]byte{b}
 	})
-	got, ttl, err := resolverOf(t, s).Lookup(t.Context(), []string{"start"})
+	got, ttl, err := resolverOf(t, s).Lookup(t.Context(), []string{"start"}, false)
 	if err != nil || !slices.Equal(got, addrs("10.0.0.1")) || ttl != 6*time.Second {
 		t.Errorf("got %v %v %v", got, ttl, err)
 	}
@@ -223,14 +223,14 @@ func TestLookupAsksTheNextServer(t *testing.T) {
 			if strings.Contains(name, "nothing") {
 				r.opts.Timeout = 50 * time.Millisecond
 			}
-			got, _, err := r.Lookup(t.Context(), []string{"cart"})
+			got, _, err := r.Lookup(t.Context(), []string{"cart"}, false)
 			if err != nil || !slices.Equal(got, addrs("10.0.0.1")) {
 				t.Errorf("got %v %v", got, err)
 			}
 		})
 	}
 	r := resolverOf(t, serveNames(t, "127.0.0.1", failing(dnsmessage.RCodeServerFailure, true)))
-	_, ttl, err := r.Lookup(t.Context(), []string{"cart"})
+	_, ttl, err := r.Lookup(t.Context(), []string{"cart"}, false)
 	if ttl != failureTTL || err == nil || !strings.Contains(err.Error(), "name server 127.0.0.1:") || !strings.Contains(err.Error(), "ServerFailure") {
 		t.Errorf("got %v %v", ttl, err)
 	}
@@ -247,7 +247,7 @@ func TestLookupTriesAgainAfterSilence(t *testing.T) {
 	})
 	r := resolverOf(t, s)
 	r.opts.Timeout, r.opts.Attempts = 100*time.Millisecond, 50
-	if got, _, err := r.Lookup(t.Context(), []string{"cart"}); err != nil || len(got) != 1 {
+	if got, _, err := r.Lookup(t.Context(), []string{"cart"}, false); err != nil || len(got) != 1 {
 		t.Errorf("got %v %v", got, err)
 	}
 }
@@ -265,7 +265,7 @@ func TestLookupDoesWithoutEDNSWhereAServerIsOld(t *testing.T) {
 		b, _ := m.Pack()
 		return [][]byte{b}
 	})
-	if got, _, err := resolverOf(t, s).Lookup(t.Context(), []string{"cart"}); err != nil || len(got) != 1 {
+	if got, _, err := resolverOf(t, s).Lookup(t.Context(), []string{"cart"}, false); err != nil || len(got) != 1 {
 		t.Errorf("got %v %v", got, err)
 	}
 }
@@ -280,7 +280,7 @@ func TestLookupUsesOneFamilyWhereTheOtherFails(t *testing.T) {
 		b, _ := m.Pack()
 		return [][]byte{b}
 	})
-	if got, _, err := resolverOf(t, s).Lookup(t.Context(), []string{"cart"}); err != nil || !slices.Equal(got, addrs("10.0.0.1")) {
+	if got, _, err := resolverOf(t, s).Lookup(t.Context(), []string{"cart"}, false); err != nil || !slices.Equal(got, addrs("10.0.0.1")) {
 		t.Errorf("got %v %v", got, err)
 	}
 }
@@ -292,7 +292,7 @@ func TestLookupEndsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() {
-		_, _, err := r.Lookup(ctx, []string{"cart.default", "cart"})
+		_, _, err := r.Lookup(ctx, []string{"cart.default", "cart"}, false)
 		done <- err
 	}()
 	<-arrived
@@ -309,14 +309,14 @@ func TestLookupEndsWithItsContext(t *testing.T) {
 	for range maxLookups {
 		r.slots <- struct{}{}
 	}
-	if _, _, err := r.Lookup(ctx, []string{"cart"}); !errors.Is(err, context.Canceled) {
+	if _, _, err := r.Lookup(ctx, []string{"cart"}, false); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}
 }
 
 func TestLookupOverIPv6(t *testing.T) {
 	z := zone{"cart.": {address("cart.", "fd00::1", 9)}}
-	if got, _, err := resolverOf(t, serveNames(t, "::1", z.reply)).Lookup(t.Context(), []string{"cart"}); err != nil || !slices.Equal(got, addrs("fd00::1")) {
+	if got, _, err := resolverOf(t, serveNames(t, "::1", z.reply)).Lookup(t.Context(), []string{"cart"}, false); err != nil || !slices.Equal(got, addrs("fd00::1")) {
 		t.Errorf("got %v %v", got, err)
 	}
 }
@@ -326,7 +326,7 @@ func TestHostsFileComesFirstAndIsReadAgainWhenItChanges(t *testing.T) {
 	r := resolverOf(t, s)
 	lookup := func(want string) {
 		t.Helper()
-		if got, _, err := r.Lookup(t.Context(), []string{"Cart"}); err != nil || !slices.Equal(got, addrs(want)) {
+		if got, _, err := r.Lookup(t.Context(), []string{"Cart"}, false); err != nil || !slices.Equal(got, addrs(want)) {
 			t.Errorf("got %v %v, want %s", got, err, want)
 		}
 	}
@@ -422,4 +422,21 @@ func FuzzParseFiles(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestHostsThatObjectsNameMayBeAnywhereButHere(t *testing.T) {
+	s := serveNames(t, "127.0.0.1", zone{
+		"public.":  {address("public.", "203.0.113.9", 9)},
+		"private.": {address("private.", "10.0.0.1", 9)},
+		"self.":    {address("self.", "127.0.0.1", 9)},
+		"mapped.":  {address("mapped.", "::ffff:127.0.0.1", 9)},
+		"cloud.":   {address("cloud.", "169.254.169.254", 9)},
+	}.reply)
+	r := resolverOf(t, s)
+	for name, want := range map[string]string{"public": "203.0.113.9", "private": "10.0.0.1", "self": "", "mapped": "", "cloud": ""} {
+		got, _, err := r.Lookup(t.Context(), []string{name}, true)
+		if want == "" && !errors.Is(err, ErrNotPrivate) || want != "" && (err != nil || !slices.Equal(got, addrs(want))) {
+			t.Errorf("%s: %v %v", name, got, err)
+		}
+	}
 }

@@ -15,17 +15,18 @@ import (
 	"github.com/wicketgate/wicketgate/object"
 )
 
-// backendIndex finds what belongs to a Service.
+// backendIndex finds what belongs to a Service, or to a Backend or XBackend.
 type backendIndex struct {
-	slices   map[name][]*discoveryv1.EndpointSlice // by the namespace and name of their Service, ordered by their own names
-	policies map[name]map[string]*Policy           // those in force, by Service and sectionName ("" for the whole Service)
-	users    map[name][]*Route                     // routes that refer to a Service, each once
-	targets  map[targetKey]*resolution
+	slices    map[name][]*discoveryv1.EndpointSlice // by the namespace and name of their Service, ordered by their own names
+	policies  map[object.Key]map[string]*Policy     // those in force, by target and sectionName ("" for all of it)
+	users     map[object.Key][]*Route               // routes that refer to it, each once
+	externals map[object.Key]*external              // the Backends and XBackends
+	targets   map[targetKey]*resolution
 }
 
-// targetKey is a Service port.
+// targetKey is a Service port, or a Backend or XBackend, which have but one (port 0).
 type targetKey struct {
-	name
+	object.Key
 	port int32
 	udp  bool
 }
@@ -40,14 +41,17 @@ func (k targetKey) transport() corev1.Protocol {
 
 // String names the target across graphs.
 func (k targetKey) String() string {
-	text := "Service " + k.name.String() + ":" + strconv.Itoa(int(k.port))
+	text := k.Key.String()
+	if k.port != 0 {
+		text += ":" + strconv.Itoa(int(k.port))
+	}
 	if k.udp {
 		text += "/UDP"
 	}
 	return text
 }
 
-// resolution is what a Service port led to. All references to it share one.
+// resolution is what a reference led to. All references to it share one.
 type resolution struct {
 	target          *Target
 	reason, message string // why there is no target
@@ -58,7 +62,10 @@ type resolution struct {
 
 // indexBackends reads the objects that add to Services.
 func (b *builder) indexBackends(set *object.Set) *backendIndex {
-	index := &backendIndex{slices: map[name][]*discoveryv1.EndpointSlice{}, policies: map[name]map[string]*Policy{}, users: map[name][]*Route{}, targets: map[targetKey]*resolution{}}
+	index := &backendIndex{
+		slices: map[name][]*discoveryv1.EndpointSlice{}, policies: map[object.Key]map[string]*Policy{}, users: map[object.Key][]*Route{},
+		externals: map[object.Key]*external{}, targets: map[targetKey]*resolution{},
+	}
 	for _, o := range typed[*discoveryv1.EndpointSlice](set, kind(discoveryGroup, "EndpointSlice")) {
 		if service := o.object.Meta.Labels[discoveryv1.LabelServiceName]; service != "" {
 			key := name{o.object.Namespace, service}
@@ -137,23 +144,33 @@ func (b *builder) resolve(rule *Rule, ref *gatewayv1.BackendObjectReference) *re
 	from := rule.Route.Object
 	group, k := string(deref(ref.Group, "")), string(deref(ref.Kind, "Service"))
 	target := keyOf(kind(group, k), string(deref(ref.Namespace, gatewayv1.Namespace(from.Namespace))), string(ref.Name))
-	if target.GroupKind != coreKind("Service") {
-		return &resolution{reason: reasonInvalidKind, message: target.String() + kindGroup(group) + " cannot be a backend: " + backendKindHint(target.GroupKind)}
+	service := target.GroupKind == coreKind("Service")
+	if !service && !isExternalKind(target.GroupKind) {
+		return &resolution{reason: reasonInvalidKind, message: target.String() + kindGroup(group) + " cannot be a backend: refer to a Service"}
 	}
 	if !b.grants.permits(from.GroupKind, from.Namespace, target) {
 		return &resolution{reason: reasonNotPermitted, message: notPermitted(from.GroupKind, from.Namespace, target)}
 	}
-	if ref.Port == nil {
+	if service && ref.Port == nil {
 		return &resolution{reason: reasonBackendNotFound, message: target.String() + ": port is required; it is the port of the Service"}
 	}
-	key := targetKey{name{target.Namespace, target.Name}, *ref.Port, from.Kind == "UDPRoute"}
-	if users := b.backends.users[key.name]; len(users) == 0 || users[len(users)-1] != rule.Route {
-		b.backends.users[key.name] = append(users, rule.Route)
-		b.using = append(b.using, key.name)
+	if users := b.backends.users[target]; len(users) == 0 || users[len(users)-1] != rule.Route {
+		b.backends.users[target] = append(users, rule.Route)
+		b.using = append(b.using, target)
+	}
+	key := targetKey{target, 0, from.Kind == "UDPRoute"}
+	if service {
+		key.port = *ref.Port
+	} else if message := b.superfluousPort(rule, ref, target); message != "" {
+		return &resolution{reason: reasonUnsupportedValue, message: message}
 	}
 	found := b.backends.targets[key]
 	if found == nil {
-		found = b.resolveService(target, key)
+		if service {
+			found = b.resolveService(target, key)
+		} else {
+			found = b.resolveExternal(key)
+		}
 		b.backends.targets[key] = found
 	}
 	if found.target != nil {
@@ -164,15 +181,6 @@ func (b *builder) resolve(rule *Rule, ref *gatewayv1.BackendObjectReference) *re
 	return found
 }
 
-// backendKindHint says what to do instead of a kind of backend.
-func backendKindHint(k object.GroupKind) string {
-	switch k {
-	case kind(envoyGroup, "Backend"), kind(experimentGroup, "XBackend"):
-		return "the kind is not served yet; refer to a Service"
-	}
-	return "refer to a Service"
-}
-
 // resolveService finds the endpoints of a Service port.
 func (b *builder) resolveService(key object.Key, port targetKey) *resolution {
 	o := b.set.Get(key)
@@ -181,7 +189,7 @@ func (b *builder) resolveService(key object.Key, port targetKey) *resolution {
 		return b.withoutService(key, port)
 	}
 	if service.Spec.Type == corev1.ServiceTypeExternalName {
-		return &resolution{reason: reasonInvalidKind, message: key.String() + " is of type ExternalName, which is not supported: use a Service with EndpointSlices"}
+		return b.externalName(service, port)
 	}
 	servicePort, message := findPort(service, port)
 	if message != "" {
@@ -192,7 +200,7 @@ func (b *builder) resolveService(key object.Key, port targetKey) *resolution {
 		return &resolution{reason: reasonUnsupportedValue, message: message}
 	}
 	target := &Target{Key: port.String(), AppProtocol: deref(servicePort.AppProtocol, ""), Service: service, TLS: demand}
-	if all := b.backends.slices[port.name]; len(all) > 0 || !b.opts.DNSBackends {
+	if all := b.backends.slices[name{port.Namespace, port.Name}]; len(all) > 0 || !b.opts.DNSBackends {
 		target.Endpoints = endpoints(all, servicePort)
 		return &resolution{target: target, source: target.Key + " by EndpointSlices", empty: noEndpoints(key, all, servicePort, target)}
 	}
@@ -208,8 +216,9 @@ func (b *builder) withoutService(key object.Key, port targetKey) *resolution {
 	if message != "" {
 		return &resolution{reason: reasonUnsupportedValue, message: message}
 	}
-	target := &Target{Key: port.String(), Port: uint16(port.port), Names: dnsNames(key), TLS: demand}
-	return &resolution{target: target, source: target.Key + " by DNS name " + strings.Join(target.Names, " or ") + " (no Service is defined)", note: b.likelyMistake(key)}
+	names := dnsNames(key)
+	target := &Target{Key: port.String(), Hosts: []Host{{Names: names, Port: uint16(port.port)}}, TLS: demand}
+	return &resolution{target: target, source: target.Key + " by DNS name " + strings.Join(names, " or ") + " (no Service is defined)", note: b.likelyMistake(key)}
 }
 
 // likelyMistake warns of a Service that is not defined where one with nearly the same name is.
@@ -226,12 +235,10 @@ func (b *builder) byName(key object.Key, target *Target, port *corev1.ServicePor
 		return &resolution{reason: reasonBackendNotFound, message: key.String() + ": targetPort " + strconv.Quote(text) +
 			" is a name that only EndpointSlices can explain, and there is none: write the port's number, or add an EndpointSlice"}
 	}
-	target.Names, target.Port = dnsNames(key), uint16(port.Port)
-	if n := port.TargetPort.IntVal; n != 0 {
-		target.Port = uint16(n)
-	}
-	return &resolution{target: target, source: target.Key + " by DNS name " + strings.Join(target.Names, " or ") + " at port " +
-		strconv.Itoa(int(target.Port)) + " (it has no EndpointSlice)"}
+	names, number := dnsNames(key), cmp.Or(port.TargetPort.IntVal, port.Port)
+	target.Hosts = []Host{{Names: names, Port: uint16(number)}}
+	return &resolution{target: target, source: target.Key + " by DNS name " + strings.Join(names, " or ") + " at port " +
+		strconv.Itoa(int(number)) + " (it has no EndpointSlice)"}
 }
 
 // dnsNames are the names under which a Service may be known: "cart.shop" first, then "cart", as containers of one project call each other.
@@ -302,5 +309,5 @@ func unsupportedAppProtocol(k gatewayv1.Kind, protocol string, tls bool) string 
 
 // needsPolicy is the message for an appProtocol that implies TLS, without a policy.
 func needsPolicy(protocol string) string {
-	return "appProtocol " + protocol + " asks for TLS to the backend, and no BackendTLSPolicy that targets the Service says whom to trust: add one"
+	return "appProtocol " + protocol + " asks for TLS to the backend, and nothing says whom to trust: add a BackendTLSPolicy that targets it, or tls to a Backend"
 }

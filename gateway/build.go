@@ -29,11 +29,16 @@ type Options struct {
 	MergeAcrossNamespaces bool
 	// HTTP3 says that HTTPS listeners are also served over UDP: where that is impossible there is a warning.
 	HTTP3 bool
-	// ConfinedLoopback lets objects from confined directories name addresses of this machine's loopback interface as backends.
+	// ConfinedLoopback lets objects from confined directories name this machine's own services as backends: addresses of its loopback
+	// interface, and Unix sockets.
 	ConfinedLoopback bool
 	// Managed, if set, has the certificates of listeners that end TLS and have no usable reference to one. Such a listener is served, and
 	// Listener.Managed says for which hostnames certificates are wanted.
 	Managed *ManagedCertificates
+	// ExternalName lets Services of type ExternalName be backends, against the advice of the Gateway API.
+	ExternalName bool
+	// UnixDir is the directory below which the Unix sockets of Backends must be, an absolute path; "" allows none.
+	UnixDir string
 
 	// unfinished serves what has no data plane yet, so that its semantics can be tested.
 	unfinished bool
@@ -73,6 +78,7 @@ func (b *builder) build() {
 	b.settleListeners()
 	b.buildSockets()
 	b.buildPolicies()
+	b.buildExternals()
 	b.buildRoutes()
 	b.manageCertificates()
 	b.buildExperimental()
@@ -108,7 +114,7 @@ type builder struct {
 	hinted      int                           // how many hints were asked for
 	before      *made                         // what may be taken over; nil: nothing
 	made        map[*object.Object]*madeRules // what the next Build may take over
-	using       []name                        // the Services that the route whose rules are being made refers to
+	using       []object.Key                  // the backends that the route whose rules are being made refers to
 }
 
 // typed gives the objects of a kind whose value has the type T; config guarantees it for every object it admits.

@@ -13,6 +13,9 @@ import (
 	"github.com/wicketgate/wicketgate/object"
 )
 
+// confinedLoopback says why an address is refused.
+const confinedLoopback = " is an address of this machine's loopback interface, which objects in a confined directory may not name: start with --allow-loopback-backends to let them"
+
 // refusesLoopback reports whether an object may not name this address as a backend's.
 func (b *builder) refusesLoopback(o *object.Object, address string) bool {
 	if !o.Confined || b.opts.ConfinedLoopback {
@@ -34,8 +37,7 @@ func (b *builder) confineSlice(o *object.Object, slice *discoveryv1.EndpointSlic
 				out = slice.DeepCopy()
 			}
 			out.Endpoints[i].Addresses = slices.DeleteFunc(out.Endpoints[i].Addresses, func(a string) bool { return a == address })
-			b.fail(o, "endpoints["+strconv.Itoa(i)+"].addresses["+strconv.Itoa(j)+"]", address+
-				" is an address of this machine's loopback interface, which objects in a confined directory may not name: start with --allow-loopback-backends to let them")
+			b.fail(o, "endpoints["+strconv.Itoa(i)+"].addresses["+strconv.Itoa(j)+"]", address+confinedLoopback)
 		}
 	}
 	return out

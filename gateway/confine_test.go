@@ -67,3 +67,24 @@ func TestConfinedObjectsDoNotNameLoopback(t *testing.T) {
 		}
 	}
 }
+
+func TestConfinedBackendsDoNotNameThisMachine(t *testing.T) {
+	t.Parallel()
+	for _, endpoint := range []string{
+		`ip: {address: 127.0.0.1, port: 80}`, `ip: {address: "::1", port: 80}`, `ip: {address: "::ffff:127.0.0.1", port: 80}`, `unix: {path: /run/gateway/app.sock}`,
+	} {
+		for _, confined := range []bool{false, true} {
+			for _, allowed := range []bool{false, true} {
+				objects := parseObjects(t, strings.Replace(confinedYAML, "[{name: app, port: 80}]", "[{group: gateway.envoyproxy.io, kind: Backend, name: app}]", 1)+
+					"---\napiVersion: gateway.envoyproxy.io/v1alpha1\nkind: Backend\nmetadata: {name: app}\nspec: {endpoints: [{"+endpoint+"}]}\n")
+				for _, o := range objects {
+					o.Confined = confined
+				}
+				g := Build(object.NewSet(objects...), Options{ConfinedLoopback: allowed, UnixDir: "/run/gateway"})
+				if refused := g.Routes[0].Rules[0].Backends[0].Unusable != ""; refused != (confined && !allowed) {
+					t.Errorf("%s, confined %v, allowed %v: refused %v", endpoint, confined, allowed, refused)
+				}
+			}
+		}
+	}
+}

@@ -1,8 +1,8 @@
-// Kinds of the experimental channel that are read and not, or not wholly, put into force: XBackend, XBackendTrafficPolicy,
-// XTelemetryPolicy and XMesh. Nobody has to guess that: each gets the status by which a controller refuses what it cannot do.
+// Kinds of the experimental channel that are read and not, or not wholly, put into force: XBackendTrafficPolicy,
+// XTelemetryPolicy and XMesh. Nobody has to guess that: each gets the status by which a controller refuses what it cannot do. XBackends are in
+// xbackend.go.
 //
-// What they ask for is left undone where that takes nothing away from anybody (no trace is written, no retry is counted); a backendRef to an XBackend
-// is answered with 500 (backend.go).
+// What they ask for is left undone where that takes nothing away from anybody (no trace is written, no retry is counted).
 
 package gateway
 
@@ -38,7 +38,7 @@ type Mesh struct {
 func (b *builder) buildExperimental() {
 	b.buildTelemetryPolicies()
 	b.buildTrafficPolicies()
-	b.buildExternalBackends()
+	b.concludeExternals()
 	b.buildMeshes()
 }
 
@@ -102,7 +102,7 @@ func (b *builder) byPrecedence(x *Experimental) {
 
 // buildTrafficPolicies refuses XBackendTrafficPolicies, at the Gateways whose routes lead to the Services that they target.
 func (b *builder) buildTrafficPolicies() {
-	taken := map[name]*object.Object{}
+	taken := map[object.Key]*object.Object{}
 	for _, o := range byAge[*xv1alpha1.XBackendTrafficPolicy](b, "XBackendTrafficPolicy") {
 		var all faults
 		spec := &o.value.Spec
@@ -120,7 +120,7 @@ func (b *builder) buildTrafficPolicies() {
 				all.add(typeAccepted, reasonInvalid, field, target.String()+kindGroup(string(ref.Group))+" cannot be the target of the policy: refer to a Service")
 				continue
 			}
-			at := name{target.Namespace, target.Name}
+			at := target
 			if first := taken[at]; first != nil {
 				all.add(typeAccepted, string(gatewayv1.PolicyReasonConflicted), field, first.Key.String()+" takes precedence for "+target.String())
 			} else {
@@ -128,41 +128,12 @@ func (b *builder) buildTrafficPolicies() {
 			}
 			users = append(users, b.backends.users[at]...)
 		}
-		b.conclude(o.object, all, users)
+		b.conclude(o.object, all, users, "The policy is accepted")
 	}
 }
 
-// buildExternalBackends refuses XBackends, at the Gateways whose routes refer to them.
-func (b *builder) buildExternalBackends() {
-	all := byAge[*xv1alpha1.XBackend](b, "XBackend")
-	if len(all) == 0 {
-		return
-	}
-	users := map[name][]*Route{}
-	for _, r := range b.graph.Routes {
-		for _, rule := range r.Rules {
-			for _, backend := range rule.Backends {
-				ref := &backend.Ref.BackendObjectReference
-				if deref(ref.Group, "") == experimentGroup && deref(ref.Kind, "") == "XBackend" {
-					at := name{string(deref(ref.Namespace, gatewayv1.Namespace(r.Object.Namespace))), string(ref.Name)}
-					users[at] = append(users[at], r)
-				}
-			}
-		}
-	}
-	for _, o := range all {
-		var refused faults
-		message := "backends outside of a cluster are not served yet, and requests for this one are answered with 500: refer to a Service"
-		if o.value.Spec.Type == xv1alpha1.BackendTypeEndpointSelector {
-			message = "endpointSelector selects Pods, and there are none to select: refer to a Service with EndpointSlices"
-		}
-		refused.add(typeAccepted, reasonUnsupportedValue, "spec.type", message)
-		b.conclude(o.object, refused, users[name{o.object.Namespace, o.object.Name}])
-	}
-}
-
-// conclude makes an object's entry at each Gateway that one of the routes is attached to.
-func (b *builder) conclude(o *object.Object, all faults, users []*Route) {
+// conclude makes an object's entry at each Gateway that one of the routes is attached to; accepted is the message if nothing is wrong.
+func (b *builder) conclude(o *object.Object, all faults, users []*Route, accepted string) {
 	b.reportFaults(o, all)
 	x := &Experimental{Object: o}
 	b.graph.Experimental = append(b.graph.Experimental, x)
@@ -176,7 +147,7 @@ func (b *builder) conclude(o *object.Object, all faults, users []*Route) {
 	}
 	for _, gw := range b.graph.Gateways {
 		if met[gw] {
-			x.Ancestors = append(x.Ancestors, Ancestor{gw, []Condition{all.positive(typeAccepted, reasonAccepted, "The policy is accepted")}})
+			x.Ancestors = append(x.Ancestors, Ancestor{gw, []Condition{all.positive(typeAccepted, reasonAccepted, accepted)}})
 		}
 	}
 }

@@ -30,7 +30,7 @@ type golden struct {
 	bound   Bound
 }
 
-// readGolden reads a file. Options are strict, unfinished (serve also what has no data plane yet), controller NAME, dns off, map 80=8080, pool CIDR, merge all, fail ADDR:PORT (in use) and
+// readGolden reads a file. Options are strict, unfinished (serve also what has no data plane yet), controller NAME, dns off, external-name on, unix DIR, map 80=8080, pool CIDR, merge all, fail ADDR:PORT (in use) and
 // missing ADDR:PORT (not an address of this machine).
 func readGolden(t testing.TB, path string) *golden {
 	t.Helper()
@@ -62,6 +62,10 @@ func (g *golden) option(t testing.TB, named string, args []string) {
 		g.opts.ControllerName = value
 	case "dns":
 		g.opts.DNSBackends = value != "off"
+	case "external-name":
+		g.opts.ExternalName = true
+	case "unix":
+		g.opts.UnixDir = value
 	case "merge":
 		g.opts.MergeAcrossNamespaces = value == "all"
 	case "pool":

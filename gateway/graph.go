@@ -33,8 +33,10 @@ type Graph struct {
 	Policies     []*Policy // by precedence; every BackendTLSPolicy
 	// Experimental are the XTelemetryPolicies, XBackendTrafficPolicies and XBackends.
 	Experimental []*Experimental
-	Meshes       []*Mesh   // the XMeshes that name us as their controller
-	Sockets      []*Socket // by Bind and Local: everything that the data plane should listen on
+	Meshes       []*Mesh // the XMeshes that name us as their controller
+	// Backends are the Backends of Envoy Gateway, by precedence.
+	Backends []*EnvoyBackend
+	Sockets  []*Socket // by Bind and Local: everything that the data plane should listen on
 	// Problems are what a person should be told beyond the conditions: kinds that are not served yet, likely mistakes.
 	// Conditions that are not as one wants them are in here, too, with the position of the field that causes them.
 	// They are sorted by position. What depends on the time of day is left to CertificateProblems.
@@ -252,15 +254,25 @@ type Backend struct {
 
 // Target is where a backendRef leads: the same pointer for all backendRefs that name the same Service port.
 type Target struct {
-	// Key identifies the target across graphs: "Service default/cart:8080", and "Service default/dns:53/UDP" where UDP is spoken to it.
+	// Key identifies the target across graphs: "Service default/cart:8080", "Backend default/api"; with "/UDP" at the end where UDP is spoken to it.
 	Key string
 	// Endpoints are the addresses of EndpointSlices, the ready ones, or, if none is ready, those that serve while they terminate. Ordered, without duplicates.
 	Endpoints []netip.AddrPort
-	// Names, where there is no EndpointSlice, are the absolute DNS names to try in order ("cart.default", "cart"), and Port goes with them.
-	Names []string
-	Port  uint16
+	// Hosts are destinations by name, where there are no Endpoints: one for a Service without EndpointSlice, several for a Backend.
+	Hosts []Host
+	// Sockets are the paths of Unix sockets on this machine, where a Backend names some, beside its Endpoints.
+	Sockets []string
 	// AppProtocol is the Service port's: "", kubernetes.io/h2c, kubernetes.io/ws, kubernetes.io/wss, https, ...
 	AppProtocol string
 	Service     *corev1.Service // nil for a reference without a Service object
 	TLS         *BackendTLS     // nil: plaintext
+}
+
+// Host is a destination that is given by name.
+type Host struct {
+	Names []string // absolute DNS names to try in order: "cart.default", "cart"
+	Port  uint16
+	// Public: addresses of any network are believed, because an object names the host itself. Otherwise it is a guess, and only those of private
+	// networks are.
+	Public bool
 }

@@ -27,6 +27,7 @@ import (
 	xv1alpha1 "sigs.k8s.io/gateway-api/apisx/v1alpha1"
 	"sigs.k8s.io/yaml"
 
+	"github.com/wicketgate/wicketgate/envoygateway"
 	"github.com/wicketgate/wicketgate/object"
 )
 
@@ -121,6 +122,8 @@ func newValue(k string) any {
 		return &corev1.Secret{}
 	case "ConfigMap":
 		return &corev1.ConfigMap{}
+	case "Backend":
+		return &envoygateway.Backend{}
 	case "XBackend":
 		return &xv1alpha1.XBackend{}
 	case "XBackendTrafficPolicy":

@@ -35,13 +35,19 @@ type Policy struct {
 	faults faults
 }
 
-// BackendTLS is what a policy demands of connections to backends. It is immutable.
+// BackendTLS is what a policy, or a Backend or XBackend itself, demands of connections to backends. It is immutable.
 type BackendTLS struct {
-	Policy *object.Object
+	Policy *object.Object // whichever it is
 	// Hostname is sent as the server name (SNI). The backend's certificate must be valid for it, unless there are alternative names.
 	Hostname string
 	// Roots are whom to trust; nil: the authorities of the system.
 	Roots *x509.CertPool
+	// Insecure: any certificate is taken, because a Backend says so (insecureSkipVerify). Hostname may be empty then, and only then.
+	Insecure bool
+	// MinVersion and MaxVersion are crypto/tls's; 0: the default.
+	MinVersion, MaxVersion uint16
+	// Identity is a client certificate in place of the Gateway's own; nil: that one, if there is one.
+	Identity *Identity
 	// Hostnames and URIs are the alternative names, of which the certificate must have at least one; both are empty if there are none.
 	Hostnames, URIs []string
 	// Fingerprint is equal for two policies that demand the same.
@@ -69,12 +75,12 @@ func (b *builder) buildPolicies() {
 func (b *builder) target(p *Policy, index int, ref *gatewayv1.LocalPolicyTargetReferenceWithSectionName) {
 	field := "spec.targetRefs[" + strconv.Itoa(index) + "]"
 	service := keyOf(kind(string(ref.Group), string(ref.Kind)), p.Object.Namespace, string(ref.Name))
-	if service.GroupKind != coreKind("Service") {
+	if service.GroupKind != coreKind("Service") && service.GroupKind != backendKind() {
 		p.faults.add(typeAccepted, reasonInvalid, field, service.String()+kindGroup(string(ref.Group))+" cannot be the target of the policy: refer to a Service")
 		return
 	}
 	section := string(deref(ref.SectionName, ""))
-	at := name{service.Namespace, service.Name}
+	at := service
 	if b.backends.policies[at] == nil {
 		b.backends.policies[at] = map[string]*Policy{}
 	}
@@ -89,10 +95,13 @@ func (b *builder) target(p *Policy, index int, ref *gatewayv1.LocalPolicyTargetR
 	b.backends.policies[at][section] = p
 	object := b.set.Get(service)
 	if object == nil {
-		if !b.opts.DNSBackends || section != "" {
+		if !b.opts.DNSBackends || section != "" || service.Kind != "Service" {
 			p.faults.add(typeAccepted, string(gatewayv1.PolicyReasonTargetNotFound), field, service.String()+" is not defined"+b.hint(service))
 		}
 		return
+	}
+	if service.GroupKind == backendKind() && section != "" {
+		p.faults.add(typeAccepted, string(gatewayv1.PolicyReasonTargetNotFound), field, service.String()+" has no sections: remove sectionName")
 	}
 	if v, ok := object.Value.(*corev1.Service); ok && section != "" && !hasPort(v, section) {
 		p.faults.add(typeAccepted, string(gatewayv1.PolicyReasonTargetNotFound), field, service.String()+" has no port named "+quoteName(section)+
@@ -110,7 +119,7 @@ func (b *builder) policyFor(target targetKey, port *corev1.ServicePort, spec *co
 	if target.udp { // TLS is not for packets
 		return nil, ""
 	}
-	all := b.backends.policies[target.name]
+	all := b.backends.policies[target.Key]
 	p := all[""]
 	if port != nil && port.Name != "" && all[port.Name] != nil {
 		p = all[port.Name]
@@ -131,14 +140,27 @@ func (b *builder) policyFor(target targetKey, port *corev1.ServicePort, spec *co
 
 // readPolicy validates a policy's own fields.
 func (b *builder) readPolicy(p *Policy) {
-	v := &p.Spec.Spec.Validation
-	demand := &BackendTLS{Policy: p.Object, Hostname: strings.ToLower(string(v.Hostname))}
+	p.tls = b.readValidation(p.Object, &p.faults, "spec.validation", &p.Spec.Spec.Validation)
+	if len(p.Spec.Spec.Options) > 0 {
+		var keys []string
+		for k := range p.Spec.Spec.Options {
+			keys = append(keys, string(k))
+		}
+		slices.Sort(keys)
+		b.warn(p.Object, "spec.options", "TLS options are another gateway's and are not used: "+strings.Join(keys, ", "))
+	}
+}
+
+// readValidation reads whom to trust and for which names, from a field of an object. What is wrong is added to own; nil if that leaves nothing
+// to go by.
+func (b *builder) readValidation(o *object.Object, own *faults, field string, v *gatewayv1.BackendTLSPolicyValidation) *BackendTLS {
+	demand := &BackendTLS{Policy: o, Hostname: strings.ToLower(string(v.Hostname))}
 	digest := sha256.New()
 	fmt.Fprintf(digest, "%q", demand.Hostname)
-	valid := b.readRoots(p, demand, func(root []byte) { _, _ = digest.Write(root) })
+	valid := b.readRoots(o, own, field, v, demand, func(root []byte) { _, _ = digest.Write(root) })
 	if demand.Hostname == "" {
 		valid = false
-		p.faults.add(typeAccepted, reasonInvalid, "spec.validation.hostname", "hostname is required")
+		own.add(typeAccepted, reasonInvalid, field+".hostname", "hostname is required")
 	}
 	for i, san := range v.SubjectAltNames {
 		switch {
@@ -148,43 +170,36 @@ func (b *builder) readPolicy(p *Policy) {
 			demand.URIs = append(demand.URIs, string(san.URI))
 		default:
 			valid = false
-			p.faults.add(typeAccepted, reasonInvalid, "spec.validation.subjectAltNames["+strconv.Itoa(i)+"]",
+			own.add(typeAccepted, reasonInvalid, field+".subjectAltNames["+strconv.Itoa(i)+"]",
 				"type "+strconv.Quote(string(san.Type))+" without the name that belongs to it: use Hostname with hostname, or URI with uri")
 		}
 	}
 	fmt.Fprintf(digest, "%q%q", demand.Hostnames, demand.URIs)
-	if len(p.Spec.Spec.Options) > 0 {
-		var keys []string
-		for k := range p.Spec.Spec.Options {
-			keys = append(keys, string(k))
-		}
-		slices.Sort(keys)
-		b.warn(p.Object, "spec.options", "TLS options are another gateway's and are not used: "+strings.Join(keys, ", "))
-	}
 	demand.Fingerprint = hex.EncodeToString(digest.Sum(nil)[:8])
-	if valid {
-		p.tls = demand
+	if !valid {
+		return nil
 	}
+	return demand
 }
 
 // readRoots sets whom to trust. It is false if that is nobody; references that do not resolve leave the others in force.
-func (b *builder) readRoots(p *Policy, demand *BackendTLS, seen func(root []byte)) bool {
-	v := &p.Spec.Spec.Validation
+func (b *builder) readRoots(o *object.Object, own *faults, field string, v *gatewayv1.BackendTLSPolicyValidation, demand *BackendTLS, seen func(root []byte)) bool {
 	if len(v.CACertificateRefs) == 0 {
 		known := deref(v.WellKnownCACertificates, "")
 		if known == gatewayv1.WellKnownCACertificatesSystem {
 			return true
 		}
-		p.faults.add(typeAccepted, reasonInvalid, "spec.validation.wellKnownCACertificates",
+		own.add(typeAccepted, reasonInvalid, field+".wellKnownCACertificates",
 			"wellKnownCACertificates "+strconv.Quote(string(known))+" is not known: use System, or caCertificateRefs")
 		return false
 	}
 	demand.Roots = x509.NewCertPool()
 	found := false
+	var unresolved faults
 	for i, ref := range v.CACertificateRefs {
-		list, reason, message := b.authorities(p.Object, &ref)
+		list, reason, message := b.authorities(o, &ref)
 		if reason != "" {
-			p.faults.add(typeResolvedRefs, reason, "spec.validation.caCertificateRefs["+strconv.Itoa(i)+"]", message)
+			unresolved.add(typeResolvedRefs, reason, field+".caCertificateRefs["+strconv.Itoa(i)+"]", message)
 			continue
 		}
 		for _, c := range list {
@@ -193,9 +208,10 @@ func (b *builder) readRoots(p *Policy, demand *BackendTLS, seen func(root []byte
 			seen(c.Raw)
 		}
 	}
+	*own = append(*own, unresolved...)
 	if !found {
-		_, message := p.faults.summary(typeResolvedRefs)
-		p.faults.add(typeAccepted, string(gatewayv1.BackendTLSPolicyReasonNoValidCACertificate), "spec.validation.caCertificateRefs[0]", message)
+		_, message := unresolved.summary(typeResolvedRefs)
+		own.add(typeAccepted, string(gatewayv1.BackendTLSPolicyReasonNoValidCACertificate), field+".caCertificateRefs[0]", message)
 	}
 	return found
 }
@@ -230,18 +246,16 @@ func (p *Parent) endsTLS() bool {
 // concludePolicies gives policies their conditions, and finds the Gateways from which they are met.
 func (b *builder) concludePolicies() {
 	met := map[*Policy]map[*Gateway]bool{}
-	targets := map[name][]*Policy{}
+	targets := map[object.Key][]*Policy{}
 	for _, p := range b.graph.Policies {
 		met[p] = map[*Gateway]bool{}
 		for _, ref := range p.Spec.Spec.TargetRefs {
-			if ref.Group == "" && ref.Kind == "Service" {
-				at := name{p.Object.Namespace, string(ref.Name)}
-				targets[at] = append(targets[at], p)
-			}
+			at := keyOf(kind(string(ref.Group), string(ref.Kind)), p.Object.Namespace, string(ref.Name))
+			targets[at] = append(targets[at], p)
 		}
 	}
-	for service, policies := range targets {
-		for _, route := range b.backends.users[service] {
+	for backend, policies := range targets {
+		for _, route := range b.backends.users[backend] {
 			for _, parent := range route.Parents {
 				for _, p := range policies {
 					if parent.endsTLS() {

@@ -138,9 +138,13 @@ func printBackend(backend *Backend) string {
 	}
 	t := backend.Target
 	text := strings.TrimPrefix(t.Key, "Service ")
-	if len(t.Names) > 0 {
-		text += fmt.Sprintf(" = %s port %d", strings.Join(t.Names, ", "), t.Port)
-	} else {
+	for _, h := range t.Hosts {
+		text += fmt.Sprintf(" = %s port %d", strings.Join(h.Names, ", "), h.Port)
+	}
+	for _, path := range t.Sockets {
+		text += " = " + path
+	}
+	if len(t.Hosts)+len(t.Sockets) == 0 || len(t.Endpoints) > 0 {
 		text += fmt.Sprintf(" = %v", t.Endpoints)
 	}
 	if t.TLS != nil {

@@ -29,7 +29,7 @@ type madeRules struct {
 	rules    []Rule
 	set      *ruleSet
 	problems []object.Problem
-	users    []name // the Services that the route refers to
+	users    []object.Key // the backends that the route refers to
 }
 
 // Rebuild makes the graph of a set of objects, as Build does, with what it can take over from previous, which may be nil. The graph is the
@@ -87,8 +87,8 @@ func (b *builder) takeOver(r *Route, m *madeRules) *ruleSet {
 		rules[i].Route = r
 		r.Rules[i] = &rules[i]
 	}
-	for _, service := range m.users {
-		b.backends.users[service] = append(b.backends.users[service], r)
+	for _, backend := range m.users {
+		b.backends.users[backend] = append(b.backends.users[backend], r)
 	}
 	b.graph.Problems = append(b.graph.Problems, m.problems...)
 	b.made[r.Object] = m

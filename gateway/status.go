@@ -101,8 +101,11 @@ func Statuses(g *Graph, bound Bound, previous *StatusSet, now time.Time) *Status
 	for _, x := range g.Experimental {
 		p.ancestors(p.writer(x.Object), x.Ancestors)
 	}
+	for _, e := range g.Backends {
+		p.plain(e.Object, e.Conditions)
+	}
 	for _, m := range g.Meshes {
-		p.mesh(m)
+		p.plain(m.Object, m.Conditions)
 	}
 	for _, r := range bound.Reports {
 		p.report(r)

@@ -2,7 +2,11 @@
 
 package gateway
 
-import gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
+import (
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
+
+	"github.com/wicketgate/wicketgate/object"
+)
 
 // maxAncestors is how many entries a policy's status may have. Those of other controllers keep their places.
 const maxAncestors = 16
@@ -34,8 +38,8 @@ func (p *projection) ancestors(w *writer, ours []Ancestor) {
 	p.add(w, map[string]any{"ancestors": append(list, foreign...)})
 }
 
-// mesh writes the status of an XMesh.
-func (p *projection) mesh(m *Mesh) {
-	w := p.writer(m.Object)
-	p.add(w, map[string]any{"conditions": w.conditions("", m.Conditions, foreignConditions(fileStatus(m.Object)))})
+// plain writes a status that is conditions and nothing else: that of an XMesh or a Backend.
+func (p *projection) plain(o *object.Object, conditions []Condition) {
+	w := p.writer(o)
+	p.add(w, map[string]any{"conditions": w.conditions("", conditions, foreignConditions(fileStatus(o)))})
 }

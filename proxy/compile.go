@@ -347,11 +347,12 @@ func (c *compiler) share(v variant, b *gateway.Backend, index int) *share {
 	if out.unusable == "" && b.Target == nil {
 		out.unusable = "the backendRef leads nowhere"
 	}
-	id := v.identity
-	if out.unusable == "" && id != nil && b.Target.TLS != nil {
-		out.unusable = id.Unusable
-	}
 	if out.unusable != "" {
+		return out
+	}
+	id := presented(b.Target, v.identity)
+	if id != nil && id.Unusable != "" {
+		out.unusable = id.Unusable
 		return out
 	}
 	if len(b.Filters) > 0 {

@@ -147,7 +147,7 @@ func TestLoopbackIsForNamedAddresses(t *testing.T) {
 	if c := backendConfig(&gateway.Target{Endpoints: []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:8080")}}, nil, backend.HTTP1); !c.Loopback {
 		t.Error("an address of an EndpointSlice may not be loopback")
 	}
-	if c := backendConfig(&gateway.Target{Names: []string{"cart"}, Port: 8080}, nil, backend.HTTP1); c.Loopback {
+	if c := backendConfig(&gateway.Target{Hosts: []gateway.Host{{Names: []string{"cart"}, Port: 8080}}}, nil, backend.HTTP1); c.Loopback {
 		t.Error("a name may resolve to loopback")
 	}
 }

@@ -167,6 +167,8 @@ func (c *call) write(level slog.Level, status int, why string, err error) {
 	}
 	if c.res.Endpoint.IsValid() {
 		attrs = append(attrs, slog.String("endpoint", c.res.Endpoint.String()))
+	} else if c.res.Socket != "" {
+		attrs = append(attrs, slog.String("endpoint", c.res.Socket))
 	}
 	if why == reasonUnmatched {
 		attrs = append(attrs, slog.String("nearest", c.nearest()))

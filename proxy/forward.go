@@ -50,7 +50,7 @@ func (c *call) failed(err error) int {
 	if !errors.As(err, &e) {
 		return c.refuse(statusBadGateway, "the backend failed", err)
 	}
-	c.res.Endpoint = e.Endpoint
+	c.res.Endpoint, c.res.Socket = e.Endpoint, e.Socket
 	switch e.Result {
 	case backend.NoEndpoint:
 		return c.refuse(statusUnavailable, "the backend has no ready endpoint", e.Err)

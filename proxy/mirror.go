@@ -42,10 +42,13 @@ type mirror struct {
 
 // mirrors compiles those mirrors of a rule that lead somewhere. Where the gateway should be somebody towards backends and cannot, nothing is sent.
 func (c *compiler) mirrors(list []*gateway.Mirror, v variant) (out []*mirror) {
-	id := v.identity
 	for _, source := range list {
 		t := source.Target
-		if source.Unusable != "" || t == nil || source.Numerator == 0 || t.TLS != nil && id != nil && id.Unusable != "" {
+		if source.Unusable != "" || t == nil || source.Numerator == 0 {
+			continue
+		}
+		id := presented(t, v.identity)
+		if id != nil && id.Unusable != "" {
 			continue
 		}
 		out = append(out, &mirror{source: source, backend: c.upstream(t, id, protocolOf(v.rule.Route.Kind(), t))})

@@ -41,7 +41,7 @@ func (c *call) record(l *accesslog.Log) {
 	if c.share != nil && c.share.source.Target != nil {
 		e.Backend = c.share.source.Target.Key
 	}
-	e.Endpoint, e.Attempts = c.res.Endpoint, c.res.Attempts
+	e.Endpoint, e.Socket, e.Attempts = c.res.Endpoint, c.res.Socket, c.res.Attempts
 	l.Write(e)
 	*e = accesslog.Entry{}
 }

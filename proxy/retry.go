@@ -116,7 +116,7 @@ func (c *call) pause(d time.Duration) error {
 		}
 	case <-ctx.Done():
 	}
-	return &backend.Error{Result: backend.ClientGone, Endpoint: c.res.Endpoint, Err: context.Cause(ctx)}
+	return &backend.Error{Result: backend.ClientGone, Endpoint: c.res.Endpoint, Socket: c.res.Socket, Err: context.Cause(ctx)}
 }
 
 // maxBackoff is the longest wait, in base intervals.

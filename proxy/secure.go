@@ -36,6 +36,17 @@ func identity(r *gateway.Rule, gw *gateway.Gateway) *gateway.Identity {
 	return nil
 }
 
+// presented is with what a rule of this identity presents itself to a target: a Backend may name a certificate of its own.
+func presented(t *gateway.Target, id *gateway.Identity) *gateway.Identity {
+	switch {
+	case t.TLS == nil:
+		return nil
+	case t.TLS.Identity != nil:
+		return t.TLS.Identity
+	}
+	return id
+}
+
 // backendKey identifies a backend across snapshots. Connections are shared only where the same is spoken on them, the same is demanded of them, and
 // they are made with the same certificate.
 func backendKey(t *gateway.Target, id *gateway.Identity, p backend.Protocol) string {
@@ -66,7 +77,10 @@ func backendTLS(demand *gateway.BackendTLS, id *gateway.Identity) *backend.TLS {
 	config := &tls.Config{
 		ServerName: demand.Hostname,
 		RootCAs:    demand.Roots,
-		MinVersion: tls.VersionTLS12,
+		MinVersion: max(tls.VersionTLS12, demand.MinVersion),
+		MaxVersion: demand.MaxVersion,
+		// A Backend may say that it trusts anybody.
+		InsecureSkipVerify: demand.Insecure,
 	}
 	if id != nil {
 		// Whatever authorities the backend names: it is for the backend to refuse the certificate, and for its log to say so.

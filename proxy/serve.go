@@ -94,7 +94,7 @@ func (c *call) end() {
 	c.content = screened{}
 	c.in.Host, c.in.Path, c.in.Method, c.in.Query, c.in.Header = nil, nil, nil, nil, nil
 	c.in.GRPC, c.grpc, c.called = false, false, false
-	c.res.Endpoint, c.res.Attempts = netip.AddrPort{}, 0
+	c.res.Endpoint, c.res.Socket, c.res.Attempts = netip.AddrPort{}, "", 0
 	p.calls.Put(c)
 }
 

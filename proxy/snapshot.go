@@ -113,9 +113,12 @@ func (p *Proxy) empty() *Snapshot {
 // backendConfig is the backend that a target is.
 func backendConfig(t *gateway.Target, id *gateway.Identity, p backend.Protocol) backend.Config {
 	c := backend.Config{
-		Key: backendKey(t, id, p), Endpoints: t.Endpoints, Names: t.Names, Port: t.Port, Protocol: p,
+		Key: backendKey(t, id, p), Endpoints: t.Endpoints, Sockets: t.Sockets, Protocol: p,
 		// Addresses that are written down may be this machine's own; what a name resolves to may not.
 		Loopback: len(t.Endpoints) > 0,
+	}
+	for _, h := range t.Hosts {
+		c.Hosts = append(c.Hosts, backend.Host{Names: h.Names, Port: h.Port, Public: h.Public})
 	}
 	if t.TLS != nil {
 		c.TLS = backendTLS(t.TLS, id)

@@ -251,7 +251,9 @@ func (c *compiler) streamShare(source *gateway.Rule, b *gateway.Backend, l *gate
 		plain.TLS = nil
 		target = &plain
 	}
-	if out.Unusable == "" && id != nil && target.TLS != nil {
+	if out.Unusable != "" || target == nil {
+		id = nil
+	} else if id = presented(target, id); id != nil {
 		out.Unusable = id.Unusable
 	}
 	if out.Unusable != "" {

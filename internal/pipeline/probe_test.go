@@ -20,7 +20,8 @@ import (
 	"github.com/wicketgate/wicketgate/object"
 )
 
-// scenario is one file of testdata/fields. A comment "# dns" on its first line lets names be looked up.
+// scenario is one file of testdata/fields. A comment on its first line sets options: "# dns" lets names be looked up, "# elsewhere" allows
+// ExternalName Services, and Unix sockets below /run/gateway.
 type scenario struct {
 	name    string
 	trees   []map[string]any
@@ -47,7 +48,11 @@ func readScenarios(t *testing.T) []*scenario {
 		if err != nil {
 			t.Fatal(err)
 		}
-		s := &scenario{name: filepath.Base(name), stand: newStand(t, gateway.Options{DNSBackends: strings.HasPrefix(string(text), "# dns\n")})}
+		opts := gateway.Options{DNSBackends: strings.HasPrefix(string(text), "# dns\n")}
+		if strings.HasPrefix(string(text), "# elsewhere\n") {
+			opts.ExternalName, opts.UnixDir = true, "/run/gateway"
+		}
+		s := &scenario{name: filepath.Base(name), stand: newStand(t, opts)}
 		// They repeat what the spec says, whether or not it means anything.
 		s.stand.omit = append(s.stand.omit, "parentRef", "ancestorRef", "message")
 		for doc := range strings.SplitSeq(filled(string(text)), "\n---\n") {

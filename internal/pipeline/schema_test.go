@@ -18,10 +18,12 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"github.com/wicketgate/wicketgate/config"
+	"github.com/wicketgate/wicketgate/envoygateway"
 )
 
 // goTypes are the kinds without a CRD.
 var goTypes = map[string]any{
+	"Backend":            envoygateway.Backend{},
 	"ClusterTrustBundle": certificatesv1.ClusterTrustBundle{},
 	"ConfigMap":          corev1.ConfigMap{},
 	"EndpointSlice":      discoveryv1.EndpointSlice{},

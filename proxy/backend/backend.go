@@ -9,6 +9,7 @@ package backend
 import (
 	"crypto/tls"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/wicketgate/wicketgate/message"
@@ -20,15 +21,28 @@ import (
 type Config struct {
 	Key       string
 	Endpoints []netip.AddrPort
-	// Names are absolute DNS names to try in order, where there are no Endpoints; Port goes with them.
-	Names []string
-	Port  uint16
+	// Sockets are paths of Unix sockets, which are endpoints as well.
+	Sockets []string
+	// Hosts are destinations by name, where there are neither Endpoints nor Sockets. The endpoints are the addresses of all of them.
+	Hosts []Host
 	// Loopback: addresses of this machine may be dialled, because an object or flag names them.
 	Loopback bool
 	// TLS is spoken to the endpoints; nil: plaintext. It is the same for equal Keys.
 	TLS *TLS
 	// Protocol is what the endpoints speak. It is the same for equal Keys.
 	Protocol Protocol
+}
+
+// Host is a destination by name.
+type Host struct {
+	Names []string // absolute DNS names, to try in order
+	Port  uint16
+	// Public: addresses of any network are believed; otherwise only those of private ones.
+	Public bool
+}
+
+func (h Host) equal(o Host) bool {
+	return h.Port == o.Port && h.Public == o.Public && slices.Equal(h.Names, o.Names)
 }
 
 // TLS says how connections are secured. It is not changed once it was given to Acquire.
@@ -52,8 +66,9 @@ type Response struct {
 	Body message.Body // nil: none
 	// Duplex is set with status 101. Finish closes it.
 	Duplex wire.Duplex
-	// Endpoint answered; Attempts counts the endpoints that were tried.
+	// Endpoint answered, or, where it is a Unix socket, the one at the path Socket; Attempts counts the endpoints that were tried.
 	Endpoint netip.AddrPort
+	Socket   string
 	Attempts int
 
 	// The exchange has a connection of HTTP/1.1 for itself, or a stream of HTTP/2.
@@ -106,7 +121,8 @@ const (
 // Error is what RoundTrip returns when no response head arrived.
 type Error struct {
 	Result   Result
-	Endpoint netip.AddrPort // zero if none was chosen
+	Endpoint netip.AddrPort // zero if none was chosen, or if it is a Unix socket
+	Socket   string
 	// Sent: a part of the request may have reached the endpoint, which may have acted on it.
 	Sent bool
 	Err  error

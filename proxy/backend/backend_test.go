@@ -47,11 +47,18 @@ type server struct {
 // serve runs each connection's script with its number. It is closed with the test.
 func serve(t testing.TB, script func(s *server, n int, c net.Conn, in *bufio.Reader)) *server {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	return serveOn(t, "tcp", "127.0.0.1:0", script)
+}
+
+// serveOn does it on another address, perhaps that of a Unix socket.
+func serveOn(t testing.TB, network, address string, script func(s *server, n int, c net.Conn, in *bufio.Reader)) *server {
+	t.Helper()
+	l, err := net.Listen(network, address)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &server{l: l, addr: netip.MustParseAddrPort(l.Addr().String())}
+	s := &server{l: l}
+	s.addr, _ = netip.ParseAddrPort(l.Addr().String()) // a socket has none
 	s.wg.Go(func() {
 		for n := 0; ; n++ {
 			c, err := l.Accept()

@@ -44,7 +44,7 @@ func (b *Backend) Connect(ctx context.Context, protocols []string) (net.Conn, ne
 			e.restore()
 			return c, e.addr, nil
 		}
-		last = &Error{Result: why, Endpoint: e.addr, Err: fmt.Errorf("connecting to %s: %w", e.addr, err)}
+		last = &Error{Result: why, Endpoint: e.addr, Socket: e.path, Err: fmt.Errorf("connecting to %s: %w", e, err)}
 		if ctx.Err() != nil {
 			last.Result = ClientGone
 			return nil, e.addr, last
@@ -76,7 +76,7 @@ func (e *endpoint) open(ctx context.Context, protocols []string) (net.Conn, Resu
 	b := e.backend
 	opt := &b.registry.opt
 	within, cancel := context.WithTimeout(ctx, opt.ConnectTimeout)
-	c, err := opt.Dial(within, e.addr, b.loopback.Load())
+	c, err := e.connect(within)
 	cancel()
 	config := cmp.Or(e.tls1, e.tls2)
 	if err != nil || config == nil {

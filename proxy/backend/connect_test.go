@@ -55,7 +55,7 @@ func TestConnectWaitsForTheFirstLookup(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNetwork()
 		r := NewRegistry(Options{Dial: n.dial, Resolver: slowResolver{}})
-		b := r.Acquire(Config{Key: "named", Names: []string{"cart.default"}, Port: 80})
+		b := r.Acquire(Config{Key: "named", Hosts: []Host{{Names: []string{"cart.default"}, Port: 80}}})
 		defer b.Release()
 		impatient, leave := context.WithTimeout(t.Context(), time.Second)
 		defer leave()
@@ -72,7 +72,7 @@ func TestConnectWaitsForTheFirstLookup(t *testing.T) {
 
 type slowResolver struct{}
 
-func (slowResolver) Lookup(ctx context.Context, _ []string) ([]netip.Addr, time.Duration, error) {
+func (slowResolver) Lookup(ctx context.Context, _ []string, _ bool) ([]netip.Addr, time.Duration, error) {
 	select {
 	case <-time.After(2 * time.Second):
 		return []netip.Addr{address(7).Addr()}, time.Hour, nil

@@ -6,7 +6,6 @@ package backend
 import (
 	"crypto/tls"
 	"log/slog"
-	"net/netip"
 	"sync/atomic"
 	"time"
 )
@@ -19,13 +18,13 @@ const (
 // endpoint is one address of a backend with what is known of it and its idle connections. It may be used concurrently.
 type endpoint struct {
 	backend *Backend
-	addr    netip.AddrPort
-	stats   *Stats
-	tls1    *tls.Config // for connections of HTTP/1.1; nil: plaintext
-	tls2    *tls.Config // for those that may be shared; nil: plaintext
-	pool    pool
-	shared  *shared       // nil: HTTP/1.1 is all that is spoken
-	chose   atomic.Uint32 // choseNothing, ...
+	place
+	stats  *Stats
+	tls1   *tls.Config // for connections of HTTP/1.1; nil: plaintext
+	tls2   *tls.Config // for those that may be shared; nil: plaintext
+	pool   pool
+	shared *shared       // nil: HTTP/1.1 is all that is spoken
+	chose  atomic.Uint32 // choseNothing, ...
 
 	ejected atomic.Bool  // read by rebuild, and by restore as its quick way out
 	gate    atomic.Int64 // registry time from which a request may try an ejected endpoint
@@ -34,8 +33,8 @@ type endpoint struct {
 	until    int64 // end of the ejection; guarded by backend.mu
 }
 
-func newEndpoint(b *Backend, a netip.AddrPort) *endpoint {
-	e := &endpoint{backend: b, addr: a, stats: &b.stats}
+func newEndpoint(b *Backend, at place) *endpoint {
+	e := &endpoint{backend: b, place: at, stats: &b.stats}
 	e.pool.init(b.registry.opt.IdlePerEndpoint)
 	e.protocols()
 	return e
@@ -67,7 +66,7 @@ func (e *endpoint) failed(why error) {
 	b.mu.Unlock()
 	e.stats.Ejected.Add(1)
 	b.registry.opt.Log.Warn("endpoint does not accept connections", slog.String("backend", b.key),
-		slog.String("endpoint", e.addr.String()), slog.Duration("left_out_for", d), slog.Any("error", why))
+		slog.String("endpoint", e.String()), slog.Duration("left_out_for", d), slog.Any("error", why))
 }
 
 // restore records that a connection works.
@@ -83,6 +82,6 @@ func (e *endpoint) restore() {
 	b.mu.Unlock()
 	if was {
 		b.registry.opt.Log.Info("endpoint accepts connections again", slog.String("backend", b.key),
-			slog.String("endpoint", e.addr.String()))
+			slog.String("endpoint", e.String()))
 	}
 }

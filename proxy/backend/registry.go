@@ -30,6 +30,8 @@ type Options struct {
 	Dial func(ctx context.Context, to netip.AddrPort, loopback bool) (net.Conn, error)
 	// Resolver finds the addresses of named backends. Without one, they have none.
 	Resolver Resolver
+	// DialUnix connects to a Unix socket on this machine. Without it there are none.
+	DialUnix func(ctx context.Context, path string) (net.Conn, error)
 	// Log is told of endpoints that come and go. Nil: nobody is.
 	Log *slog.Logger
 	// Portable uses net.Conn's reads and writes where the raw transport would be available.
@@ -100,7 +102,7 @@ func (r *Registry) Acquire(c Config) *Backend {
 	defer r.mu.Unlock()
 	b := r.backends[c.Key]
 	if b == nil {
-		b = &Backend{registry: r, key: c.Key, tls: c.TLS, protocol: c.Protocol, endpoints: make(map[netip.AddrPort]*endpoint)}
+		b = &Backend{registry: r, key: c.Key, tls: c.TLS, protocol: c.Protocol, endpoints: make(map[place]*endpoint)}
 		b.view.Store(&view{})
 		r.backends[c.Key] = b
 	}
@@ -124,7 +126,7 @@ type Backend struct {
 	refs int // guarded by registry.mu
 
 	mu        sync.Mutex // guards what follows and the making of views
-	endpoints map[netip.AddrPort]*endpoint
+	endpoints map[place]*endpoint
 	order     []*endpoint // as configured or resolved
 	released  bool
 }
@@ -158,32 +160,34 @@ func (b *Backend) Release() {
 func (b *Backend) update(c Config) {
 	b.loopback.Store(c.Loopback)
 	old := b.names.Load()
-	if len(c.Endpoints) > 0 || len(c.Names) == 0 {
+	if len(c.Endpoints)+len(c.Sockets) > 0 || len(c.Hosts) == 0 {
 		b.names.Store(nil)
 		if old != nil {
 			old.stop()
 		}
-		b.setEndpoints(c.Endpoints)
-		return
-	}
-	if old != nil && old.port == c.Port && slices.Equal(old.list, c.Names) {
+		b.setEndpoints(places(c))
 		return
 	}
 	if old != nil {
+		if slices.EqualFunc(old.hosts, c.Hosts, func(h *host, o Host) bool { return h.equal(o) }) {
+			return
+		}
 		old.stop()
 	}
-	b.setEndpoints(nil)
-	b.names.Store(follow(b, c.Names, c.Port))
+	n := newNames(b, c.Hosts, old)
+	b.setEndpoints(n.places())
+	b.names.Store(n)
+	n.follow()
 }
 
 // setEndpoints replaces the set of endpoints, keeping those that are in both.
-func (b *Backend) setEndpoints(addrs []netip.AddrPort) {
+func (b *Backend) setEndpoints(addrs []place) {
 	b.mu.Lock()
 	gone := b.endpoints
 	if b.released {
 		addrs = nil
 	}
-	b.endpoints = make(map[netip.AddrPort]*endpoint, len(addrs))
+	b.endpoints = make(map[place]*endpoint, len(addrs))
 	b.order = make([]*endpoint, 0, len(addrs))
 	for _, a := range addrs {
 		if b.endpoints[a] != nil {

@@ -110,7 +110,7 @@ func TestNoEndpoint(t *testing.T) {
 func TestIdleConnectionsAreClosed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := NewRegistry(Options{})
-		e := newEndpoint(&Backend{registry: r}, address(1))
+		e := newEndpoint(&Backend{registry: r}, place{addr: address(1)})
 		conns := make([]net.Conn, 3)
 		for i := range conns {
 			var c net.Conn
@@ -154,7 +154,7 @@ func TestIdleConnectionsAreClosed(t *testing.T) {
 func TestIdleConnectionsAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := NewRegistry(Options{IdlePerEndpoint: 4})
-		e := newEndpoint(&Backend{registry: r}, address(1))
+		e := newEndpoint(&Backend{registry: r}, place{addr: address(1)})
 		for range 50 {
 			c, _ := net.Pipe()
 			e.put(wire.NewBackendConn(c, true))

@@ -11,14 +11,16 @@ import (
 	"log/slog"
 	"net/netip"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 )
 
 // Resolver finds addresses by name.
 type Resolver interface {
-	// Lookup tries absolute names in order and returns the first one's addresses that has any, and for how long they hold.
-	Lookup(ctx context.Context, names []string) (addrs []netip.Addr, ttl time.Duration, err error)
+	// Lookup tries absolute names in order and returns the first one's addresses that has any, and for how long they hold. public says that
+	// addresses of any network are believed, and not only those of private ones.
+	Lookup(ctx context.Context, names []string, public bool) (addrs []netip.Addr, ttl time.Duration, err error)
 }
 
 const (
@@ -29,63 +31,122 @@ const (
 
 var errNoResolver = errors.New("names are not looked up here: no resolver is configured")
 
-// names keeps one backend's endpoints equal to what its names resolve to.
+// names keeps one backend's endpoints equal to what its hosts resolve to: the addresses of all of them, in their order. Each host has a
+// goroutine of its own.
 type names struct {
 	backend *Backend
-	list    []string
-	port    uint16
-	first   chan struct{} // closed when the first lookup is over
-	wanted  chan struct{} // a lookup is wanted before its time
-	err     atomic.Pointer[error]
-	stop    context.CancelFunc // ends the loop
+	hosts   []*host
+	first   chan struct{} // closed when one host has addresses, or the first lookups of all are over
+	stop    context.CancelFunc
+	ctx     context.Context //nolint:containedctx // of the goroutines, which belong to no request
+
+	mu      sync.Mutex
+	missing int  // hosts whose first lookup is not over
+	opened  bool // first is closed
 }
 
-// follow begins to look the names up, until stop.
-func follow(b *Backend, list []string, port uint16) *names {
-	n := &names{backend: b, list: list, port: port, first: make(chan struct{}), wanted: make(chan struct{}, 1)}
-	ctx, stop := context.WithCancel(context.Background())
-	n.stop = stop
-	go n.loop(ctx)
+// host is one of a backend's hosts.
+type host struct {
+	Host
+	names  *names
+	wanted chan struct{} // a lookup is wanted before its time
+	err    atomic.Pointer[error]
+	addrs  []place // the last good ones; guarded by names.mu
+}
+
+// newNames makes the names of a backend, which follow begins to look up. Hosts that old, which may be nil, had as well keep their addresses.
+func newNames(b *Backend, list []Host, old *names) *names {
+	n := &names{backend: b, first: make(chan struct{}), missing: len(list)}
+	n.ctx, n.stop = context.WithCancel(context.Background())
+	for _, h := range list {
+		one := &host{Host: h, names: n, wanted: make(chan struct{}, 1)}
+		if old != nil {
+			one.addrs = old.addressesOf(h)
+		}
+		n.hosts = append(n.hosts, one)
+	}
 	return n
 }
 
-// hurry asks for a lookup soon. It does not block.
-func (n *names) hurry() {
-	select {
-	case n.wanted <- struct{}{}:
-	default:
+// follow begins to look the names up, until stop.
+func (n *names) follow() {
+	for _, h := range n.hosts {
+		go h.loop(n.ctx)
 	}
 }
 
-func (n *names) loop(ctx context.Context) {
+// addressesOf gives the last good addresses of a host.
+func (n *names) addressesOf(h Host) []place {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, one := range n.hosts {
+		if one.equal(h) {
+			return one.addrs
+		}
+	}
+	return nil
+}
+
+// places gives the addresses of all hosts.
+func (n *names) places() (all []place) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, h := range n.hosts {
+		all = append(all, h.addrs...)
+	}
+	return all
+}
+
+// hurry asks for lookups soon. It does not block.
+func (n *names) hurry() {
+	for _, h := range n.hosts {
+		select {
+		case h.wanted <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// looked records that a lookup of a host is over.
+func (n *names) looked(first, found bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if first {
+		n.missing--
+	}
+	if !n.opened && (found || n.missing == 0) {
+		n.opened = true
+		close(n.first)
+	}
+}
+
+func (h *host) loop(ctx context.Context) {
 	failures := 0
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	<-timer.C
 	for first := true; ; first = false {
-		ttl, err := n.lookup(ctx)
+		ttl, err := h.lookup(ctx)
 		if ctx.Err() != nil {
 			return
 		}
 		if err != nil {
-			n.report(err, failures)
+			h.report(err, failures)
 			ttl = min(minLookupPause<<min(failures, 10), maxRetryPause)
 			failures++
 		} else {
 			failures = 0
-			n.err.Store(nil)
+			h.err.Store(nil)
 		}
-		if first {
-			close(n.first)
-		}
-		if !n.pause(ctx, timer, min(max(ttl, minLookupPause), maxLookupPause)) {
+		h.names.looked(first, err == nil)
+		if !h.pause(ctx, timer, min(max(ttl, minLookupPause), maxLookupPause)) {
 			return
 		}
 	}
 }
 
 // pause waits until the next lookup is due and reports whether there is one.
-func (n *names) pause(ctx context.Context, timer *time.Timer, d time.Duration) bool {
+func (h *host) pause(ctx context.Context, timer *time.Timer, d time.Duration) bool {
 	timer.Reset(minLookupPause)
 	select {
 	case <-timer.C:
@@ -95,7 +156,7 @@ func (n *names) pause(ctx context.Context, timer *time.Timer, d time.Duration) b
 	timer.Reset(d - minLookupPause)
 	select {
 	case <-timer.C:
-	case <-n.wanted:
+	case <-h.wanted:
 	case <-ctx.Done():
 		return false
 	}
@@ -103,46 +164,51 @@ func (n *names) pause(ctx context.Context, timer *time.Timer, d time.Duration) b
 }
 
 // lookup asks once and applies the answer.
-func (n *names) lookup(ctx context.Context) (time.Duration, error) {
-	resolver := n.backend.registry.opt.Resolver
-	if resolver == nil {
+func (h *host) lookup(ctx context.Context) (time.Duration, error) {
+	o := &h.names.backend.registry.opt
+	if o.Resolver == nil {
 		return 0, errNoResolver
 	}
-	ctx, cancel := context.WithTimeout(ctx, n.backend.registry.opt.LookupTimeout)
+	ctx, cancel := context.WithTimeout(ctx, o.LookupTimeout)
 	defer cancel()
-	found, ttl, err := resolver.Lookup(ctx, n.list)
+	found, ttl, err := o.Resolver.Lookup(ctx, h.Names, h.Public)
 	if err != nil {
 		return 0, err
 	}
 	if len(found) == 0 {
 		return 0, errors.New("the answer has no usable address")
 	}
-	addrs := make([]netip.AddrPort, len(found))
+	addrs := make([]place, len(found))
 	for i, a := range found {
-		addrs[i] = netip.AddrPortFrom(a, n.port)
+		addrs[i] = place{addr: netip.AddrPortFrom(a, h.Port)}
 	}
-	n.backend.resolved(n, addrs)
+	h.names.backend.resolved(h, addrs)
 	return ttl, nil
 }
 
 // resolved applies an answer unless the backend has other names by now.
-func (b *Backend) resolved(n *names, addrs []netip.AddrPort) {
+func (b *Backend) resolved(h *host, addrs []place) {
 	b.registry.mu.Lock()
 	defer b.registry.mu.Unlock()
+	n := h.names
+	n.mu.Lock()
+	h.addrs = addrs
+	n.mu.Unlock()
 	if b.names.Load() == n {
-		b.setEndpoints(addrs)
+		b.setEndpoints(n.places())
 	}
 }
 
 // report keeps the error for requests' answers, and logs the first of several.
-func (n *names) report(err error, failures int) {
-	err = fmt.Errorf("%s does not resolve: %w", strings.Join(n.list, " or "), err)
-	n.err.Store(&err)
+func (h *host) report(err error, failures int) {
+	err = fmt.Errorf("%s does not resolve: %w", strings.Join(h.Names, " or "), err)
+	h.err.Store(&err)
 	if failures > 0 {
 		return
 	}
-	n.backend.registry.opt.Log.Warn("name of a backend does not resolve; the last good addresses are kept",
-		slog.String("backend", n.backend.key), slog.Bool("has_addresses", n.backend.Ready()), slog.Any("error", err))
+	b := h.names.backend
+	b.registry.opt.Log.Warn("name of a backend does not resolve; the last good addresses are kept",
+		slog.String("backend", b.key), slog.Bool("has_addresses", b.Ready()), slog.Any("error", err))
 }
 
 // await waits for the first lookup, until ctx ends, and then says why there is no address.
@@ -150,11 +216,21 @@ func (n *names) await(ctx context.Context) error {
 	select {
 	case <-n.first:
 	case <-ctx.Done():
-		return fmt.Errorf("%s is still being looked up: %w", strings.Join(n.list, " or "), context.Cause(ctx))
+		var list []string
+		for _, h := range n.hosts {
+			list = append(list, strings.Join(h.Names, " or "))
+		}
+		return fmt.Errorf("%s is still being looked up: %w", strings.Join(list, ", "), context.Cause(ctx))
 	}
-	if err := n.err.Load(); err != nil {
-		n.hurry()
-		return *err
+	var all []error
+	for _, h := range n.hosts {
+		if err := h.err.Load(); err != nil {
+			all = append(all, *err)
+		}
 	}
-	return nil
+	if len(all) < len(n.hosts) {
+		return nil
+	}
+	n.hurry()
+	return errors.Join(all...)
 }

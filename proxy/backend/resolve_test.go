@@ -38,7 +38,7 @@ func (b *book) lookups() int {
 	return len(b.asked)
 }
 
-func (b *book) Lookup(ctx context.Context, names []string) ([]netip.Addr, time.Duration, error) {
+func (b *book) Lookup(ctx context.Context, names []string, _ bool) ([]netip.Addr, time.Duration, error) {
 	b.mu.Lock()
 	b.asked = append(b.asked, strings.Join(names, " "))
 	takes := b.takes
@@ -57,7 +57,7 @@ var errNoSuchName = errors.New("no such name")
 
 func named(n *network, names *book) *Backend {
 	r := NewRegistry(Options{Dial: n.dial, Resolver: names})
-	return r.Acquire(Config{Key: "k", Names: []string{"web.shop.", "web."}, Port: 80})
+	return r.Acquire(Config{Key: "k", Hosts: []Host{{Names: []string{"web.shop.", "web."}, Port: 80}}})
 }
 
 // TestResolution runs a backend by name in time that only the test advances.
@@ -191,10 +191,10 @@ func TestNamesChange(t *testing.T) {
 			want   netip.AddrPort
 			asks   int
 		}{
-			{Config{Key: "k", Names: []string{"web.shop.", "web."}, Port: 80}, address(1), 1},
+			{Config{Key: "k", Hosts: []Host{{Names: []string{"web.shop.", "web."}, Port: 80}}}, address(1), 1},
 			{Config{Key: "k", Endpoints: []netip.AddrPort{address(9)}}, address(9), 1},
-			{Config{Key: "k", Names: []string{"web.shop.", "web."}, Port: 8080}, netip.AddrPortFrom(address(1).Addr(), 8080), 2},
-			{Config{Key: "k", Names: []string{"other."}, Port: 80}, address(1), 3},
+			{Config{Key: "k", Hosts: []Host{{Names: []string{"web.shop.", "web."}, Port: 8080}}}, netip.AddrPortFrom(address(1).Addr(), 8080), 2},
+			{Config{Key: "k", Hosts: []Host{{Names: []string{"other."}, Port: 80}}}, address(1), 3},
 		}
 		for i, s := range steps {
 			synctest.Wait()

@@ -37,7 +37,7 @@ var errNoEndpoint = errors.New("the backend has no endpoint")
 // An error is an *Error, and res needs no Finish then. After success Finish must be called once.
 func (b *Backend) RoundTrip(x wire.Exchange, req *message.Head, body message.Body, t Timeouts, res *Response) error {
 	res.Head.Reset()
-	res.Body, res.Duplex, res.Endpoint, res.Attempts = nil, nil, netip.AddrPort{}, 0
+	res.Body, res.Duplex, res.Endpoint, res.Socket, res.Attempts = nil, nil, netip.AddrPort{}, "", 0
 	a := attempt{b: b, x: x, t: t, res: res}
 	var e *endpoint
 	for {
@@ -62,7 +62,7 @@ func (b *Backend) RoundTrip(x wire.Exchange, req *message.Head, body message.Bod
 				e.stats.Reused.Add(1)
 				e.restore()
 			}
-			res.endpoint, res.Endpoint = e, e.addr
+			res.endpoint, res.Endpoint, res.Socket = e, e.addr, e.path
 			return nil
 		default:
 			if err := a.again(e, failure, req); err != nil {
@@ -180,7 +180,7 @@ func (a *attempt) dial(e *endpoint) (*wire.BackendConn, *Error) {
 		e.restore()
 		return wire.NewBackendConn(c, r.opt.Portable), nil
 	}
-	failure := &Error{Result: a.result(why), Endpoint: e.addr, Err: fmt.Errorf("connecting to %s: %w", e.addr, err)}
+	failure := &Error{Result: a.result(why), Endpoint: e.addr, Socket: e.path, Err: fmt.Errorf("connecting to %s: %w", e, err)}
 	switch failure.Result {
 	case ClientGone:
 		return nil, failure
@@ -200,7 +200,7 @@ func (a *attempt) open(e *endpoint) (net.Conn, Result, error) {
 	r := a.b.registry
 	ctx, cancel := a.context(r.opt.ConnectTimeout)
 	defer cancel()
-	c, err := r.opt.Dial(ctx, e.addr, a.b.loopback.Load())
+	c, err := e.connect(ctx)
 	if err != nil || e.tls1 == nil {
 		return c, ConnectFailed, err
 	}
@@ -299,7 +299,7 @@ func (a *attempt) again(e *endpoint, f *wire.BackendError, req *message.Head) er
 		}
 	}
 	return &Error{
-		Result: resultOf(f.Kind), Endpoint: e.addr, Sent: f.Kind != wire.BackendRefused, Err: fmt.Errorf("endpoint %s: %w", e.addr, f),
+		Result: resultOf(f.Kind), Endpoint: e.addr, Socket: e.path, Sent: f.Kind != wire.BackendRefused, Err: fmt.Errorf("endpoint %s: %w", e, f),
 	}
 }
 

@@ -76,7 +76,7 @@ func (s *shared) join(a *attempt, avoid *h2.BackendConn) (*h2.BackendConn, *Erro
 	for seen := s.failures; ; {
 		switch {
 		case s.closed:
-			return nil, &Error{Result: NoEndpoint, Endpoint: s.endpoint.addr, Err: errRetired}
+			return nil, &Error{Result: NoEndpoint, Endpoint: s.endpoint.addr, Socket: s.endpoint.path, Err: errRetired}
 		case s.failures != seen:
 			return nil, s.failure
 		case s.endpoint.chose.Load() == choseHTTP1:
@@ -98,8 +98,8 @@ func (s *shared) join(a *attempt, avoid *h2.BackendConn) (*h2.BackendConn, *Erro
 			return c, nil
 		}
 		if ctx.Err() != nil {
-			err := fmt.Errorf("waiting for a connection to %s: %w", s.endpoint.addr, context.Cause(ctx))
-			return nil, &Error{Result: a.result(ConnectFailed), Endpoint: s.endpoint.addr, Err: err}
+			err := fmt.Errorf("waiting for a connection to %s: %w", s.endpoint, context.Cause(ctx))
+			return nil, &Error{Result: a.result(ConnectFailed), Endpoint: s.endpoint.addr, Socket: s.endpoint.path, Err: err}
 		}
 	}
 }
@@ -165,11 +165,11 @@ func (s *shared) connect() (*h2.BackendConn, *Error) {
 	e := s.endpoint
 	r := e.backend.registry
 	fail := func(result Result, err error) (*h2.BackendConn, *Error) {
-		return nil, &Error{Result: result, Endpoint: e.addr, Err: fmt.Errorf("connecting to %s: %w", e.addr, err)}
+		return nil, &Error{Result: result, Endpoint: e.addr, Socket: e.path, Err: fmt.Errorf("connecting to %s: %w", e, err)}
 	}
 	ctx, cancel := context.WithTimeout(s.ctx, r.opt.ConnectTimeout)
 	defer cancel()
-	nc, err := r.opt.Dial(ctx, e.addr, e.backend.loopback.Load())
+	nc, err := e.connect(ctx)
 	if err != nil {
 		return fail(ConnectFailed, err)
 	}
@@ -206,13 +206,13 @@ func (s *shared) http1(nc net.Conn) *Error {
 	e := s.endpoint
 	if e.backend.protocol != Auto {
 		_ = nc.Close() // nobody is left who could do anything about an error
-		return &Error{Result: HandshakeFailed, Endpoint: e.addr, Err: fmt.Errorf("connecting to %s: %w", e.addr, errNotChosen)}
+		return &Error{Result: HandshakeFailed, Endpoint: e.addr, Socket: e.path, Err: fmt.Errorf("connecting to %s: %w", e, errNotChosen)}
 	}
 	e.stats.Opened.Add(1)
 	e.restore()
 	e.chose.Store(choseHTTP1)
 	e.put(wire.NewBackendConn(nc, e.backend.registry.opt.Portable))
-	return &Error{Result: HandshakeFailed, Endpoint: e.addr, Err: errChoseHTTP1}
+	return &Error{Result: HandshakeFailed, Endpoint: e.addr, Socket: e.path, Err: errChoseHTTP1}
 }
 
 // add lists a connection, from which nothing can be reserved yet.

@@ -1,0 +1,50 @@
+// Where endpoints are: at an address and port, or at the path of a Unix socket.
+
+package backend
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+)
+
+// place tells the endpoints of a backend apart. One of the two is zero.
+type place struct {
+	addr netip.AddrPort
+	path string
+}
+
+// String is what logs and errors call it.
+func (p place) String() string {
+	if p.path != "" {
+		return p.path
+	}
+	return p.addr.String()
+}
+
+// places are the endpoints that a configuration gives.
+func places(c Config) []place {
+	all := make([]place, 0, len(c.Endpoints)+len(c.Sockets))
+	for _, a := range c.Endpoints {
+		all = append(all, place{addr: a})
+	}
+	for _, path := range c.Sockets {
+		all = append(all, place{path: path})
+	}
+	return all
+}
+
+var errNoUnix = errors.New("unix sockets are not dialled here")
+
+// connect opens a connection to the endpoint.
+func (e *endpoint) connect(ctx context.Context) (net.Conn, error) {
+	o := &e.backend.registry.opt
+	switch {
+	case e.path == "":
+		return o.Dial(ctx, e.addr, e.backend.loopback.Load())
+	case o.DialUnix == nil:
+		return nil, errNoUnix
+	}
+	return o.DialUnix(ctx, e.path)
+}
