@@ -53,9 +53,10 @@ func TestListenersBehindAProxy(t *testing.T) {
 			if code, body := fetch(t, client, at(open, "/")); code != http.StatusOK || body != "127.0.0.1" {
 				t.Errorf("a listener without the annotation: %d %q", code, body)
 			}
-			if _, metrics := g.ask("GET", "/metrics"); !strings.Contains(metrics, `wicketgate_proxy_protocol_failures_total{reason="malformed"} 1`+"\n") {
-				t.Error("the metrics do not tell of the connection without a header")
-			}
+			eventually(t, "the metrics tell of the connection without a header", func() bool {
+				_, metrics := g.ask("GET", "/metrics")
+				return strings.Contains(metrics, `wicketgate_proxy_protocol_failures_total{reason="malformed"} 1`+"\n")
+			})
 		})
 	}
 }
@@ -73,7 +74,5 @@ func TestProxiesThatAreNotTrusted(t *testing.T) {
 	if answer, _ := io.ReadAll(c); len(answer) > 0 {
 		t.Errorf("the answer is %q", answer)
 	}
-	if !strings.Contains(g.log.String(), "--trusted-proxies does not have this address") {
-		t.Error("the log does not say why")
-	}
+	eventually(t, "the log says why", func() bool { return strings.Contains(g.log.String(), "--trusted-proxies does not have this address") })
 }
