@@ -4,7 +4,7 @@
 // for everything below. What "works" must have been seen to change a status or the data plane by a change of its value in one of the scenarios of
 // testdata/fields, or have a test that the row names; so a field that the code ignores cannot be in the table as one that works. (A field that
 // cannot be changed alone, such as the type of a union, need only be in a scenario.) What is
-// "refused" must cause the condition that the row names, and removing it must remove the condition. What has "no meaning" must be in a scenario
+// "refused" must cause the condition that the row names, and removing it must remove the condition (or the row names a test of that). What has "no meaning" must be in a scenario
 // and change nothing.
 
 package pipeline
@@ -123,6 +123,10 @@ func TestTableOfFields(t *testing.T) {
 	for _, r := range rows {
 		if !r.matched {
 			t.Errorf("docs/fields.md has %s %s, which is no field", r.kind, r.pattern)
+		} else if test := testName.FindString(r.cell); r.verdict == "refused" && test != "" {
+			if !hasTest(t, test) {
+				t.Errorf("%s %s: there is no %s", r.kind, r.pattern, test)
+			}
 		} else if r.verdict == "refused" {
 			checkRefused(t, scenarios, r)
 		}

@@ -17,6 +17,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 
+	"github.com/wicketgate/wicketgate/certmanager"
 	"github.com/wicketgate/wicketgate/config"
 	"github.com/wicketgate/wicketgate/envoygateway"
 )
@@ -24,9 +25,12 @@ import (
 // goTypes are the kinds without a CRD.
 var goTypes = map[string]any{
 	"Backend":            envoygateway.Backend{},
+	"Certificate":        certmanager.Certificate{},
+	"ClusterIssuer":      certmanager.Issuer{},
 	"ClusterTrustBundle": certificatesv1.ClusterTrustBundle{},
 	"ConfigMap":          corev1.ConfigMap{},
 	"EndpointSlice":      discoveryv1.EndpointSlice{},
+	"Issuer":             certmanager.Issuer{},
 	"Namespace":          corev1.Namespace{},
 	"Secret":             corev1.Secret{},
 	"Service":            corev1.Service{},
@@ -79,7 +83,7 @@ func allFields(t testing.TB) map[string][]string {
 		}
 		fields = slices.DeleteFunc(fields, func(f string) bool {
 			root, _, _ := strings.Cut(f, ".")
-			return root == "metadata" || root == "apiVersion" || root == "kind" || root == "status"
+			return root == "metadata" || root == "apiVersion" || root == "kind" || strings.TrimSuffix(root, "{}") == "status"
 		})
 		if hasStatus(custom[k.Kind], goTypes[k.Kind]) {
 			fields = append(fields, "status")
@@ -117,7 +121,7 @@ func schemaFields(p *property, path string) []string {
 // structFields walks a Go type by its JSON names, at most depth structs deep.
 func structFields(t reflect.Type, path string, depth int) []string {
 	switch t {
-	case reflect.TypeFor[intstr.IntOrString](), reflect.TypeFor[metav1.Time](), reflect.TypeFor[[]byte]():
+	case reflect.TypeFor[intstr.IntOrString](), reflect.TypeFor[metav1.Time](), reflect.TypeFor[metav1.Duration](), reflect.TypeFor[[]byte]():
 		return []string{path}
 	}
 	switch t.Kind() {

@@ -22,6 +22,7 @@ import (
 	"github.com/wicketgate/wicketgate/object"
 	"github.com/wicketgate/wicketgate/proxy"
 	"github.com/wicketgate/wicketgate/proxy/backend"
+	"github.com/wicketgate/wicketgate/tls/issue"
 )
 
 // now is the time of every load.
@@ -97,6 +98,7 @@ func (s *stand) load(t testing.TB) outcome {
 // outcome runs the stages after admission.
 func (s *stand) outcome(t testing.TB, set *object.Set, found []object.Problem) outcome {
 	t.Helper()
+	plan := issue.Read(set, issue.Options{})
 	graph := gateway.Build(set, s.opts)
 	snapshot := s.proxy.Compile(graph, s.proxy.Current())
 	s.proxy.Swap(snapshot)
@@ -117,14 +119,27 @@ func (s *stand) outcome(t testing.TB, set *object.Set, found []object.Problem) o
 			t.Errorf("%s: the status speaks of generation %d, and %d is served", k, got, want)
 		}
 	}
-	for _, list := range [][]object.Problem{found, graph.Problems, snapshot.Problems()} {
+	for _, list := range [][]object.Problem{found, plan.Problems, graph.Problems, snapshot.Problems(), plan.Review(graph)} {
 		for _, p := range list {
 			p.Position = object.Position{}
 			fmt.Fprintln(&problems, p)
 		}
 	}
-	out.statuses, out.problems, out.plan = statuses.String(), problems.String(), dump(snapshot)
+	out.statuses, out.problems, out.plan = statuses.String(), problems.String(), dump(snapshot)+wanted(plan)
 	return out
+}
+
+// wanted is what certificates are asked for, and of whom.
+func wanted(p *issue.Plan) string {
+	var b strings.Builder
+	for _, c := range p.Certificates {
+		fmt.Fprintf(&b, "%s %q %+v", c.Secret, c.Names(), c.Unusable)
+		if c.Issuer != nil {
+			fmt.Fprintf(&b, " by %s in %s", c.Issuer.Key, c.Issuer.Namespace())
+		}
+		b.WriteByte('\n')
+	}
+	return b.String()
 }
 
 // places are the positions in printed routes.

@@ -152,6 +152,17 @@ func TestExternalAccount(t *testing.T) {
 	g.untilIssued(a, "shop.example.com")
 }
 
+func TestProfileIsAskedFor(t *testing.T) {
+	a := newAuthority(t, settings{})
+	config := directory(t, "gateway.yaml", fmt.Sprintf(listeners, "cert-manager.io/cluster-issuer: pebble"),
+		"issuer.yaml", issuer(t, a, "    profile: unheard-of\n"))
+	g := start(t, a, config, t.TempDir())
+	g.until("the authority's answer is reported", func() bool {
+		status, message := g.condition("namespaces/default/certificates/shop-tls", "Ready")
+		return status == "False" && strings.Contains(message, "profile")
+	})
+}
+
 func TestChallengeThatFails(t *testing.T) {
 	a := newAuthority(t, settings{})
 	a.dns.AddDNSARecord("shop.example.com.", []string{"127.0.0.2"}) // where nobody listens
