@@ -16,6 +16,7 @@ import (
 
 	"github.com/wicketgate/wicketgate/certmanager"
 	"github.com/wicketgate/wicketgate/config"
+	"github.com/wicketgate/wicketgate/config/secretdir"
 	"github.com/wicketgate/wicketgate/dial"
 	"github.com/wicketgate/wicketgate/gateway"
 	"github.com/wicketgate/wicketgate/object"
@@ -82,6 +83,7 @@ func (a *acmeFlags) options() (o issue.Options, err error) {
 type certificates struct {
 	engine  *obtain.Engine
 	options issue.Options
+	secrets *secretdir.Reader
 	plan    *issue.Plan                  // of the run that is going on
 	managed *gateway.ManagedCertificates // found by hostname; nil if no flag asks for them
 }
@@ -99,20 +101,22 @@ func newCertificates(s settings, hook string, dialer *dial.Dialer, version strin
 	engine, err := obtain.New(obtain.Options{
 		Storage: certificateStorage(s.stateDir), Dial: dialer.Dial, Changed: changed, Log: log, Metrics: metrics, UserAgent: "wicketgate/" + version, Hook: obtain.Hook{Command: hook},
 	})
-	return &certificates{engine: engine, options: s.issue}, err
+	return &certificates{engine: engine, options: s.issue, secrets: secretdir.New(s.secrets)}, err
 }
 
-// load reads files with next, and adds what they ask for: the Secrets that are held, or placeholders.
+// load reads files with next, adds the Secrets that are directories, and what all of them ask for: the Secrets that are held, or placeholders.
 func (c *certificates) load(next func(context.Context) (*config.Result, error)) func(context.Context) (*config.Result, error) {
 	return func(ctx context.Context) (*config.Result, error) {
 		result, err := next(ctx)
 		if err != nil {
 			return nil, err
 		}
-		c.plan = issue.Read(result.Objects, c.options)
+		given, problems := c.secrets.Load(result.Objects)
+		set := result.Objects.With(given, nil)
+		c.plan = issue.Read(set, c.options)
 		out := *result
-		out.Objects = result.Objects.With(c.engine.Load(ctx, c.plan), nil)
-		out.Problems = slices.Concat(result.Problems, c.plan.Problems)
+		out.Objects = set.With(c.engine.Load(ctx, c.plan), nil)
+		out.Problems = slices.Concat(result.Problems, problems, c.plan.Problems)
 		if c.options.ACME != nil || c.options.LocalCA {
 			c.managed = c.engine.Managed(ctx)
 		}
@@ -141,6 +145,10 @@ func checkedCertificates(o *checkOptions) (*certificates, error) {
 	if err != nil {
 		return nil, err
 	}
+	secrets, err := each("--secret", o.secrets, secretdir.Parse)
+	if err != nil {
+		return nil, err
+	}
 	engine, err := obtain.New(obtain.Options{})
-	return &certificates{engine: engine, options: options}, err
+	return &certificates{engine: engine, options: options, secrets: secretdir.New(secrets)}, err
 }

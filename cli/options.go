@@ -17,6 +17,7 @@ import (
 
 	"github.com/wicketgate/wicketgate/admin"
 	"github.com/wicketgate/wicketgate/config"
+	"github.com/wicketgate/wicketgate/config/secretdir"
 	"github.com/wicketgate/wicketgate/gateway"
 	"github.com/wicketgate/wicketgate/proxy"
 	"github.com/wicketgate/wicketgate/tls/issue"
@@ -36,6 +37,7 @@ type semantics struct {
 	http3          bool
 	externalName   bool
 	unixDir        string
+	secrets        []string
 }
 
 func (s *semantics) register(f *pflag.FlagSet) {
@@ -49,6 +51,7 @@ func (s *semantics) register(f *pflag.FlagSet) {
 	f.BoolVar(&s.externalName, "allow-external-name", false, "serve Services of type ExternalName as backends, which the Gateway API advises against")
 	f.StringVar(&s.unixDir, "backend-unix-dir", "", "directory below which Backends may name Unix sockets (default none)")
 	f.StringVar(&s.mergeGateways, "merge-gateways", "namespace", "whose Gateways may share one port with overlapping hostnames: namespace or all")
+	f.StringArrayVar(&s.secrets, "secret", nil, "NAMESPACE/NAME=DIR: a directory whose files are the keys of a Secret, as certbot or a mounted Secret has them; may be given several times")
 	s.acme.register(f)
 }
 
@@ -143,6 +146,7 @@ type settings struct {
 	roots          []config.Root
 	gateway        gateway.Options
 	issue          issue.Options
+	secrets        []secretdir.Source
 	dnsServers     []netip.AddrPort
 	dnsNetworks    []netip.Prefix
 	trustedProxies []netip.Prefix
@@ -169,6 +173,9 @@ func (o *runOptions) understand() (s settings, err error) {
 		return s, err
 	}
 	if s.issue, err = o.acme.options(); err != nil {
+		return s, err
+	}
+	if s.secrets, err = each("--secret", o.secrets, secretdir.Parse); err != nil {
 		return s, err
 	}
 	if s.dnsServers, err = each("--dns-server", o.dnsServers, dnsServer); err != nil {

@@ -88,7 +88,7 @@ func (g *running) run(ctx context.Context, roots []config.Root, poll time.Durati
 	if err != nil {
 		g.log.Warn("changes are found by polling alone (on Linux, raise fs.inotify.max_user_instances)", "error", err, "poll_interval", poll)
 	}
-	polled := g.loader.Poll(loopCtx, poll)
+	polled, rotated := g.loader.Poll(loopCtx, poll), g.certificates.secrets.Poll(loopCtx, poll)
 	looped, served := make(chan error, 1), make(chan error, 1)
 	var loop sync.WaitGroup
 	loop.Go(func() { looped <- g.loop.Run(loopCtx) })
@@ -108,6 +108,8 @@ func (g *running) run(ctx context.Context, roots []config.Root, poll time.Durati
 		case <-changes:
 			g.loop.Trigger()
 		case <-polled:
+			g.loop.Trigger()
+		case <-rotated:
 			g.loop.Trigger()
 		case <-g.signals.Reopen:
 			if g.access != nil {

@@ -1,0 +1,96 @@
+// Secrets that are directories, and certificates that are renewed while connections are open.
+
+package cli
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// renew puts a new certificate and its key into a directory, as certbot does: one file after the other.
+func renew(t *testing.T, dir string, until time.Time) {
+	t.Helper()
+	cert, key := certificate(t, until, "localhost")
+	for name, text := range map[string][]byte{"fullchain.pem": cert, "privkey.pem": key} {
+		if err := os.WriteFile(filepath.Join(dir, name+".new"), text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Rename(filepath.Join(dir, name+".new"), filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// A certificate that is renewed is shown to new connections of every version of HTTP, and those that are open go on.
+func TestRenewalInADirectoryDropsNoConnection(t *testing.T) {
+	port, dir := freePort(t), t.TempDir()
+	renew(t, dir, time.Now().Add(time.Hour))
+	g := startGate(t, map[string]string{
+		"gateway.yaml": secureYAML(port, map[string]string{"shop-tls": "localhost"}),
+		"route.yaml":   routeYAML("main", "/", newBackend(t, saying("hello"))),
+	}, "--secret", "shop-tls="+dir, "--poll-interval", "10ms")
+	url := "https://localhost" + strings.TrimPrefix(at(port, "/"), "http://127.0.0.1")
+	one := func() *http.Client {
+		return &http.Client{Timeout: time.Minute, Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}
+	}
+	two := twoClient
+	three := func() *http.Client { return threeClient(t, port, &tls.Config{}) }
+	shown := func(c *http.Client) *x509.Certificate {
+		t.Helper()
+		res, err := c.Get(url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var text [5]byte
+		_, _ = res.Body.Read(text[:])
+		if res.Body.Close(); res.StatusCode != http.StatusOK || string(text[:]) != "hello" {
+			t.Fatalf("%s %q", res.Status, text)
+		}
+		return res.TLS.PeerCertificates[0]
+	}
+	versions := map[string]func() *http.Client{"HTTP/1.1": one, "HTTP/2": two, "HTTP/3": three}
+	open, before := map[string]*http.Client{}, map[string]*x509.Certificate{}
+	for name, client := range versions {
+		open[name] = client()
+		defer open[name].CloseIdleConnections()
+		before[name] = shown(open[name])
+	}
+	renew(t, dir, time.Now().Add(2*time.Hour))
+	for name, client := range versions {
+		eventually(t, name+" sees the renewed certificate", func() bool {
+			c := client()
+			defer c.CloseIdleConnections()
+			return !shown(c).Equal(before[name])
+		})
+		if !shown(open[name]).Equal(before[name]) {
+			t.Errorf("%s: the open connection was dropped", name)
+		}
+	}
+	if state := g.reload("GET /reload"); state.Errors != 0 {
+		t.Errorf("problems %q", state.Problems)
+	}
+}
+
+func TestCheckReadsSecretDirectories(t *testing.T) {
+	dir, files := t.TempDir(), t.TempDir()
+	yaml := secureYAML(8443, map[string]string{"shop-tls": "localhost"})
+	if err := os.WriteFile(filepath.Join(files, "gateway.yaml"), []byte(yaml), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out, _, code := program(t, "check", files, "--secret", "shop-tls="+dir); code != 1 || !strings.Contains(out, dir+": Secret default/shop-tls: holds no file") {
+		t.Errorf("status %d:\n%s", code, out)
+	}
+	renew(t, dir, time.Now().Add(time.Hour))
+	if out, _, code := program(t, "check", files, "--secret", "shop-tls="+dir); code != 0 || strings.Contains(out, "Secret default/shop-tls") {
+		t.Errorf("status %d:\n%s", code, out)
+	}
+	if _, errs, code := program(t, "check", files, "--secret", "shop-tls"); code == 0 || !strings.Contains(errs, "--secret \"shop-tls\": must be NAMESPACE/NAME=DIR") {
+		t.Errorf("status %d:\n%s", code, errs)
+	}
+}
