@@ -21,6 +21,7 @@ type backendIndex struct {
 	policies  map[object.Key]map[string]*Policy     // those in force, by target and sectionName ("" for all of it)
 	users     map[object.Key][]*Route               // routes that refer to it, each once
 	externals map[object.Key]*external              // the Backends and XBackends
+	traffic   map[object.Key]*traffic               // the XBackendTrafficPolicies in force, by Service
 	targets   map[targetKey]*resolution
 }
 
@@ -64,7 +65,7 @@ type resolution struct {
 func (b *builder) indexBackends(set *object.Set) *backendIndex {
 	index := &backendIndex{
 		slices: map[name][]*discoveryv1.EndpointSlice{}, policies: map[object.Key]map[string]*Policy{}, users: map[object.Key][]*Route{},
-		externals: map[object.Key]*external{}, targets: map[targetKey]*resolution{},
+		externals: map[object.Key]*external{}, traffic: map[object.Key]*traffic{}, targets: map[targetKey]*resolution{},
 	}
 	for _, o := range typed[*discoveryv1.EndpointSlice](set, kind(discoveryGroup, "EndpointSlice")) {
 		if service := o.object.Meta.Labels[discoveryv1.LabelServiceName]; service != "" {
@@ -167,7 +168,9 @@ func (b *builder) resolve(rule *Rule, ref *gatewayv1.BackendObjectReference) *re
 	found := b.backends.targets[key]
 	if found == nil {
 		if service {
-			found = b.resolveService(target, key)
+			if found = b.resolveService(target, key); found.target != nil {
+				b.applyTraffic(found.target, target)
+			}
 		} else {
 			found = b.resolveExternal(key)
 		}

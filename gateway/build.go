@@ -79,6 +79,7 @@ func (b *builder) build() {
 	b.buildSockets()
 	b.buildPolicies()
 	b.buildExternals()
+	b.readTrafficPolicies()
 	b.buildRoutes()
 	b.manageCertificates()
 	b.buildExperimental()
@@ -111,6 +112,7 @@ type builder struct {
 	clients     map[clientConfig]*clientDemand
 	filters     map[*Listener]*namespaceFilter
 	hints       map[object.GroupKind]*hints
+	traffic     []*traffic
 	hinted      int                           // how many hints were asked for
 	before      *made                         // what may be taken over; nil: nothing
 	made        map[*object.Object]*madeRules // what the next Build may take over

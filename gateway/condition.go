@@ -52,6 +52,7 @@ const (
 	reasonAddressNotUsable   = string(gatewayv1.GatewayReasonAddressNotUsable)
 	reasonAddressesAssigned  = string(gatewayv1.GatewayReasonAddressesAssigned)
 	reasonAddressesNone      = string(gatewayv1.GatewayReasonAddressesNotAssigned)
+	reasonConflicted         = string(gatewayv1.PolicyReasonConflicted)
 	reasonNotAllowed         = string(gatewayv1.ListenerSetReasonNotAllowed)
 	reasonParentNotAccepted  = string(gatewayv1.ListenerSetReasonParentNotAccepted)
 	// reasonParentNotProgrammed is in the documentation of the API, but not among its constants.

@@ -1,8 +1,7 @@
-// Kinds of the experimental channel that are read and not, or not wholly, put into force: XBackendTrafficPolicy,
-// XTelemetryPolicy and XMesh. Nobody has to guess that: each gets the status by which a controller refuses what it cannot do. XBackends are in
-// xbackend.go.
+// Kinds of the experimental channel that are read and not, or not wholly, put into force: XTelemetryPolicy and XMesh. Nobody has to guess that: each
+// gets the status by which a controller refuses what it cannot do. XBackends are in xbackend.go, XBackendTrafficPolicies in traffic.go.
 //
-// What they ask for is left undone where that takes nothing away from anybody (no trace is written, no retry is counted).
+// What they ask for is left undone where that takes nothing away from anybody (no trace is written).
 
 package gateway
 
@@ -37,7 +36,7 @@ type Mesh struct {
 // buildExperimental reads the kinds of this file. Routes are attached before: what leads to a backend decides which Gateways it concerns.
 func (b *builder) buildExperimental() {
 	b.buildTelemetryPolicies()
-	b.buildTrafficPolicies()
+	b.concludeTrafficPolicies()
 	b.concludeExternals()
 	b.buildMeshes()
 }
@@ -98,38 +97,6 @@ func (b *builder) targetGateway(o *object.Object, ref *gatewayv1.LocalObjectRefe
 // byPrecedence orders the ancestors of an object as the graph orders Gateways.
 func (b *builder) byPrecedence(x *Experimental) {
 	slices.SortFunc(x.Ancestors, func(p, q Ancestor) int { return older(p.Gateway.Object, q.Gateway.Object) })
-}
-
-// buildTrafficPolicies refuses XBackendTrafficPolicies, at the Gateways whose routes lead to the Services that they target.
-func (b *builder) buildTrafficPolicies() {
-	taken := map[object.Key]*object.Object{}
-	for _, o := range byAge[*xv1alpha1.XBackendTrafficPolicy](b, "XBackendTrafficPolicy") {
-		var all faults
-		spec := &o.value.Spec
-		if spec.RetryConstraint != nil {
-			all.add(typeAccepted, reasonInvalid, "spec.retryConstraint", "retry budgets are not served yet, and retries are not limited by this one: remove it")
-		}
-		if spec.SessionPersistence != nil { //nolint:staticcheck // deprecated is not the same as gone
-			all.add(typeAccepted, reasonInvalid, "spec.sessionPersistence", "session persistence is not served yet, and requests are balanced without it: remove it")
-		}
-		var users []*Route
-		for i, ref := range spec.TargetRefs {
-			field := "spec.targetRefs[" + strconv.Itoa(i) + "]"
-			target := keyOf(kind(string(ref.Group), string(ref.Kind)), o.object.Namespace, string(ref.Name))
-			if target.GroupKind != coreKind("Service") {
-				all.add(typeAccepted, reasonInvalid, field, target.String()+kindGroup(string(ref.Group))+" cannot be the target of the policy: refer to a Service")
-				continue
-			}
-			at := target
-			if first := taken[at]; first != nil {
-				all.add(typeAccepted, string(gatewayv1.PolicyReasonConflicted), field, first.Key.String()+" takes precedence for "+target.String())
-			} else {
-				taken[at] = o.object
-			}
-			users = append(users, b.backends.users[at]...)
-		}
-		b.conclude(o.object, all, users, "The policy is accepted")
-	}
 }
 
 // conclude makes an object's entry at each Gateway that one of the routes is attached to; accepted is the message if nothing is wrong.

@@ -223,7 +223,8 @@ type Rule struct {
 	Backends []*Backend
 	Mirrors  []*Mirror // the rule's RequestMirror filters, in order
 	Timeouts Timeouts
-	Retry    *Retry // nil: the rule does not say
+	Retry    *Retry   // nil: the rule does not say
+	Session  *Session // nil: the rule does not say
 }
 
 // Retry says when a request is sent once more (GEP-1731). It is immutable.
@@ -266,6 +267,8 @@ type Target struct {
 	AppProtocol string
 	Service     *corev1.Service // nil for a reference without a Service object
 	TLS         *BackendTLS     // nil: plaintext
+	Session     *Session        // nil: none is asked for by a policy
+	Budget      *RetryBudget    // nil: retries are not bounded
 }
 
 // Host is a destination that is given by name.

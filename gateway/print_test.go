@@ -84,6 +84,9 @@ func printAttachment(b *strings.Builder, a *Attachment) {
 		if rule.Timeouts != (Timeouts{}) {
 			fmt.Fprintf(b, " timeouts %v/%v", rule.Timeouts.Request, rule.Timeouts.BackendRequest)
 		}
+		if rule.Session != nil {
+			fmt.Fprintf(b, " session %+v", *rule.Session)
+		}
 		if rule.Unusable != "" {
 			b.WriteString(" -> 500\n")
 			continue
@@ -149,6 +152,12 @@ func printBackend(backend *Backend) string {
 	}
 	if t.TLS != nil {
 		text += fmt.Sprintf(" tls %s by %s", t.TLS.Hostname, t.TLS.Policy.Name)
+	}
+	if t.Session != nil {
+		text += fmt.Sprintf(" session %+v", *t.Session)
+	}
+	if t.Budget != nil {
+		text += fmt.Sprintf(" budget %+v", *t.Budget)
 	}
 	for _, f := range backend.Filters {
 		text += " " + string(f.Type)

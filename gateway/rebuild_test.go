@@ -33,10 +33,10 @@ func everything(t *testing.T, g *Graph, s *StatusSet) string {
 			}
 			for _, b := range rule.Backends {
 				if t := b.Target; t != nil {
-					out += fmt.Sprintln("\n", t.Key, t.Endpoints, t.Hosts, t.AppProtocol, t.Service != nil, t.TLS != nil)
+					out += fmt.Sprintln("\n", t.Key, t.Endpoints, t.Hosts, t.AppProtocol, t.Service != nil, t.TLS != nil, t.Session, t.Budget)
 				}
 			}
-			text, err := json.Marshal([]any{rule.Index, rule.Name, rule.Matches, rule.GRPCMatches, rule.Filters, rule.Unusable, rule.Timeouts, rule.Retry})
+			text, err := json.Marshal([]any{rule.Index, rule.Name, rule.Matches, rule.GRPCMatches, rule.Filters, rule.Unusable, rule.Timeouts, rule.Retry, rule.Session})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -19,9 +19,7 @@ func (b *builder) newGRPCRule(r *Route, spec *gatewayv1.GRPCRouteRule, index int
 	before := len(set.dropped)
 	rule.GRPCMatches = checkGRPCMatches(rule, spec.Matches, &set.dropped)
 	checkFilters(rule, nil, &set.dropped)
-	if spec.SessionPersistence != nil { //nolint:staticcheck // deprecated is not the same as gone
-		rule.drop(&set.dropped, reasonUnsupportedValue, "sessionPersistence", "sessionPersistence is not served yet: remove it")
-	}
+	rule.Session = checkSession(rule, spec.SessionPersistence, &set.dropped) //nolint:staticcheck // deprecated is not the same as gone
 	b.resolveBackends(rule, set)
 	b.newMirrors(rule, set)
 	b.settle(rule, set.dropped[before:], set)

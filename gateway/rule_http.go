@@ -28,16 +28,14 @@ func (b *builder) newHTTPRule(r *Route, spec *gatewayv1.HTTPRouteRule, index int
 	}
 }
 
-// checkExtras reads timeouts, and refuses what else of a rule is not served yet.
+// checkExtras reads timeouts, retries and sessions.
 func checkExtras(rule *Rule, spec *gatewayv1.HTTPRouteRule, dropped *faults) {
 	if t := spec.Timeouts; t != nil {
 		rule.Timeouts.Request = checkDuration(rule, t.Request, "timeouts.request", dropped)
 		rule.Timeouts.BackendRequest = checkDuration(rule, t.BackendRequest, "timeouts.backendRequest", dropped)
 	}
 	rule.Retry = checkRetry(rule, spec.Retry, dropped)
-	if spec.SessionPersistence != nil { //nolint:staticcheck // deprecated is not the same as gone
-		rule.drop(dropped, reasonUnsupportedValue, "sessionPersistence", "sessionPersistence is not served yet: remove it")
-	}
+	rule.Session = checkSession(rule, spec.SessionPersistence, dropped) //nolint:staticcheck // deprecated is not the same as gone
 }
 
 // Defaults of a retry stanza. That of attempts is the schema's; the base interval is left to implementations.

@@ -33,10 +33,10 @@ func (p *Proxy) Compile(g *gateway.Graph, prev *Snapshot) *Snapshot {
 	}
 	c := &compiler{
 		proxy: p, rules: make(map[variant]*rule, rules), listeners: map[*gateway.Listener]*listener{}, backends: map[string]upstream{},
-		balancers: map[ruleKey]*balancer{}, series: make([]*series, 0, rules+1),
+		balancers: map[ruleKey]*balancer{}, budgets: map[string]*budget{}, series: make([]*series, 0, rules+1),
 	}
 	if prev != nil {
-		c.previous = prev.balancers
+		c.previous, c.previousBudgets = prev.balancers, prev.budgets
 		c.balancers = make(map[ruleKey]*balancer, len(prev.balancers))
 	}
 	s := &Snapshot{generation: p.generation.Add(1)}
@@ -49,7 +49,7 @@ func (p *Proxy) Compile(g *gateway.Graph, prev *Snapshot) *Snapshot {
 	s.index()
 	s.certs = tls.Compile(g.Sockets)
 	unbound := c.acquire(labels{})
-	s.problems, s.balancers = c.problems, c.balancers
+	s.problems, s.balancers, s.budgets = c.problems, c.balancers, c.budgets
 	held, series, streams := slices.Collect(maps.Values(c.backends)), c.series, c.streams
 	s.life = newLifetime(p.shards, func() {
 		for _, b := range held {
@@ -75,6 +75,8 @@ type compiler struct {
 	problems  []object.Problem
 	// balancers are those of this snapshot, previous those of the one before.
 	balancers, previous map[ruleKey]*balancer
+	// budgets, too, by the Key of their target.
+	budgets, previousBudgets map[string]*budget
 }
 
 // variant is a rule as one Gateway serves it: with another identity towards backends it leads to other connections. Most rules have one
@@ -363,6 +365,7 @@ func (c *compiler) share(v variant, b *gateway.Backend, index int) *share {
 	}
 	out.backend = c.upstream(b.Target, id, protocolOf(v.rule.Route.Kind(), b.Target))
 	out.filters.mirrors = c.mirrors(b.Mirrors, v)
+	out.session, out.budget = c.sessionOf(v.rule, b.Target), c.budget(b.Target)
 	return out
 }
 

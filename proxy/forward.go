@@ -20,6 +20,9 @@ func (c *call) exchange() int {
 		t.Request = c.deadline(t.Request)
 	}
 	t.Backend = timeouts.BackendRequest
+	if c.share.session != nil {
+		c.resume()
+	}
 	if err := c.roundTrip(t); err != nil {
 		return c.failed(err)
 	}
@@ -29,6 +32,9 @@ func (c *call) exchange() int {
 	}
 	c.share.filters.response.apply(&c.res.Head)
 	c.match.rule.filters.response.apply(&c.res.Head)
+	if c.share.session != nil {
+		c.remember(&c.res.Head)
+	}
 	if c.grpc {
 		return c.respondGRPC()
 	}
@@ -38,6 +44,9 @@ func (c *call) exchange() int {
 
 // roundTrip gets a response, by several tries if the rule has a retry stanza.
 func (c *call) roundTrip(t backend.Timeouts) error {
+	if c.share.budget != nil {
+		c.share.budget.request()
+	}
 	if r := c.match.rule.source.Retry; r != nil {
 		return c.persist(r, t)
 	}
@@ -46,6 +55,9 @@ func (c *call) roundTrip(t backend.Timeouts) error {
 
 // failed answers for a backend that did not.
 func (c *call) failed(err error) int {
+	if errors.Is(err, errBudget) {
+		return c.refuse(statusUnavailable, errBudget.Error(), nil)
+	}
 	var e *backend.Error
 	if !errors.As(err, &e) {
 		return c.refuse(statusBadGateway, "the backend failed", err)

@@ -61,6 +61,8 @@ type Options struct {
 	TrustedProxies []netip.Prefix
 	// Streams carries the connections of TCP and TLS listeners. Nil: one with defaults, and the proxy's Log and Metrics.
 	Streams *stream.Server
+	// SessionKey proves that sessions' tokens are ours. It is the registry's, too. With another one, sessions begin anew.
+	SessionKey []byte
 	// KeepSlashes leaves several slashes in a row in paths as they are, for backends that are object stores.
 	KeepSlashes bool
 	// Challenge, if set, gives the answer to a certificate authority that asks for a path below /.well-known/acme-challenge/ of a host in plain

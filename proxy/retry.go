@@ -15,7 +15,7 @@
 //
 // The wait before retry n grows from the base interval to ten times that, doubling, and is shortened at random by up to half, so
 // that clients whose requests failed together do not come back together. A retry that could not begin before timeouts.request ends is
-// not waited for: the client gets what there is. So it does after the last try: its status and content, or our own answer for its failure.
+// not waited for: the client gets what there is. Where the backend has a budget of retries (budget.go) that is spent, it gets 503. So it does after the last try: its status and content, or our own answer for its failure.
 
 package proxy
 
@@ -73,6 +73,10 @@ func (c *call) persist(r *gateway.Retry, t backend.Timeouts) error {
 		if err == nil {
 			c.res.Finish() // the connection is kept if the answer is all in hand
 		}
+		if b := c.share.budget; b != nil && !b.retry() {
+			c.counts.retryWithheld(c.conn.shard)
+			return errBudget
+		}
 		if err := c.pause(wait); err != nil {
 			return err
 		}
@@ -82,6 +86,9 @@ func (c *call) persist(r *gateway.Retry, t backend.Timeouts) error {
 		c.counts.retried(c.conn.shard, why)
 	}
 }
+
+// errBudget is why a client is answered with 503 instead of being served by one more try, as the specification of retry budgets demands.
+var errBudget = errors.New("the backend's budget of retries is spent")
 
 // retryable says why the outcome of a try asks for another one.
 func (c *call) retryable(r *gateway.Retry, err error) retryReason {

@@ -45,6 +45,7 @@ type call struct {
 
 	in      router.Input
 	res     backend.Response
+	token   token           // of the session, where the share has any
 	replay  *backend.Replay // nil unless the rule has retries and the request a body
 	own     message.Head
 	txt     text
@@ -94,7 +95,8 @@ func (c *call) end() {
 	c.content = screened{}
 	c.in.Host, c.in.Path, c.in.Method, c.in.Query, c.in.Header = nil, nil, nil, nil, nil
 	c.in.GRPC, c.grpc, c.called = false, false, false
-	c.res.Endpoint, c.res.Socket, c.res.Attempts = netip.AddrPort{}, "", 0
+	c.res.Endpoint, c.res.Socket, c.res.Attempts, c.res.Prefer, c.res.ID = netip.AddrPort{}, "", 0, 0, 0
+	c.token = token{}
 	p.calls.Put(c)
 }
 

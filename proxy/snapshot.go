@@ -21,6 +21,7 @@ type Snapshot struct {
 	certs      *tls.Certificates
 	problems   []object.Problem
 	balancers  map[ruleKey]*balancer // for the next Compile
+	budgets    map[string]*budget    // as well
 	life       *lifetime
 }
 
@@ -79,6 +80,8 @@ type share struct {
 	unusable string // why this share of the requests is answered with 500
 	filters  filters
 	backend  upstream // nil if unusable
+	session  *session // nil: requests are balanced
+	budget   *budget  // nil: retries are not bounded
 }
 
 // noSocket stands for a socket that the snapshot does not know: it was removed, or the proxy has no configuration yet.

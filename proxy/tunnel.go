@@ -19,6 +19,9 @@ func (c *call) upgrade() int {
 	}
 	c.share.filters.response.apply(res)
 	c.match.rule.filters.response.apply(res)
+	if c.share.session != nil {
+		c.remember(res)
+	}
 	// A tunnel may last for days. From here on it needs nothing of the snapshot.
 	c.leave()
 	client, err := c.x.Tunnel(res)

@@ -70,6 +70,8 @@ type Response struct {
 	Endpoint netip.AddrPort
 	Socket   string
 	Attempts int
+	// ID is that endpoint's, and Prefer, which the caller sets, that of the endpoint to choose while it is there and takes connections; 0: any.
+	ID, Prefer uint64
 
 	// The exchange has a connection of HTTP/1.1 for itself, or a stream of HTTP/2.
 	conn     *wire.BackendConn

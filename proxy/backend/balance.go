@@ -41,14 +41,26 @@ func (b *Backend) pick(tried []*endpoint) *endpoint {
 		}
 	}
 	turn := b.turn.Add(1) - 1
-	if e := choose(v.healthy, turn, tried); e != nil {
+	if e := next(v.healthy, turn, tried); e != nil {
 		return e
 	}
-	return choose(v.all, turn, tried)
+	return next(v.all, turn, tried)
 }
 
-// choose returns the first endpoint from turn on that is not among tried.
-func choose(list []*endpoint, turn uint32, tried []*endpoint) *endpoint {
+// choose gives the endpoint that is preferred, by its ID, or else, also where that was tried or is ejected, the one that pick does.
+func (b *Backend) choose(prefer uint64, tried []*endpoint) *endpoint {
+	if prefer != 0 {
+		for _, e := range b.view.Load().healthy {
+			if e.id == prefer && !slices.Contains(tried, e) {
+				return e
+			}
+		}
+	}
+	return b.pick(tried)
+}
+
+// next returns the first endpoint from turn on that is not among tried.
+func next(list []*endpoint, turn uint32, tried []*endpoint) *endpoint {
 	n := uint32(len(list))
 	for i := range n {
 		if e := list[(turn%n+i)%n]; len(tried) == 0 || !slices.Contains(tried, e) {

@@ -19,6 +19,7 @@ const (
 type endpoint struct {
 	backend *Backend
 	place
+	id     uint64 // what sessions know it by
 	stats  *Stats
 	tls1   *tls.Config // for connections of HTTP/1.1; nil: plaintext
 	tls2   *tls.Config // for those that may be shared; nil: plaintext
@@ -34,7 +35,7 @@ type endpoint struct {
 }
 
 func newEndpoint(b *Backend, at place) *endpoint {
-	e := &endpoint{backend: b, place: at, stats: &b.stats}
+	e := &endpoint{backend: b, place: at, id: at.id(b.registry.opt.SessionKey), stats: &b.stats}
 	e.pool.init(b.registry.opt.IdlePerEndpoint)
 	e.protocols()
 	return e

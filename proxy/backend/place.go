@@ -4,6 +4,9 @@ package backend
 
 import (
 	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"net"
 	"net/netip"
@@ -21,6 +24,13 @@ func (p place) String() string {
 		return p.path
 	}
 	return p.addr.String()
+}
+
+// id is a keyed hash of the place, and never 0.
+func (p place) id(key []byte) uint64 {
+	h := hmac.New(sha256.New, key)
+	_, _ = h.Write([]byte("endpoint " + p.String())) // never fails
+	return max(1, binary.BigEndian.Uint64(h.Sum(nil)))
 }
 
 // places are the endpoints that a configuration gives.

@@ -32,6 +32,8 @@ type Options struct {
 	Resolver Resolver
 	// DialUnix connects to a Unix socket on this machine. Without it there are none.
 	DialUnix func(ctx context.Context, path string) (net.Conn, error)
+	// SessionKey makes the IDs of endpoints, so that they tell nobody the addresses. They are the same wherever the key is.
+	SessionKey []byte
 	// Log is told of endpoints that come and go. Nil: nobody is.
 	Log *slog.Logger
 	// Portable uses net.Conn's reads and writes where the raw transport would be available.

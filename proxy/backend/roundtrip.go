@@ -37,12 +37,12 @@ var errNoEndpoint = errors.New("the backend has no endpoint")
 // An error is an *Error, and res needs no Finish then. After success Finish must be called once.
 func (b *Backend) RoundTrip(x wire.Exchange, req *message.Head, body message.Body, t Timeouts, res *Response) error {
 	res.Head.Reset()
-	res.Body, res.Duplex, res.Endpoint, res.Socket, res.Attempts = nil, nil, netip.AddrPort{}, "", 0
+	res.Body, res.Duplex, res.Endpoint, res.Socket, res.Attempts, res.ID = nil, nil, netip.AddrPort{}, "", 0, 0
 	a := attempt{b: b, x: x, t: t, res: res}
 	var e *endpoint
 	for {
 		if e == nil {
-			if e = b.pick(a.tried); e == nil {
+			if e = b.choose(res.Prefer, a.tried); e == nil {
 				if err := a.none(); err != nil {
 					return err
 				}
@@ -62,7 +62,7 @@ func (b *Backend) RoundTrip(x wire.Exchange, req *message.Head, body message.Bod
 				e.stats.Reused.Add(1)
 				e.restore()
 			}
-			res.endpoint, res.Endpoint, res.Socket = e, e.addr, e.path
+			res.endpoint, res.Endpoint, res.Socket, res.ID = e, e.addr, e.path, e.id
 			return nil
 		default:
 			if err := a.again(e, failure, req); err != nil {
