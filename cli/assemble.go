@@ -55,10 +55,9 @@ type running struct {
 func assemble(o *runOptions, s settings, log *slog.Logger, version admin.Version, inherited *listeners.Inherited, access *accesslog.Log) (*running, error) {
 	g := &running{log: log, access: access, guard: &dial.Guard{}, drainTimeout: o.drainTimeout, metrics: newMetrics(version)}
 	dialer := &dial.Dialer{Guard: g.guard}
-	sessions := sessionKey(s.stateDir, log)
 	registry := backend.NewRegistry(backend.Options{
 		Dial:     dialer.Dial,
-		DialUnix: (&dial.UnixDialer{Dir: s.gateway.UnixDir}).Dial, SessionKey: sessions,
+		DialUnix: (&dial.UnixDialer{Dir: s.gateway.UnixDir}).Dial, SessionKey: s.sessionKey,
 		Resolver: dial.NewResolver(dial.ResolverOptions{Servers: s.dnsServers, Allow: s.dnsNetworks}),
 		Log:      log,
 		Portable: s.transport == wire.Portable,
@@ -77,7 +76,7 @@ func assemble(o *runOptions, s settings, log *slog.Logger, version admin.Version
 	g.proxy = proxy.New(proxy.Options{
 		Registry: registry, Log: log, AccessLog: access, Metrics: g.metrics, Streams: streams,
 		Challenge:  g.certificates.engine.HTTP,
-		SessionKey: sessions, TrustedProxies: s.trustedProxies, KeepSlashes: !o.mergeSlashes, Underscore: s.underscore, HTTP3: g.offersHTTP3,
+		SessionKey: s.sessionKey, TrustedProxies: s.trustedProxies, KeepSlashes: !o.mergeSlashes, Underscore: s.underscore, HTTP3: g.offersHTTP3,
 	})
 	two := h2.NewServer(h2.Options{Handler: g.proxy, Log: log, Flood: countFloods(g.metrics)})
 	g.wire = wire.NewServer(wire.Options{Handler: g.proxy, Log: log, Transport: s.transport, HTTP2: two.Adopt})

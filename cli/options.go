@@ -155,6 +155,7 @@ type settings struct {
 	// stateDir is the absolute path of the state directory, which exists, or "" if there is none. Each of its users has a directory of its own
 	// in it. runGateway fills it in, because it is found by trying.
 	stateDir       string
+	sessionKey     []byte // of sessionPersistence; as well
 	maxConnections int64 // 0: any number
 }
 

@@ -47,6 +47,7 @@ func runGateway(ctx context.Context, p Program, o *runOptions) error {
 		return err
 	}
 	s.stateDir = stateDir(o.stateDir, log)
+	s.sessionKey = sessionKey(s.stateDir, log)
 	inherited, err := listeners.Inherit(os.Getenv, os.Getpid())
 	if err != nil {
 		log.Warn("not every socket that the service manager passed on can be used", "error", err)
