@@ -7,6 +7,7 @@ package admin
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -48,6 +49,8 @@ type Options struct {
 	Hosts []string
 	// TokenFile names a file with the token that requests must bear. Empty: none is asked for.
 	TokenFile string
+	// TLS secures the interface. A client certificate that it asks for is asked for beside the token.
+	TLS TLS
 	// Stopping says that the process is about to end: it is not ready any more. Nil: never.
 	Stopping func() bool
 	Log      *slog.Logger
@@ -104,36 +107,36 @@ func NewHandler(o Options) http.Handler {
 	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
 	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
-	return &guard{next: mux, hosts: o.Hosts, tokenFile: o.TokenFile, log: a.log}
+	return &guard{next: mux, hosts: o.Hosts, tokenFile: o.TokenFile, certificates: o.TLS.ClientCA != "", log: a.log}
 }
 
 // Server is the interface on its socket.
 type Server struct {
 	listener net.Listener
 	http     *http.Server
+	secrets  *secrets // nil: plain HTTP
 }
 
-// Listen opens the socket. An address that others can reach is refused without a token file. An error is meant to be fatal: a gateway that
+// Listen opens the socket. An address that others can reach is refused unless a token or client certificates are asked for. An error is meant to be fatal: a gateway that
 // nobody can ask what it does is not what its owner wanted.
 func Listen(ctx context.Context, address string, o Options) (*Server, error) {
 	addr, err := netip.ParseAddrPort(address)
 	if err != nil {
 		return nil, fmt.Errorf("admin address %q is not IP:PORT, such as %s: %w", address, DefaultAddress, err)
 	}
-	if !addr.Addr().IsLoopback() && o.TokenFile == "" {
-		return nil, fmt.Errorf("admin address %s can be reached from other machines: give --admin-token-file as well, or use a loopback address such as %s",
-			address, DefaultAddress)
+	if !addr.Addr().IsLoopback() && o.TokenFile == "" && o.TLS.ClientCA == "" {
+		return nil, fmt.Errorf("admin address %s can be reached from other machines: give --admin-token-file or --admin-tls-client-ca as well, "+
+			"or use a loopback address such as %s", address, DefaultAddress)
 	}
-	if o.TokenFile != "" {
-		if _, err := readToken(o.TokenFile); err != nil {
-			return nil, err
-		}
+	secrets, err := o.secrets()
+	if err != nil {
+		return nil, err
 	}
 	l, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
 	if err != nil {
 		return nil, fmt.Errorf("cannot listen on the admin address (choose another one with --admin): %w", err)
 	}
-	s := &Server{listener: l, http: &http.Server{
+	s := &Server{listener: l, secrets: secrets, http: &http.Server{
 		Handler:           NewHandler(o),
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       10 * time.Second,
@@ -147,6 +150,23 @@ func Listen(ctx context.Context, address string, o Options) (*Server, error) {
 	return s, nil
 }
 
+// secrets reads what keeps others out, so that a gateway does not start with a file that is missing. Nil: there is no TLS.
+func (o *Options) secrets() (*secrets, error) {
+	if o.TokenFile != "" {
+		if _, err := readToken(o.TokenFile); err != nil {
+			return nil, err
+		}
+	}
+	if err := o.TLS.check(); err != nil || !o.TLS.Enabled() {
+		return nil, err
+	}
+	log := o.Log
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	return newSecrets(o.TLS, log)
+}
+
 // Address is where the server listens.
 func (s *Server) Address() netip.AddrPort {
 	tcp, ok := s.listener.Addr().(*net.TCPAddr)
@@ -158,7 +178,11 @@ func (s *Server) Address() netip.AddrPort {
 
 // Serve answers until Close. It returns an error if it ends for any other reason.
 func (s *Server) Serve() error {
-	if err := s.http.Serve(netutil.LimitListener(s.listener, maxConnections)); !errors.Is(err, http.ErrServerClosed) {
+	l := netutil.LimitListener(s.listener, maxConnections)
+	if s.secrets != nil {
+		l = tls.NewListener(l, &tls.Config{GetConfigForClient: s.secrets.config, MinVersion: tls.VersionTLS12, SessionTicketsDisabled: true})
+	}
+	if err := s.http.Serve(l); !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("admin interface: %w", err)
 	}
 	return nil

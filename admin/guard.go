@@ -2,7 +2,7 @@
 //
 // A page in somebody's browser can send requests to 127.0.0.1. It cannot read the answers, unless its own name is made to resolve to
 // 127.0.0.1 (DNS rebinding): hence the list of names in Host. It can still POST without reading: hence no POST with an Origin. Where
-// other machines can connect a token is asked for.
+// other machines can connect a token or a client certificate is asked for.
 
 package admin
 
@@ -23,7 +23,9 @@ type guard struct {
 	next      http.Handler
 	hosts     []string
 	tokenFile string
-	log       *slog.Logger
+	// certificates: a client needs a certificate that was verified.
+	certificates bool
+	log          *slog.Logger
 }
 
 func (g *guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -39,6 +41,10 @@ func (g *guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if r.Method != http.MethodGet && r.Method != http.MethodHead && r.Header.Get("Origin") != "" {
 		writeStatus(w, forbidden("requests from web pages (with an Origin field) may not change anything"))
+		return
+	}
+	if g.certificates && !hasCertificate(r) {
+		writeStatus(w, forbidden("the admin interface asks for a client certificate: give --admin-cert and --admin-key"))
 		return
 	}
 	if g.tokenFile != "" && !g.authorised(r) {

@@ -11,17 +11,16 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/wicketgate/wicketgate/admin"
 	"github.com/wicketgate/wicketgate/config"
 )
 
 type getOptions struct {
-	admin, tokenFile string
-	namespace        string
-	all              bool
-	output           string
-	selector         string
-	noHeaders        bool
+	admin     adminFlags
+	namespace string
+	all       bool
+	output    string
+	selector  string
+	noHeaders bool
 }
 
 func newGet(p Program) *cobra.Command {
@@ -30,7 +29,7 @@ func newGet(p Program) *cobra.Command {
 		Use:   "get KIND[,KIND...] [NAME...] | KIND/NAME...",
 		Short: "Show objects and their statuses as the running gateway sees them",
 		Long: `Get asks the administrative interface of a running gateway and prints what kubectl would. Kinds have kubectl's names: plural,
-singular and short ones, such as gateways, gateway and gtw. Secrets are shown without what they hold.`,
+singular and short ones, such as gateways, gateway and gtw, also with a group, or a version and a group, behind a dot. Secrets are shown without what they hold.`,
 		Example: `  wicketgate get gateways
   wicketgate get gateways,httproutes -A
   wicketgate get httproute shop -n shop -o yaml
@@ -40,8 +39,8 @@ singular and short ones, such as gateways, gateway and gtw. Secrets are shown wi
 		ValidArgsFunction: completeKinds,
 	}
 	f := c.Flags()
-	f.StringVar(&o.admin, "admin", admin.DefaultAddress, "address of the gateway's administrative interface")
-	f.StringVar(&o.tokenFile, "admin-token-file", "", "file with the interface's token, where it asks for one")
+	o.admin.register(f)
+	f.StringVar(&o.admin.tokenFile, "admin-token-file", "", "file with the interface's token, where it asks for one")
 	f.StringVarP(&o.namespace, "namespace", "n", "default", "namespace")
 	f.BoolVarP(&o.all, "all-namespaces", "A", false, "all namespaces")
 	f.StringVarP(&o.output, "output", "o", "", "wide, yaml, json, name or jsonpath=TEMPLATE (default a table)")
@@ -64,8 +63,9 @@ func completeKinds(_ *cobra.Command, args []string, _ string) ([]string, cobra.S
 
 // wanted is what one request asks for: a kind, and a name or all of them.
 type wanted struct {
-	kind *config.Kind
-	name string
+	kind    *config.Kind
+	version string
+	name    string
 }
 
 // parseWanted reads kubectl's ways of saying what to get.
@@ -76,38 +76,53 @@ func parseWanted(args []string) (list []wanted, err error) {
 			if !ok || name == "" || strings.Contains(name, "/") {
 				return nil, fmt.Errorf("%q is not of the form KIND/NAME, as the first argument is", arg)
 			}
-			k, err := kindNamed(kind)
+			w, err := kindNamed(kind)
 			if err != nil {
 				return nil, err
 			}
-			list = append(list, wanted{k, name})
+			w.name = name
+			list = append(list, w)
 		}
 		return list, nil
 	}
 	for word := range strings.SplitSeq(args[0], ",") {
-		k, err := kindNamed(word)
+		w, err := kindNamed(word)
 		if err != nil {
 			return nil, err
 		}
-		for _, name := range args[1:] {
-			list = append(list, wanted{k, name})
+		for _, w.name = range args[1:] {
+			list = append(list, w)
 		}
 		if len(args) == 1 {
-			list = append(list, wanted{k, ""})
+			list = append(list, w)
 		}
 	}
 	return list, nil
 }
 
-func kindNamed(word string) (*config.Kind, error) {
+// kindNamed reads the name of a kind, alone ("httproutes"), with its group ("httproutes.gateway.networking.k8s.io"), or with a version
+// and the group ("httproutes.v1.gateway.networking.k8s.io"; core kinds have no group: "services.v1.").
+func kindNamed(word string) (wanted, error) {
 	if k := config.KindNamed(word); k != nil {
-		return k, nil
+		return wanted{kind: k, version: k.Versions[0].Name}, nil
+	}
+	name, rest, _ := strings.Cut(word, ".")
+	version, group, _ := strings.Cut(rest, ".")
+	if k := config.KindNamed(name + "." + group); k != nil {
+		var served []string
+		for _, v := range k.Versions {
+			if strings.EqualFold(v.Name, version) {
+				return wanted{kind: k, version: v.Name}, nil
+			}
+			served = append(served, v.Name)
+		}
+		return wanted{}, fmt.Errorf("there is no version %q of %s; there is %s", version, k.Plural, strings.Join(served, ", "))
 	}
 	var known []string
 	for _, k := range config.Kinds() {
 		known = append(known, k.Plural)
 	}
-	return nil, fmt.Errorf("there is no kind %q; the kinds are %s", word, strings.Join(known, ", "))
+	return wanted{}, fmt.Errorf("there is no kind %q; the kinds are %s", word, strings.Join(known, ", "))
 }
 
 // path is where the administrative interface has it.
@@ -116,7 +131,7 @@ func (w wanted) path(o *getOptions) string {
 	if w.kind.Group == "" {
 		prefix = "/api/"
 	}
-	p := prefix + w.kind.Versions[0].Name
+	p := prefix + w.version
 	if w.kind.Namespaced && !o.all {
 		p += "/namespaces/" + url.PathEscape(o.namespace)
 	}
@@ -143,7 +158,7 @@ func get(ctx context.Context, p Program, o *getOptions, args []string) error {
 	case named && o.selector != "":
 		return errors.New("names and --selector exclude each other")
 	}
-	client, err := newAdminClient(o.admin, o.tokenFile)
+	client, err := newAdminClient(o.admin)
 	if err != nil {
 		return err
 	}

@@ -80,6 +80,11 @@ public   example.com/controller   True       5h1m   for everybody
 NAME   CLASS    ADDRESS     PROGRAMMED   AGE
 web    public   127.0.0.1   True         5h1m
 `, ""},
+		{"gateways.v1.gateway.networking.k8s.io --no-headers", "\nweb   public   127.0.0.1   True   5h1m\n", ""},
+		{"gateways.v1beta1.gateway.networking.k8s.io/web -o name", "\ngateway.gateway.networking.k8s.io/web\n", ""},
+		{"gateways.v7.gateway.networking.k8s.io", "", `
+Error: there is no version "v7" of gateways; there is v1, v1beta1
+`},
 		{"gateway/web --no-headers", "\nweb   public   127.0.0.1   True   5h1m\n", ""},
 		{"httproutes", `
 NAME   HOSTNAMES                                AGE

@@ -14,7 +14,10 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/spf13/pflag"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/wicketgate/wicketgate/admin"
 )
 
 type adminClient struct {
@@ -23,15 +26,36 @@ type adminClient struct {
 	token string
 }
 
-// newAdminClient makes a client for IP:PORT, HOST:PORT or a URL.
-func newAdminClient(address, tokenFile string) (*adminClient, error) {
-	c := &adminClient{http: &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{Proxy: nil}}, base: address}
-	if !strings.Contains(address, "://") {
-		c.base = "http://" + address
+// adminFlags say where the administrative interface is, and how to be let in.
+type adminFlags struct {
+	address, tokenFile string
+	tls                admin.ClientTLS
+}
+
+func (a *adminFlags) register(f *pflag.FlagSet) {
+	f.StringVar(&a.address, "admin", admin.DefaultAddress, "address of the gateway's administrative interface, IP:PORT or a URL")
+	f.StringVar(&a.tls.CA, "admin-ca", "", "certificate authorities, in PEM, to trust when the interface is asked over TLS (default the system's)")
+	f.StringVar(&a.tls.Cert, "admin-cert", "", "certificate, in PEM, to show to the interface, where it asks for one")
+	f.StringVar(&a.tls.Key, "admin-key", "", "private key, in PEM, of that certificate")
+}
+
+// newAdminClient makes a client for IP:PORT, HOST:PORT or a URL. Without a scheme it is https if any of the flags for TLS is given.
+func newAdminClient(f adminFlags) (*adminClient, error) {
+	config, err := f.tls.Config()
+	if err != nil {
+		return nil, err
+	}
+	transport := &http.Transport{Proxy: nil, TLSClientConfig: config}
+	c := &adminClient{http: &http.Client{Timeout: 30 * time.Second, Transport: transport}, base: f.address}
+	if !strings.Contains(f.address, "://") {
+		c.base = "http://" + f.address
+		if f.tls.Wanted() {
+			c.base = "https://" + f.address
+		}
 	}
 	c.base = strings.TrimSuffix(c.base, "/")
-	if tokenFile != "" {
-		b, err := os.ReadFile(tokenFile)
+	if f.tokenFile != "" {
+		b, err := os.ReadFile(f.tokenFile)
 		if err != nil {
 			return nil, fmt.Errorf("reading the admin token: %w", err)
 		}
@@ -64,6 +88,9 @@ func (c *adminClient) fetch(ctx context.Context, path, accept string) (status in
 	body, err = io.ReadAll(res.Body)
 	if err != nil {
 		return 0, nil, fmt.Errorf("asking the gateway: %w", err)
+	}
+	if res.StatusCode == http.StatusBadRequest && strings.Contains(string(body), "HTTP request to an HTTPS server") { // Go's own words
+		return 0, nil, fmt.Errorf("%s does not answer in plain HTTP, it speaks TLS: give --admin-ca or an address with https://", c.base)
 	}
 	return res.StatusCode, body, nil
 }

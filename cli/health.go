@@ -7,12 +7,10 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-
-	"github.com/wicketgate/wicketgate/admin"
 )
 
 func newHealth(p Program) *cobra.Command {
-	var address string
+	var at adminFlags
 	c := &cobra.Command{
 		Use:   "health",
 		Short: "Ask a running gateway whether it is ready",
@@ -22,7 +20,7 @@ not (yet, or any more) or does not answer within 3 seconds.`,
   wicketgate health --admin 127.0.0.1:9080 && echo ready`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			a, err := newAdminClient(address, "") // readiness is told without a token
+			a, err := newAdminClient(at) // readiness is told without a token
 			if err != nil {
 				return err
 			}
@@ -35,6 +33,6 @@ not (yet, or any more) or does not answer within 3 seconds.`,
 			return nil
 		},
 	}
-	c.Flags().StringVar(&address, "admin", admin.DefaultAddress, "address of the gateway's administrative interface")
+	at.register(c.Flags())
 	return c
 }

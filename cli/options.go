@@ -107,6 +107,7 @@ type runOptions struct {
 	roots                                             []string
 	admin, adminTokenFile                             string
 	adminHosts                                        []string
+	adminTLS                                          admin.TLS
 	drainTimeout                                      time.Duration
 	maxConnections                                    int64
 	backendDNSCIDRs, dnsServers, trustedProxies       []string
@@ -124,6 +125,9 @@ func (o *runOptions) register(f *pflag.FlagSet) {
 	f.StringVar(&o.stateDir, "state-dir", "", "directory for what outlives a restart, or none (default $STATE_DIRECTORY, else $XDG_STATE_HOME/wicketgate or ~/.local/state/wicketgate)")
 	f.StringVar(&o.admin, "admin", admin.DefaultAddress, "address of the administrative interface")
 	f.StringVar(&o.adminTokenFile, "admin-token-file", "", "file with the token to ask for on the administrative interface")
+	f.StringVar(&o.adminTLS.Cert, "admin-tls-cert", "", "certificate, in PEM, of the administrative interface, which then speaks TLS")
+	f.StringVar(&o.adminTLS.Key, "admin-tls-key", "", "private key, in PEM, of that certificate")
+	f.StringVar(&o.adminTLS.ClientCA, "admin-tls-client-ca", "", "certificate authorities, in PEM, of the clients that may ask the administrative interface")
 	f.StringSliceVar(&o.adminHosts, "admin-host", nil, "host names, beside localhost, under which the administrative interface may be asked")
 	f.DurationVar(&o.drainTimeout, "drain-timeout", 30*time.Second, "how long requests may take to finish at the end, or on a listener that is removed")
 	f.Int64Var(&o.maxConnections, "max-connections", 0, "how many connections clients may have at once, -1 for any number (default half of the open file limit)")

@@ -24,8 +24,9 @@ func newRun(p Program) *cobra.Command {
 		Long: `Run serves what the files say and keeps itself equal to them: an edit is served a moment after it is saved.
 A file that cannot be used keeps its last usable version in force, and everything else is served.
 
-SIGHUP reads the files again; SIGUSR1 opens the access log anew, after it was renamed. SIGTERM and SIGINT stop accepting and let requests finish within --drain-timeout; a second one
-ends at once.`,
+SIGHUP reads the files again; SIGUSR1 opens the access log anew, after it was renamed. SIGTERM and SIGINT stop accepting and let requests
+finish within --drain-timeout; a second one ends at once. The exit status is 0 if all have finished, 3 if some were broken off, and 1 if
+the gateway could not start or broke.`,
 		Example: `  wicketgate run --config ./gateway
   wicketgate run --config ./gateway --port-map 80=8080,443=8443      # without root
   wicketgate run --config ./infra --config ./shop:shop --strict`,
@@ -67,7 +68,7 @@ func runGateway(ctx context.Context, p Program, o *runOptions) error {
 	g.notify = newNotifier(ctx, os.Getenv, log)
 	defer g.notify.close()
 	g.admin, err = admin.Listen(ctx, o.admin, admin.Options{
-		Source: g.loop, Metrics: g.metrics, Version: p.Version, Hosts: o.adminHosts, TokenFile: o.adminTokenFile,
+		Source: g.loop, Metrics: g.metrics, Version: p.Version, Hosts: o.adminHosts, TokenFile: o.adminTokenFile, TLS: o.adminTLS,
 		Stopping: g.stopping.Load, Log: log,
 	})
 	if err != nil {
@@ -134,7 +135,7 @@ func (g *running) run(ctx context.Context, roots []config.Root, poll time.Durati
 	}
 }
 
-// end stops accepting, lets what is in flight finish, and returns when all is over. looped waits for the end of the reload loop, which has been
+// end stops accepting, lets what is in flight finish, and returns when all is over, with errBrokenOff if something did not finish. looped waits for the end of the reload loop, which has been
 // asked for.
 func (g *running) end(ctx context.Context, looped func()) error {
 	g.stopping.Store(true)
@@ -162,13 +163,17 @@ func (g *running) end(ctx context.Context, looped func()) error {
 	switch {
 	case hurried:
 		g.log.Warn("stopped at once on a second signal; requests in flight were broken off")
-		return exitError(1)
+		return errBrokenOff
 	case errors.Is(context.Cause(until), errDrainTimeout):
-		g.log.Warn("stopped; requests that had not finished in time were broken off", "after", time.Since(begun).Round(time.Millisecond))
+		g.log.Warn("stopped; requests that had not finished within --drain-timeout were broken off", "after", time.Since(begun).Round(time.Millisecond))
+		return errBrokenOff
 	default:
 		g.log.Info("stopped", "after", time.Since(begun).Round(time.Millisecond))
 	}
 	return nil
 }
+
+// errBrokenOff tells whoever asked for the stop that clients noticed it.
+const errBrokenOff exitError = 3
 
 var errDrainTimeout = errors.New("the drain timeout has passed")

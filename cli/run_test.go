@@ -284,7 +284,7 @@ func TestASecondSignalEndsAtOnce(t *testing.T) {
 	g.signal(syscall.SIGTERM)
 	eventually(t, "it drains", func() bool { return strings.Contains(g.log.String(), "stopping") })
 	g.signal(syscall.SIGINT)
-	if code := g.exit(); code != 1 {
+	if code := g.exit(); code != 3 {
 		t.Errorf("exit status %d", code)
 	}
 	if b, err := io.ReadAll(c.r); len(b) != 0 {
@@ -301,7 +301,7 @@ func TestTheDrainTimeoutEndsWhatIsLeft(t *testing.T) {
 	c.send("/")
 	<-s.came
 	g.signal(syscall.SIGTERM)
-	if code := g.exit(); code != 0 || !strings.Contains(g.log.String(), "broken off") {
+	if code := g.exit(); code != 3 || !strings.Contains(g.log.String(), "not finished within --drain-timeout were broken off") {
 		t.Errorf("exit status %d", code)
 	}
 }
