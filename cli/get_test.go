@@ -82,9 +82,6 @@ web    public   127.0.0.1   True         5h1m
 `, ""},
 		{"gateways.v1.gateway.networking.k8s.io --no-headers", "\nweb   public   127.0.0.1   True   5h1m\n", ""},
 		{"gateways.v1beta1.gateway.networking.k8s.io/web -o name", "\ngateway.gateway.networking.k8s.io/web\n", ""},
-		{"gateways.v7.gateway.networking.k8s.io", "", `
-Error: there is no version "v7" of gateways; there is v1, v1beta1
-`},
 		{"gateway/web --no-headers", "\nweb   public   127.0.0.1   True   5h1m\n", ""},
 		{"httproutes", `
 NAME   HOSTNAMES                                AGE
@@ -142,6 +139,9 @@ cart   IPv4          8080    10.0.0.1,10.0.0.2,10.0.0.3 + 1 more...   5h1m
 		if code != 0 || "\n"+stdout != c.stdout || stderr != c.stderr {
 			t.Errorf("get %s: exit status %d\n%s%s\nwant\n%s%s", c.args, code, stdout, stderr, c.stdout, c.stderr)
 		}
+	}
+	if _, stderr, code := g.get("gateways.v7.gateway.networking.k8s.io"); code != 1 || !strings.Contains(stderr, `no version "v7" of gateways; there is v1, v1beta1`) {
+		t.Errorf("a version that there is not: exit status %d, %s", code, stderr)
 	}
 	stdout, stderr, code := g.get("gateway", "web", "other", "--no-headers")
 	if code != 1 || stdout != "web   public   127.0.0.1   True   5h1m\n" || !strings.Contains(stderr, `"other" not found`) {
