@@ -6,10 +6,13 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/pflag"
@@ -100,8 +103,21 @@ func certificateStorage(stateDir string) obtain.Storage {
 func newCertificates(s settings, hook string, dialer *dial.Dialer, version string, changed func(bool), log *slog.Logger, metrics prometheus.Registerer) (*certificates, error) {
 	engine, err := obtain.New(obtain.Options{
 		Storage: certificateStorage(s.stateDir), Dial: dialer.Dial, Changed: changed, Log: log, Metrics: metrics, UserAgent: "wicketgate/" + version, Hook: obtain.Hook{Command: hook},
+		Resolver: asking(s.dnsServers),
 	})
 	return &certificates{engine: engine, options: s.issue, secrets: secretdir.New(s.secrets)}, err
+}
+
+// asking is a resolver that asks these servers, in turns; without any it is the system's.
+func asking(servers []netip.AddrPort) *net.Resolver {
+	if len(servers) == 0 {
+		return net.DefaultResolver
+	}
+	var turn atomic.Uint64
+	return &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
+		server := servers[int((turn.Add(1)-1)%uint64(len(servers)))] //nolint:gosec // smaller than the length
+		return (&net.Dialer{}).DialContext(ctx, network, server.String())
+	}}
 }
 
 // load reads files with next, adds the Secrets that are directories, and what all of them ask for: the Secrets that are held, or placeholders.

@@ -17,7 +17,6 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"net/url"
 	"strings"
 	"sync"
 	"time"
@@ -299,17 +298,7 @@ func (q quiet) WithGroup(name string) slog.Handler { return quiet{q.Handler.With
 
 // mayDialLoopback says whether an issuer's server may be on this machine: if a flag or a cluster-scoped object names it, whose author is
 // not confined to a namespace.
-func mayDialLoopback(i *issue.Issuer) bool {
-	if i.Key.Kind != certmanager.ClusterIssuerKind {
-		return false
-	}
-	u, err := url.Parse(i.Spec.ACME.Server)
-	if err != nil {
-		return false
-	}
-	ip, err := netip.ParseAddr(u.Hostname())
-	return u.Hostname() == "localhost" || err == nil && ip.IsLoopback()
-}
+func mayDialLoopback(i *issue.Issuer) bool { return namesLoopback(i, i.Spec.ACME.Server) }
 
 // dialer makes connections by name through Options.Dial, so that the address which is checked is the one that is dialled.
 func (e *Engine) dialer(loopback bool) func(ctx context.Context, network, addr string) (net.Conn, error) {

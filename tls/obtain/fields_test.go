@@ -158,9 +158,3 @@ func TestKeyIsKeptIfRotationPolicySaysSo(t *testing.T) {
 		}
 	}
 }
-
-func TestDNSSolversProveNothing(t *testing.T) {
-	if _, err := new(Engine).dnsSolver(nil, &certmanager.DNS01{}); err == nil || !strings.Contains(err.Error(), "--acme-dns-hook") {
-		t.Errorf("%v does not say what to do instead", err)
-	}
-}

@@ -35,8 +35,10 @@ type Options struct {
 	Storage certmagic.Storage
 	// Dial makes every outgoing connection. Loopback says that a flag or a cluster-scoped object names the destination.
 	Dial func(ctx context.Context, addr netip.AddrPort, loopback bool) (net.Conn, error)
-	// Resolver finds the addresses of ACME servers; nil means the system's.
+	// Resolver finds the addresses of ACME servers and DNS services; nil means the system's.
 	Resolver *net.Resolver
+	// DNSPatience is how long a record for a challenge is waited for; zero means dns01.DefaultPatience.
+	DNSPatience time.Duration
 	// Hook, if it has a command, proves control of names for the flags' issuer.
 	Hook Hook
 	// Changed is told that something is different: what Load returns (secrets), or else only what Reports does. It must not block.
@@ -57,6 +59,8 @@ type Engine struct {
 	limits     orderLimits
 	metrics    *metrics
 	wake       chan struct{} // capacity 1
+
+	route53Lock sync.Mutex // while record sets are read and written back
 
 	mu        sync.Mutex
 	states    map[string]*state // by issue.Certificate.ID

@@ -31,6 +31,7 @@ type authority struct {
 	roots     string // file with the certificate of its own server, in PEM
 	httpPort  int    // where it asks for HTTP-01 answers
 	tlsPort   int    // where it asks for TLS-ALPN-01 answers
+	resolver  string // address of dns
 	dns       *challtestsrv.ChallSrv
 	ca        *ca.CAImpl
 	db        *db.MemoryStore
@@ -57,10 +58,9 @@ func newAuthority(t *testing.T, s settings) *authority {
 	if testing.Verbose() {
 		logger = log.New(t.Output(), "pebble ", 0)
 	}
-	a := &authority{httpPort: freePort(t), tlsPort: freePort(t), hold: map[string]func(){}}
-	resolver := fmt.Sprintf("127.0.0.1:%d", freePort(t))
+	a := &authority{httpPort: freePort(t), tlsPort: freePort(t), resolver: fmt.Sprintf("127.0.0.1:%d", freePort(t)), hold: map[string]func(){}}
 	var err error
-	a.dns, err = challtestsrv.New(challtestsrv.Config{Log: log.New(io.Discard, "", 0), DNSAddrs: []string{resolver}})
+	a.dns, err = challtestsrv.New(challtestsrv.Config{Log: log.New(io.Discard, "", 0), DNSAddrs: []string{a.resolver}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -77,7 +77,7 @@ func newAuthority(t *testing.T, s settings) *authority {
 	}
 	profiles := map[string]ca.Profile{"default": {Description: "the usual", ValidityPeriod: uint64(s.validity / time.Second)}}
 	a.ca = ca.New(logger, a.db, "", "ecdsa", 0, 1, profiles)
-	validation := va.New(logger, a.httpPort, a.tlsPort, false, resolver, a.db)
+	validation := va.New(logger, a.httpPort, a.tlsPort, false, a.resolver, a.db)
 	front := wfe.New(logger, a.db, validation, a.ca, []string{"pebble.letsencrypt.org"}, false, s.externalAccounts != nil, 1, 1)
 	handler := front.Handler()
 	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
