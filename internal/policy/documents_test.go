@@ -58,28 +58,6 @@ func TestDocumentedFlagsExist(t *testing.T) {
 	}
 }
 
-func TestFlagsOfRunAreDocumented(t *testing.T) {
-	limits := read(t, filepath.Join("..", "..", "docs", "limits.md"))
-	readme := read(t, filepath.Join("..", "..", "README.md"))
-	registered := regexp.MustCompile(`f\.\w+Var\(&[\w.]+, "([a-z0-9-]+)"`)
-	var names []string
-	for _, f := range sources(t) {
-		if f.path == "cli/options.go" {
-			for _, m := range registered.FindAllStringSubmatch(f.text, -1) {
-				names = append(names, m[1])
-			}
-		}
-	}
-	if len(names) < 10 {
-		t.Fatalf("found only %d flags", len(names))
-	}
-	for _, name := range names {
-		if !strings.Contains(limits+readme, "--"+name) {
-			t.Errorf("--%s stands neither in README.md nor in docs/limits.md", name)
-		}
-	}
-}
-
 func TestLinksBetweenDocumentsLead(t *testing.T) {
 	for _, path := range documents(t) {
 		for _, m := range link.FindAllStringSubmatch(read(t, path), -1) {
