@@ -77,11 +77,18 @@ func (b *builder) indexBackends(set *object.Set) *backendIndex {
 }
 
 // noteFor is what the author of a route that refers to the target should know; empty: nothing.
-func (r *resolution) noteFor(route *Route) string {
+func (r *resolution) noteFor(kind string) string {
 	if r.empty != "" {
-		return r.empty + ": " + route.failure("503")
+		return r.empty + ": " + failure(kind, "503")
 	}
 	return r.note
+}
+
+// use records which backends a route refers to.
+func (x *backendIndex) use(r *Route, backends []object.Key) {
+	for _, key := range backends {
+		x.users[key] = append(x.users[key], r)
+	}
 }
 
 // newBackend makes a backendRef that is not resolved yet.
@@ -102,8 +109,8 @@ func (b *builder) resolveBackends(rule *Rule, set *ruleSet) {
 		if !slices.Contains(set.sources, found.source) {
 			set.sources = append(set.sources, found.source)
 		}
-		if note := found.noteFor(rule.Route); note != "" {
-			b.warn(rule.Route.Object, rule.field("backendRefs["+strconv.Itoa(i)+"]"), note)
+		if note := found.noteFor(rule.Object.Kind); note != "" {
+			b.warn(rule.Object, rule.field("backendRefs["+strconv.Itoa(i)+"]"), note)
 		}
 	}
 }
@@ -116,7 +123,7 @@ func (b *builder) warnNoTraffic(rule *Rule) {
 		}
 	}
 	if len(rule.Backends) == 0 {
-		b.warn(rule.Route.Object, rule.field(""), "the rule has no backendRefs: its "+rule.Route.failure("500"))
+		b.warn(rule.Object, rule.field(""), "the rule has no backendRefs: its "+failure(rule.Object.Kind, "500"))
 		return
 	}
 	for _, backend := range rule.Backends {
@@ -124,12 +131,12 @@ func (b *builder) warnNoTraffic(rule *Rule) {
 			return
 		}
 	}
-	b.warn(rule.Route.Object, rule.field("backendRefs"), "every backendRef has weight 0: "+rule.Route.failure("500"))
+	b.warn(rule.Object, rule.field("backendRefs"), "every backendRef has weight 0: "+failure(rule.Object.Kind, "500"))
 }
 
-// failure says what becomes of a route's traffic that cannot be forwarded: for HTTPRoutes the status that is given.
-func (r *Route) failure(status string) string {
-	switch r.Object.Kind {
+// failure says what becomes of the traffic of a kind of routes that cannot be forwarded: for HTTPRoutes the status that is given.
+func failure(kind, status string) string {
+	switch kind {
 	case "HTTPRoute":
 		return "requests are answered with " + status
 	case "GRPCRoute":
@@ -142,7 +149,7 @@ func (r *Route) failure(status string) string {
 
 // resolve follows a reference. The grant comes before existence, so that nobody learns what another namespace has.
 func (b *builder) resolve(rule *Rule, ref *gatewayv1.BackendObjectReference) *resolution {
-	from := rule.Route.Object
+	from := rule.Object
 	group, k := string(deref(ref.Group, "")), string(deref(ref.Kind, "Service"))
 	target := keyOf(kind(group, k), string(deref(ref.Namespace, gatewayv1.Namespace(from.Namespace))), string(ref.Name))
 	service := target.GroupKind == coreKind("Service")
@@ -155,8 +162,7 @@ func (b *builder) resolve(rule *Rule, ref *gatewayv1.BackendObjectReference) *re
 	if service && ref.Port == nil {
 		return &resolution{reason: reasonBackendNotFound, message: target.String() + ": port is required; it is the port of the Service"}
 	}
-	if users := b.backends.users[target]; len(users) == 0 || users[len(users)-1] != rule.Route {
-		b.backends.users[target] = append(users, rule.Route)
+	if !slices.Contains(b.using, target) {
 		b.using = append(b.using, target)
 	}
 	key := targetKey{target, 0, from.Kind == "UDPRoute"}
@@ -177,7 +183,7 @@ func (b *builder) resolve(rule *Rule, ref *gatewayv1.BackendObjectReference) *re
 		b.backends.targets[key] = found
 	}
 	if found.target != nil {
-		if message := unsupportedAppProtocol(rule.Route.Kind(), found.target.AppProtocol, found.target.TLS != nil); message != "" {
+		if message := unsupportedAppProtocol(gatewayv1.Kind(rule.Object.Kind), found.target.AppProtocol, found.target.TLS != nil); message != "" {
 			return &resolution{reason: reasonUnsupportedProto, message: target.String() + ": " + message}
 		}
 	}

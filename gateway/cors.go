@@ -80,13 +80,13 @@ func (b *builder) warnCORS(rule *Rule) {
 		}
 		at := rule.field("filters[" + strconv.Itoa(i) + "].cors")
 		if len(f.AllowOrigins) == 0 {
-			b.warn(rule.Route.Object, at, "no origin is allowed: name them in allowOrigins")
+			b.warn(rule.Object, at, "no origin is allowed: name them in allowOrigins")
 		}
 		preflights := func(m gatewayv1.HTTPRouteMatch) bool {
 			return m.Method == nil || *m.Method == gatewayv1.HTTPMethodOptions
 		}
 		if len(rule.Matches) > 0 && !slices.ContainsFunc(rule.Matches, preflights) {
-			b.warn(rule.Route.Object, at, "preflight requests have method OPTIONS, which no match of the rule takes: add one with method: OPTIONS")
+			b.warn(rule.Object, at, "preflight requests have method OPTIONS, which no match of the rule takes: add one with method: OPTIONS")
 		}
 	}
 }

@@ -87,7 +87,7 @@ func (b *builder) superfluousPort(rule *Rule, ref *gatewayv1.BackendObjectRefere
 	case target.GroupKind == xbackendKind():
 		return target.String() + ": port must not be given, because the XBackend has its own: remove it"
 	default:
-		b.warn(rule.Route.Object, rule.field("backendRefs"), "port "+strconv.Itoa(int(*ref.Port))+" is not used: "+target.String()+" has ports of its own")
+		b.warn(rule.Object, rule.field("backendRefs"), "port "+strconv.Itoa(int(*ref.Port))+" is not used: "+target.String()+" has ports of its own")
 	}
 	return ""
 }

@@ -207,9 +207,9 @@ type Hostname struct {
 
 // Rule is one rule of a route. Rules of TLSRoutes, TCPRoutes and UDPRoutes have Backends and nothing else.
 type Rule struct {
-	Route *Route
-	Index int
-	Name  string // "" if it has none
+	Object *object.Object // the route's
+	Index  int
+	Name   string // "" if it has none
 	// Matches are those of an HTTPRoute's rule, GRPCMatches those of a GRPCRoute's: defaulted, so that there is at least one and each of Matches
 	// has a path, and only those that compile. They may be the object's own: do not write to them.
 	Matches     []gatewayv1.HTTPRouteMatch

@@ -55,7 +55,7 @@ func (b *builder) newMirrors(rule *Rule, set *ruleSet) {
 	}
 	redirects := func(f gatewayv1.HTTPRouteFilter) bool { return f.Type == gatewayv1.HTTPRouteFilterRequestRedirect }
 	if len(rule.Mirrors) > 0 && slices.ContainsFunc(rule.Filters, redirects) {
-		b.warn(rule.Route.Object, rule.field("filters"), "nothing is mirrored: requests that RequestRedirect answers are not forwarded to anyone")
+		b.warn(rule.Object, rule.field("filters"), "nothing is mirrored: requests that RequestRedirect answers are not forwarded to anyone")
 	}
 }
 
@@ -82,9 +82,9 @@ func (b *builder) mirrorsOf(rule *Rule, list []gatewayv1.HTTPRouteFilter, path s
 		}
 		switch {
 		case found.empty != "":
-			b.warn(rule.Route.Object, field, found.empty+": nothing is mirrored")
+			b.warn(rule.Object, field, found.empty+": nothing is mirrored")
 		case found.note != "":
-			b.warn(rule.Route.Object, field, found.note)
+			b.warn(rule.Object, field, found.note)
 		}
 	}
 	return out

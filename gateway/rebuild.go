@@ -24,9 +24,9 @@ type made struct {
 	hinted int
 }
 
-// madeRules are the rules of a route, as newRules made them, without the route.
+// madeRules are the rules of a route, as newRules made them. They know nothing of the graph.
 type madeRules struct {
-	rules    []Rule
+	rules    []*Rule
 	set      *ruleSet
 	problems []object.Problem
 	users    []object.Key // the backends that the route refers to
@@ -64,32 +64,21 @@ func (b *builder) rules(r *Route) *ruleSet {
 	hinted, problems := b.hinted, len(b.graph.Problems)
 	b.using = nil
 	set := b.newRules(r)
+	b.backends.use(r, b.using)
 	set.message = set.resolved()
 	b.reportFaults(r.Object, set.refs)
 	b.reportFaults(r.Object, set.dropped)
 	if b.hinted != hinted { // it depends on how many hints others asked for
 		return set
 	}
-	m := &madeRules{set: set, rules: make([]Rule, len(r.Rules)), problems: slices.Clone(b.graph.Problems[problems:]), users: b.using}
-	for i, rule := range r.Rules {
-		m.rules[i] = *rule
-		m.rules[i].Route = nil
-	}
-	b.made[r.Object] = m
+	b.made[r.Object] = &madeRules{rules: r.Rules, set: set, problems: slices.Clone(b.graph.Problems[problems:]), users: b.using}
 	return set
 }
 
 // takeOver gives a route the rules that it had.
 func (b *builder) takeOver(r *Route, m *madeRules) *ruleSet {
-	rules := slices.Clone(m.rules)
-	r.Rules = make([]*Rule, len(rules))
-	for i := range rules {
-		rules[i].Route = r
-		r.Rules[i] = &rules[i]
-	}
-	for _, backend := range m.users {
-		b.backends.users[backend] = append(b.backends.users[backend], r)
-	}
+	r.Rules = m.rules
+	b.backends.use(r, m.users)
 	b.graph.Problems = append(b.graph.Problems, m.problems...)
 	b.made[r.Object] = m
 	return m.set

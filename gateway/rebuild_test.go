@@ -28,7 +28,7 @@ func everything(t *testing.T, g *Graph, s *StatusSet) string {
 	out := printRoutes(g) + printProblems(g.Problems) + string(text)
 	for _, r := range g.Routes {
 		for _, rule := range r.Rules {
-			if rule.Route != r {
+			if rule.Object != r.Object {
 				out += "\na rule of another route"
 			}
 			for _, b := range rule.Backends {

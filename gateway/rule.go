@@ -57,7 +57,7 @@ func (b *builder) newRules(r *Route) *ruleSet {
 
 // newRule makes a rule with its name and without anything else.
 func newRule(r *Route, named *gatewayv1.SectionName, index int) *Rule {
-	return &Rule{Route: r, Index: index, Name: string(deref(named, ""))}
+	return &Rule{Object: r.Object, Index: index, Name: string(deref(named, ""))}
 }
 
 // newStreamRule makes the rule of a TLSRoute, TCPRoute or UDPRoute: it matches all that the listener and the hostnames leave. Versions v1alpha2

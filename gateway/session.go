@@ -79,7 +79,7 @@ func checkSession(rule *Rule, spec *gatewayv1.SessionPersistence, dropped *fault
 	if spec == nil {
 		return nil
 	}
-	return newSession(spec, rule.Route.Object.Key.String()+" "+strconv.Itoa(rule.Index), func(path, message string) {
+	return newSession(spec, rule.Object.Key.String()+" "+strconv.Itoa(rule.Index), func(path, message string) {
 		rule.drop(dropped, reasonUnsupportedValue, "sessionPersistence."+path, message)
 	})
 }

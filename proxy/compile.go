@@ -3,9 +3,7 @@
 package proxy
 
 import (
-	"errors"
 	"fmt"
-	"maps"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -24,21 +22,14 @@ import (
 // Compile makes a snapshot of the graph's usable nodes. It decides nothing that a status should tell: what the graph calls unusable becomes an
 // answer with 500. The snapshot holds its backends until it is swapped out and idle (Swap), or discarded (Discard).
 //
-// Backends and metric series are found again by key, so that connections, health and counts survive; of prev, which may be nil, Compile takes
-// over how far the weighted balancing of unchanged rules has come.
+// Backends and metric series are found again by key, so that connections, health and counts survive. Of prev, which may be nil, Compile takes over
+// the routes that did not change (attached.go), and how far the weighted balancing of the others has come; it makes no other difference.
 func (p *Proxy) Compile(g *gateway.Graph, prev *Snapshot) *Snapshot {
-	rules := 0
-	for _, r := range g.Routes {
-		rules += len(r.Rules)
-	}
 	c := &compiler{
-		proxy: p, rules: make(map[variant]*rule, rules), listeners: map[*gateway.Listener]*listener{}, backends: map[string]upstream{},
-		balancers: map[ruleKey]*balancer{}, budgets: map[string]*budget{}, series: make([]*series, 0, rules+1),
+		proxy: p, rules: map[variant]*rule{}, listeners: map[*gateway.Listener]*listener{}, backends: map[string]*holding{},
+		balancers: map[ruleKey]*balancer{}, previous: map[ruleKey]*balancer{}, budgets: map[string]*budget{},
 	}
-	if prev != nil {
-		c.previous, c.previousBudgets = prev.balancers, prev.budgets
-		c.balancers = make(map[ruleKey]*balancer, len(prev.balancers))
-	}
+	c.takeOver(g, prev)
 	s := &Snapshot{generation: p.generation.Add(1)}
 	for _, source := range g.Sockets {
 		if source.Protocol == gatewayv1.UDPProtocolType {
@@ -49,19 +40,37 @@ func (p *Proxy) Compile(g *gateway.Graph, prev *Snapshot) *Snapshot {
 	s.index()
 	s.certs = tls.Compile(g.Sockets)
 	unbound := c.acquire(labels{})
-	s.problems, s.balancers, s.budgets = c.problems, c.balancers, c.budgets
-	held, series, streams := slices.Collect(maps.Values(c.backends)), c.series, c.streams
-	s.life = newLifetime(p.shards, func() {
-		for _, b := range held {
-			b.Release()
+	s.problems, s.balancers, s.budgets = unique(c.problems), c.balancers, c.budgets
+	s.life = newLifetime(p.shards, c.release())
+	s.life.unbound = unbound
+	return s
+}
+
+// release is what gives back all that the snapshot holds.
+func (c *compiler) release() func() {
+	p, attached, held, series, streams := c.proxy, c.attached, c.held, c.series, c.streams
+	return func() {
+		for _, a := range attached {
+			a.release(p.metrics)
+		}
+		for _, h := range held {
+			h.release()
 		}
 		p.metrics.release(series)
 		for _, x := range streams {
 			x.Release()
 		}
+	}
+}
+
+// unique leaves of equal problems the first: a rule may be on several listeners.
+func unique(list []object.Problem) []object.Problem {
+	seen := make(map[object.Problem]bool, len(list))
+	return slices.DeleteFunc(list, func(p object.Problem) bool {
+		again := seen[p]
+		seen[p] = true
+		return again
 	})
-	s.life.unbound = unbound
-	return s
 }
 
 // compiler is one run of Compile.
@@ -69,11 +78,18 @@ type compiler struct {
 	proxy     *Proxy
 	rules     map[variant]*rule
 	listeners map[*gateway.Listener]*listener
-	backends  map[string]upstream // by backendKey
-	series    []*series
-	streams   []*stream.Series
-	problems  []object.Problem
-	// balancers are those of this snapshot, previous those of the one before.
+	routes    router.Compiler[*match]
+	backends  map[string]*holding // by backendKey
+	// What the snapshot will hold: routes on listeners, and, besides, backends of streams, series of listeners, and streams' series.
+	attached []*attached
+	held     []*holding
+	series   []*series
+	streams  []*stream.Series
+	problems []object.Problem
+	// before are the listeners of the snapshot before, and kept what is taken over of them.
+	before map[labels]*listener
+	kept   map[*gateway.Listener]map[*object.Object]*attached
+	// balancers are those that were made, or gone on with, in this run; previous are those that can be.
 	balancers, previous map[ruleKey]*balancer
 	// budgets, too, by the Key of their target.
 	budgets, previousBudgets map[string]*budget
@@ -141,68 +157,53 @@ func (c *compiler) listener(source *gateway.Listener) *listener {
 	if l := c.listeners[source]; l != nil {
 		return l
 	}
-	name := labels{gateway: source.Gateway.Object.Namespace + "/" + source.Gateway.Object.Name, listener: source.Name}
-	if source.Set != nil { // the names of a Gateway's and its ListenerSets' listeners may be the same
-		name.listener = source.Set.Object.Namespace + "/" + source.Set.Object.Name + "/" + source.Name
-	}
-	l := &listener{source: source, port: strconv.AppendInt(nil, int64(source.Port), 10), unmatched: c.acquire(name)}
+	name := nameOf(source)
+	l := &listener{name: name, source: source, port: strconv.AppendInt(nil, int64(source.Port), 10), unmatched: c.acquire(name)}
 	if source.Protocol == gatewayv1.HTTPSProtocolType {
 		l.alternative = alternative(source.Port)
 	}
 	c.listeners[source] = l
-	if source.Protocol != gatewayv1.HTTPProtocolType && source.Protocol != gatewayv1.HTTPSProtocolType {
+	var table *router.Table[*match]
+	if before := c.before[name]; before != nil {
+		table = before.table
+	}
+	if !speaksHTTP(source) {
 		l.streams = c.streamsOf(source, name)
-		l.table = c.table(nil) // a request for a host of this listener, on a connection of another one, finds nothing
+		l.table = router.Join[*match](nil, nil) // a request for a host of this listener, on a connection of another one, finds nothing
 		return l
 	}
-	routes := make([]router.Route[*match], 0, countMatches(source.Attachments))
+	l.attached = c.kept[source]
+	if l.attached == nil {
+		l.attached = make(map[*object.Object]*attached, len(source.Attachments))
+	}
+	matches := make([]*router.Compiled[*match], 0, len(source.Attachments))
 	for _, a := range source.Attachments {
-		routes = c.attachment(routes, a, source.Gateway, name)
+		x := l.attached[a.Route.Object]
+		if x == nil {
+			x = c.attachment(a, source.Gateway, name)
+			l.attached[a.Route.Object] = x
+		}
+		x.snapshots.Add(1)
+		c.attached = append(c.attached, x)
+		c.problems = append(c.problems, x.problems...)
+		matches = append(matches, x.matches...)
 		l.grpc = l.grpc || a.Route.Kind() == "GRPCRoute"
 	}
-	l.table = c.table(routes)
+	l.table = router.Join(table, matches)
 	return l
 }
 
-func countMatches(list []*gateway.Attachment) (n int) {
-	for _, a := range list {
-		for _, r := range a.Route.Rules {
-			n += (len(r.Matches) + len(r.GRPCMatches)) * len(a.Hostnames)
-		}
-	}
-	return n
+func speaksHTTP(l *gateway.Listener) bool {
+	return l.Protocol == gatewayv1.HTTPProtocolType || l.Protocol == gatewayv1.HTTPSProtocolType
 }
 
-// attachment appends a route's matches. Attachments come in the order of precedence, and rules and matches in the order of the YAML, so that
-// the number of matches before one is its place among equals.
-func (c *compiler) attachment(routes []router.Route[*match], a *gateway.Attachment, gw *gateway.Gateway, name labels) []router.Route[*match] {
-	name.route = a.Route.Object.Namespace + "/" + a.Route.Object.Name
-	if k := a.Route.Kind(); k != "HTTPRoute" { // which may have the same name
-		name.route = string(k) + "/" + name.route
+// nameOf is a listener in the labels of series, and across snapshots.
+func nameOf(l *gateway.Listener) labels {
+	name := labels{gateway: l.Gateway.Object.Namespace + "/" + l.Gateway.Object.Name, listener: l.Name}
+	if l.Set != nil { // the names of a Gateway's and its ListenerSets' listeners may be the same
+		name.listener = l.Set.Object.Namespace + "/" + l.Set.Object.Name + "/" + l.Name
 	}
-	for _, source := range a.Route.Rules {
-		r := c.rule(variant{source, identity(source, gw)})
-		name.rule = strconv.Itoa(source.Index)
-		if source.Name != "" {
-			name.rule = source.Name
-		}
-		counts := c.acquire(name)
-		add := func(m router.Match, prefix int) {
-			value := &match{rule: r, series: counts, prefix: prefix}
-			for _, h := range a.Hostnames {
-				routes = append(routes, router.Route[*match]{
-					Hostname: h.Effective, Declared: h.Declared, Match: m, Order: len(routes), Value: value,
-				})
-			}
-		}
-		for i := range source.Matches {
-			add(c.match(&source.Matches[i]))
-		}
-		for i := range source.GRPCMatches {
-			add(grpcMatch(&source.GRPCMatches[i]), 0)
-		}
-	}
-	return routes
+	return name
 }
 
 // match translates a match and returns the length of its path prefix. Paths are brought into the form that requests' paths have; one that
@@ -257,33 +258,11 @@ func trimSlash(path string) string {
 	return path
 }
 
-// table compiles routes. A match that the router refuses although the graph let it through is left out and told.
-func (c *compiler) table(routes []router.Route[*match]) *router.Table[*match] {
-	table, err := router.New(routes)
-	if err == nil {
-		return table
-	}
-	good := routes[:0:0]
-	for i := range routes {
-		if err := router.Check(&routes[i].Match); err != nil {
-			c.problem(routes[i].Value.rule.source, "matches", errors.Unwrap(err).Error())
-			continue
-		}
-		good = append(good, routes[i])
-	}
-	if table, err = router.New(good); err != nil {
-		panic(fmt.Sprintf("router refuses what it checked: %v", err))
-	}
-	return table
-}
-
-// problem records something about a rule, at a field below it.
-func (c *compiler) problem(source *gateway.Rule, field, text string) {
+// problemOf is something about a rule, at a field below it.
+func problemOf(source *gateway.Rule, field, text string) object.Problem {
 	field = fmt.Sprintf("spec.rules[%d].%s", source.Index, field)
-	o := source.Route.Object
-	c.problems = append(c.problems, object.Problem{
-		Severity: object.Error, Position: o.At(field), Object: o.Key, Field: field, Message: text,
-	})
+	o := source.Object
+	return object.Problem{Severity: object.Error, Position: o.At(field), Object: o.Key, Field: field, Message: text}
 }
 
 func (c *compiler) rule(v variant) *rule {
@@ -291,26 +270,26 @@ func (c *compiler) rule(v variant) *rule {
 		return r
 	}
 	source := v.rule
-	r := &rule{source: source, grpc: source.Route.Kind() == "GRPCRoute", unusable: source.Unusable}
+	r := &rule{source: source, identity: v.identity, grpc: source.Object.Kind == "GRPCRoute", unusable: source.Unusable}
 	c.rules[v] = r
 	if r.unusable != "" {
 		return r
 	}
-	r.filters, r.unusable = c.filters(source, source.Filters, "filters", false)
+	r.filters, r.unusable = r.compileFilters(source.Filters, "filters", false)
 	if r.unusable != "" || r.filters.redirect != nil {
 		return r
 	}
-	r.filters.mirrors = c.mirrors(source.Mirrors, v)
+	r.filters.mirrors = c.mirrors(source.Mirrors, r)
 	var weights []int32
 	for i, b := range source.Backends {
 		if b.Weight > 0 {
-			r.backends = append(r.backends, c.share(v, b, i))
+			r.backends = append(r.backends, c.share(r, b, i))
 			weights = append(weights, b.Weight)
 		}
 	}
 	switch {
 	case len(weights) > 1:
-		r.balance = c.balancer(ruleKey{source.Route.Object.Key, source.Index}, weights)
+		r.balance = c.balancer(ruleKey{source.Object.Key, source.Index}, weights)
 	case len(weights) == 1: // nothing to balance
 	case len(source.Backends) > 0:
 		r.unusable = "all backendRefs of the rule have weight 0"
@@ -333,18 +312,18 @@ func (c *compiler) balancer(key ruleKey, weights []int32) *balancer {
 	return b
 }
 
-// filters compiles a list of filters and returns why it cannot be served, if so.
-func (c *compiler) filters(source *gateway.Rule, list []gatewayv1.HTTPRouteFilter, at string, onBackend bool) (filters, string) {
+// compileFilters compiles a list of filters of the rule and returns why it cannot be served, if so.
+func (r *rule) compileFilters(list []gatewayv1.HTTPRouteFilter, at string, onBackend bool) (filters, string) {
 	out, errs := compileFilters(list, onBackend)
 	unusable := ""
 	for _, e := range errs {
-		c.problem(source, fmt.Sprintf("%s[%d].%s", at, e.index, e.field), e.err.Error())
+		r.problems = append(r.problems, problemOf(r.source, fmt.Sprintf("%s[%d].%s", at, e.index, e.field), e.err.Error()))
 		unusable = e.err.Error()
 	}
 	return out, unusable
 }
 
-func (c *compiler) share(v variant, b *gateway.Backend, index int) *share {
+func (c *compiler) share(r *rule, b *gateway.Backend, index int) *share {
 	out := &share{source: b, unusable: b.Unusable}
 	if out.unusable == "" && b.Target == nil {
 		out.unusable = "the backendRef leads nowhere"
@@ -352,30 +331,31 @@ func (c *compiler) share(v variant, b *gateway.Backend, index int) *share {
 	if out.unusable != "" {
 		return out
 	}
-	id := presented(b.Target, v.identity)
+	id := presented(b.Target, r.identity)
 	if id != nil && id.Unusable != "" {
 		out.unusable = id.Unusable
 		return out
 	}
 	if len(b.Filters) > 0 {
-		out.filters, out.unusable = c.filters(v.rule, b.Filters, fmt.Sprintf("backendRefs[%d].filters", index), true)
+		out.filters, out.unusable = r.compileFilters(b.Filters, fmt.Sprintf("backendRefs[%d].filters", index), true)
 	}
 	if out.unusable != "" {
 		return out
 	}
-	out.backend = c.upstream(b.Target, id, protocolOf(v.rule.Route.Kind(), b.Target))
-	out.filters.mirrors = c.mirrors(b.Mirrors, v)
-	out.session, out.budget = c.sessionOf(v.rule, b.Target), c.budget(b.Target)
+	h := c.holding(b.Target, id, protocolOf(gatewayv1.Kind(r.source.Object.Kind), b.Target))
+	out.backend, r.held = h.upstream, append(r.held, h)
+	out.filters.mirrors = c.mirrors(b.Mirrors, r)
+	out.session, out.budget = c.sessionOf(r.source, b.Target), c.budget(b.Target)
 	return out
 }
 
-// upstream holds the backend of a target, spoken to in a protocol, for the snapshot.
-func (c *compiler) upstream(t *gateway.Target, id *gateway.Identity, p backend.Protocol) upstream {
+// holding is the backend of a target, spoken to in a protocol. Whoever keeps it counts itself in.
+func (c *compiler) holding(t *gateway.Target, id *gateway.Identity, p backend.Protocol) *holding {
 	key := backendKey(t, id, p)
-	b := c.backends[key]
-	if b == nil {
-		b = c.proxy.acquire(backendConfig(t, id, p))
-		c.backends[key] = b
+	h := c.backends[key]
+	if h == nil {
+		h = &holding{upstream: c.proxy.acquire(backendConfig(t, id, p))}
+		c.backends[key] = h
 	}
-	return b
+	return h
 }

@@ -26,7 +26,7 @@ func largeGraph(n int) *gateway.Graph {
 		for j := range 3 {
 			path := fmt.Sprintf("/part-%d", j)
 			r.Rules = append(r.Rules, &gateway.Rule{
-				Route: r, Index: j, Backends: []*gateway.Backend{{Weight: 1, Target: t}},
+				Object: r.Object, Index: j, Backends: []*gateway.Backend{{Weight: 1, Target: t}},
 				Matches: []gatewayv1.HTTPRouteMatch{{Path: &gatewayv1.HTTPPathMatch{Type: &prefix, Value: &path}}},
 			})
 		}
@@ -40,15 +40,21 @@ func largeGraph(n int) *gateway.Graph {
 
 func BenchmarkCompile(b *testing.B) {
 	for _, n := range []int{100, 10000} {
-		b.Run(fmt.Sprint(n), func(b *testing.B) {
-			g := largeGraph(n)
-			p, _ := fakes(Options{})
-			defer p.Close()
-			b.ReportAllocs()
-			for b.Loop() {
-				p.Swap(p.Compile(g, p.Current()))
-			}
-		})
+		for _, again := range []bool{false, true} {
+			b.Run(fmt.Sprintf("routes=%d/again=%t", n, again), func(b *testing.B) {
+				g := largeGraph(n)
+				p, _ := fakes(Options{})
+				defer p.Close()
+				b.ReportAllocs()
+				for b.Loop() {
+					prev := p.Current()
+					if !again {
+						prev = nil
+					}
+					p.Swap(p.Compile(g, prev))
+				}
+			})
+		}
 	}
 }
 
@@ -149,5 +155,44 @@ func TestLoopbackIsForNamedAddresses(t *testing.T) {
 	}
 	if c := backendConfig(&gateway.Target{Hosts: []gateway.Host{{Names: []string{"cart"}, Port: 8080}}}, nil, backend.HTTP1); c.Loopback {
 		t.Error("a name may resolve to loopback")
+	}
+}
+
+// A route that did not change is not compiled again, and lets go of its backend with the last snapshot that has it.
+func TestCompileTakesOverRoutesThatDidNotChange(t *testing.T) {
+	g := largeGraph(5)
+	p, backends := fakes(Options{})
+	counts := func() (n [2]int) {
+		for _, b := range backends {
+			n[0] += b.acquired
+			n[1] += b.released
+		}
+		return n
+	}
+	p.Swap(p.Compile(g, p.Current()))
+	if n := counts(); n != [2]int{5, 0} {
+		t.Fatalf("acquired and released: %d, want 5 and none", n)
+	}
+	edited := largeGraph(5)
+	now, before := edited.Sockets[0].Listeners[0].Attachments, g.Sockets[0].Listeners[0].Attachments
+	for i := range 4 {
+		now[i].Route = before[i].Route
+	}
+	s := p.Compile(edited, p.Current())
+	if n := counts(); n != [2]int{6, 0} {
+		t.Errorf("acquired and released: %d, want one more and none", n)
+	}
+	p.Swap(s)
+	if n := counts(); n != [2]int{6, 1} {
+		t.Errorf("acquired and released: %d, want the release of the route that was replaced", n)
+	}
+	p.Compile(largeGraph(1), p.Current()).Discard()
+	p.Swap(p.Compile(edited, p.Current()))
+	if n := counts(); n != [2]int{6 + 1 + 5, 1 + 1 + 5} {
+		t.Errorf("acquired and released: %d; after a snapshot that was discarded nothing may be taken over", n)
+	}
+	p.Close()
+	if n := counts(); n[0] != n[1] {
+		t.Errorf("acquired and released in the end: %d", n)
 	}
 }

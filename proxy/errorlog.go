@@ -208,7 +208,7 @@ func (c *call) position() string {
 	switch {
 	case c.match != nil:
 		r := c.match.rule.source
-		return r.Route.Object.At(fmt.Sprintf("spec.rules[%d]", r.Index)).String()
+		return r.Object.At(fmt.Sprintf("spec.rules[%d]", r.Index)).String()
 	case c.listener != nil:
 		l := c.listener.source
 		return l.Object().At(fmt.Sprintf("spec.listeners[%d]", l.Index)).String()

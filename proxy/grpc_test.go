@@ -36,7 +36,7 @@ func callGraph(mirrored bool) *gateway.Graph {
 	}
 	r := &gateway.Route{Object: o}
 	r.Rules = []*gateway.Rule{{
-		Route: r, GRPCMatches: []gatewayv1.GRPCRouteMatch{{}},
+		Object: r.Object, GRPCMatches: []gatewayv1.GRPCRouteMatch{{}},
 		Backends: []*gateway.Backend{{Weight: 1, Target: target("app")}},
 	}}
 	if mirrored {
@@ -239,7 +239,7 @@ func TestPrintOfCalls(t *testing.T) {
 	defer p.Close()
 	g := callGraph(false)
 	g.Routes[0].Rules = append(g.Routes[0].Rules, &gateway.Rule{
-		Route: g.Routes[0], Index: 1, Unusable: "it is broken",
+		Object: g.Routes[0].Object, Index: 1, Unusable: "it is broken",
 		GRPCMatches: []gatewayv1.GRPCRouteMatch{{Method: &gatewayv1.GRPCMethodMatch{Service: new("shop.Cart")}}},
 	})
 	var text strings.Builder

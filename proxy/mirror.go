@@ -18,6 +18,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
+
 	"github.com/wicketgate/wicketgate/gateway"
 	"github.com/wicketgate/wicketgate/message"
 	"github.com/wicketgate/wicketgate/proxy/backend"
@@ -41,17 +43,18 @@ type mirror struct {
 }
 
 // mirrors compiles those mirrors of a rule that lead somewhere. Where the gateway should be somebody towards backends and cannot, nothing is sent.
-func (c *compiler) mirrors(list []*gateway.Mirror, v variant) (out []*mirror) {
+func (c *compiler) mirrors(list []*gateway.Mirror, r *rule) (out []*mirror) {
 	for _, source := range list {
 		t := source.Target
 		if source.Unusable != "" || t == nil || source.Numerator == 0 {
 			continue
 		}
-		id := presented(t, v.identity)
+		id := presented(t, r.identity)
 		if id != nil && id.Unusable != "" {
 			continue
 		}
-		out = append(out, &mirror{source: source, backend: c.upstream(t, id, protocolOf(v.rule.Route.Kind(), t))})
+		h := c.holding(t, id, protocolOf(gatewayv1.Kind(r.source.Object.Kind), t))
+		out, r.held = append(out, &mirror{source: source, backend: h.upstream}), append(r.held, h)
 	}
 	return out
 }

@@ -68,7 +68,7 @@ func describeListener(l *gateway.Listener) string {
 
 func describeMatch(m *match) string {
 	r := m.rule
-	o := r.source.Route.Object
+	o := r.source.Object
 	text := fmt.Sprintf("%s rule %d (%s): ", o.Key, r.source.Index, o.At(fmt.Sprintf("spec.rules[%d]", r.source.Index)))
 	switch {
 	case r.unusable != "":
@@ -113,7 +113,7 @@ func printStreams(out io.Writer, l *streams) {
 		if host == "" {
 			host = "any"
 		}
-		fmt.Fprintf(out, "    %s -> %s rule %d (%s): ", host, x.source.Route.Object.Key, x.source.Index, x.route.At)
+		fmt.Fprintf(out, "    %s -> %s rule %d (%s): ", host, x.source.Object.Key, x.source.Index, x.route.At)
 		if x.route.Unusable != "" {
 			fmt.Fprintf(out, "refused (%s)\n", x.route.Unusable)
 			continue

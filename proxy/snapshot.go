@@ -20,8 +20,8 @@ type Snapshot struct {
 	byBind     map[netip.AddrPort][]int32 // indices of sockets: those confined to a local address first
 	certs      *tls.Certificates
 	problems   []object.Problem
-	balancers  map[ruleKey]*balancer // for the next Compile
-	budgets    map[string]*budget    // as well
+	balancers  map[ruleKey]*balancer // for the next Compile; those of rules that were taken over are with these
+	budgets    map[string]*budget    // as well; all of them
 	life       *lifetime
 }
 
@@ -45,14 +45,16 @@ func (s *socket) admits(peer *wire.Peer) bool {
 
 // listener is one listener on one or more sockets.
 type listener struct {
+	name   labels
 	source *gateway.Listener
 	port   []byte // the Gateway API's port, in digits
 	// alternative is the Alt-Svc of answers to clients that can come back over HTTP/3; nil: there is none.
 	alternative []byte
 	table       *router.Table[*match]
-	streams     *streams // nil for HTTP and HTTPS; otherwise table is empty
-	unmatched   *series  // requests that no rule matches
-	grpc        bool     // there are GRPCRoutes among its routes
+	attached    map[*object.Object]*attached // what table was made of, by route
+	streams     *streams                     // nil for HTTP and HTTPS; otherwise table is empty
+	unmatched   *series                      // requests that no rule matches
+	grpc        bool                         // there are GRPCRoutes among its routes
 }
 
 // match is what the router finds: one match of one rule on one listener.
@@ -65,13 +67,16 @@ type match struct {
 
 // rule is a gateway.Rule, compiled once and shared by all listeners that its route is attached to.
 type rule struct {
-	source *gateway.Rule
-	grpc   bool // a GRPCRoute's
+	source   *gateway.Rule
+	identity *gateway.Identity // towards its backends
+	grpc     bool              // a GRPCRoute's
 	// unusable says why every request is answered with 500 (UNAVAILABLE); empty if the rule works.
 	unusable string
 	filters  filters
 	backends []*share  // those of weight 0 left out
 	balance  *balancer // nil where there is nothing to choose
+	held     []*holding
+	problems []object.Problem
 }
 
 // share is one backendRef.

@@ -221,7 +221,7 @@ const maxHostname = 1 << 10
 
 // streamRoute compiles the rule of a TCPRoute or TLSRoute for one listener.
 func (c *compiler) streamRoute(source *gateway.Rule, l *gateway.Listener, name labels) *stream.Route {
-	o := source.Route.Object
+	o := source.Object
 	name.route = o.Kind + "/" + o.Namespace + "/" + o.Name // as requests are counted that are not of HTTPRoutes
 	r := &stream.Route{At: o.At("spec.rules[" + strconv.Itoa(source.Index) + "]").String(), Unusable: source.Unusable, Refused: c.streamSeries(name, "")}
 	var weights []int32
@@ -261,7 +261,10 @@ func (c *compiler) streamShare(source *gateway.Rule, b *gateway.Backend, l *gate
 		return out
 	}
 	out.Name, out.Secure, out.Protocol = target.Key, target.TLS != nil, applicationOf(target)
-	out.Backend = c.upstream(target, id, backend.HTTP1) // for the endpoints' health; what is spoken is nobody's concern
+	h := c.holding(target, id, backend.HTTP1) // for the endpoints' health; what is spoken is nobody's concern
+	h.count.Add(1)
+	c.held = append(c.held, h)
+	out.Backend = h.upstream
 	out.Series = c.streamSeries(name, target.Key)
 	return out
 }

@@ -10,14 +10,12 @@ import (
 	"strings"
 )
 
-// compiler holds what the routes of one table share: each regular expression is compiled once.
-type compiler struct {
-	patterns map[string]*pattern
-}
+// expressions are the regular expressions that routes share, by text.
+type expressions map[string]*pattern
 
 // route compiles one route.
-func (c *compiler) route(hostname, declared string, m *Match, order int) (*route, error) {
-	r := &route{hostname: hostname, declared: declared, kind: m.PathType, path: m.Path, order: order}
+func (c *expressions) route(hostname, declared string, m *Match) (*route, error) {
+	r := &route{hostname: hostname, declared: declared, kind: m.PathType, path: m.Path}
 	if err := checkHostname(hostname); err != nil {
 		return r, err
 	}
@@ -36,10 +34,10 @@ func (c *compiler) route(hostname, declared string, m *Match, order int) (*route
 	return r, err
 }
 
-func (c *compiler) path(r *route, m *Match) error {
+func (c *expressions) path(r *route, m *Match) error {
 	switch r.kind {
 	case RegularExpression:
-		p, err := c.pattern(r.path)
+		p, err := c.get(r.path)
 		if err != nil {
 			return fmt.Errorf("path: %w", err)
 		}
@@ -61,7 +59,7 @@ func (c *compiler) path(r *route, m *Match) error {
 }
 
 // call compiles what a route of type GRPC compares the path with.
-func (c *compiler) call(r *route, want Call) (err error) {
+func (c *expressions) call(r *route, want Call) (err error) {
 	if want.Service == "" && want.Method == "" {
 		want.Regex = false
 	}
@@ -73,12 +71,12 @@ func (c *compiler) call(r *route, want Call) (err error) {
 		return nil
 	}
 	if want.Service != "" {
-		if r.call.service, err = c.pattern(want.Service); err != nil {
+		if r.call.service, err = c.get(want.Service); err != nil {
 			return fmt.Errorf("service: %w", err)
 		}
 	}
 	if want.Method != "" {
-		if r.call.method, err = c.pattern(want.Method); err != nil {
+		if r.call.method, err = c.get(want.Method); err != nil {
 			return fmt.Errorf("method: %w", err)
 		}
 	}
@@ -87,7 +85,7 @@ func (c *compiler) call(r *route, want Call) (err error) {
 
 // predicates appends the tests for list to r and returns how many there are: of several with one name only the first
 // counts (HTTPHeaderMatch.Name, HTTPQueryParamMatch.Name).
-func (c *compiler) predicates(r *route, kind kind, list []Predicate) (int, error) {
+func (c *expressions) predicates(r *route, kind kind, list []Predicate) (int, error) {
 	n := len(r.tests)
 	for _, p := range list {
 		t := test{kind: kind, name: p.Name, value: p.Value}
@@ -101,7 +99,7 @@ func (c *compiler) predicates(r *route, kind kind, list []Predicate) (int, error
 			continue
 		}
 		if p.Regex {
-			re, err := c.pattern(p.Value)
+			re, err := c.get(p.Value)
 			if err != nil {
 				return 0, fmt.Errorf("%s %s: %w", kind, p.Name, err)
 			}

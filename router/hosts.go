@@ -29,23 +29,14 @@ type hostNode struct {
 	up *hostNode
 }
 
-// buildHosts makes the tree of routes, which are sorted by precedence.
-func buildHosts(routes []*route) hosts {
+// buildHosts makes the tree of groups, which are sorted by precedence.
+func buildHosts(groups []*paths) hosts {
 	var h hosts
-	for from := 0; from < len(routes); {
-		to := from + 1
-		for to < len(routes) && sameHost(routes[from], routes[to]) {
-			to++
-		}
-		h.add(routes[from].hostname, buildPaths(routes[from:to], from))
-		from = to
+	for _, p := range groups {
+		h.add(p.hostname, p)
 	}
 	h.root.link(nil)
 	return h
-}
-
-func sameHost(a, b *route) bool {
-	return a.hostname == b.hostname && compareHostnames(a.declared, b.declared) == 0
 }
 
 func (h *hosts) add(hostname string, p *paths) {
@@ -86,21 +77,21 @@ func (n *hostNode) link(up *hostNode) {
 	}
 }
 
-// match returns the rank of the route that answers in, or none.
-func (h *hosts) match(in *Input) int {
+// match returns the route that answers in, or nil.
+func (h *hosts) match(in *Input) *route {
 	n, front := h.root.walk(in.Host)
 	switch {
 	case front < 0: // the whole host
-		if rank := matchAny(n.exact, in); rank != none {
-			return rank
+		if r := matchAny(n.exact, in); r != nil {
+			return r
 		}
 		n = n.up
 	case front == 0 || n.wild == nil:
 		n = n.up
 	}
 	for ; n != nil; n = n.up {
-		if rank := matchAny(n.wild, in); rank != none {
-			return rank
+		if r := matchAny(n.wild, in); r != nil {
+			return r
 		}
 	}
 	return matchAny(h.any, in)
@@ -120,11 +111,11 @@ func (n *hostNode) walk(host []byte) (last *hostNode, front int) {
 	return n, front
 }
 
-func matchAny(list []*paths, in *Input) int {
+func matchAny(list []*paths, in *Input) *route {
 	for _, p := range list {
 		if rank := p.match(in); rank != none {
-			return rank
+			return p.routes[rank]
 		}
 	}
-	return none
+	return nil
 }

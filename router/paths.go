@@ -22,6 +22,9 @@ import (
 
 // paths is what is known about one hostname.
 type paths struct {
+	group
+	given    []*route // as Join got them
+	routes   []*route // by rank
 	exact    map[string]*choice
 	root     *pathNode // nil: only exact paths
 	patterns bool      // there are regular expressions in the tree
@@ -48,13 +51,20 @@ type patternChoice struct {
 type stop struct {
 	path     string
 	prefix   []entry
-	patterns map[*pattern][]entry
+	patterns map[string]*patternStop // by text
 }
 
-// buildPaths makes the paths of routes, which share a hostname and are sorted by precedence; first is the rank of the first one.
-// Routes with the same Exact path follow each other in that order, and so do those with the same PathPrefix.
-func buildPaths(routes []*route, first int) *paths {
-	p := new(paths)
+// patternStop is a regular expression of a stop.
+type patternStop struct {
+	*pattern
+	entries []entry
+}
+
+// buildPaths makes the paths of a group's routes, which are in the order that decides where their matches do not. By precedence
+// routes with the same Exact path follow each other, and so do those with the same PathPrefix.
+func buildPaths(g group, given []*route) *paths {
+	p := &paths{group: g, given: given, routes: byPrecedence(given)}
+	routes := p.routes
 	tree := make(map[string]*stop)
 	for from := 0; from < len(routes); {
 		to := from + 1
@@ -63,7 +73,7 @@ func buildPaths(routes []*route, first int) *paths {
 		}
 		entries := make([]entry, 0, to-from)
 		for i := from; i < to; i++ {
-			entries = append(entries, entry{rank: first + i, tests: routes[i].tests})
+			entries = append(entries, entry{rank: i, tests: routes[i].tests})
 		}
 		p.add(routes[from], entries, tree)
 		from = to
@@ -76,6 +86,24 @@ func buildPaths(routes []*route, first int) *paths {
 		p.root.link(nil, nil)
 	}
 	return p
+}
+
+// byPrecedence sorts routes; equals keep their order.
+func byPrecedence(given []*route) []*route {
+	type placed struct {
+		*route
+		at int
+	}
+	list := make([]placed, len(given))
+	for i, r := range given {
+		list[i] = placed{r, i}
+	}
+	slices.SortFunc(list, func(a, b placed) int { return cmp.Or(compare(a.route, b.route), cmp.Compare(a.at, b.at)) })
+	routes := make([]*route, len(list))
+	for i := range list {
+		routes[i] = list[i].route
+	}
+	return routes
 }
 
 func samePath(a, b *route) bool { return a.kind == b.kind && a.path == b.path }
@@ -109,10 +137,15 @@ func (p *paths) add(r *route, entries []entry, tree map[string]*stop) {
 		s.prefix = entries
 		return
 	}
-	if s.patterns == nil {
-		s.patterns = make(map[*pattern][]entry)
+	at := s.patterns[r.path]
+	if at == nil {
+		if s.patterns == nil {
+			s.patterns = make(map[string]*patternStop)
+		}
+		at = &patternStop{pattern: r.pattern}
+		s.patterns[r.path] = at
 	}
-	s.patterns[r.pattern] = append(s.patterns[r.pattern], entries...)
+	at.entries = append(at.entries, entries...)
 }
 
 // wholeElements cuts a literal beginning of paths to the elements that are surely complete: "/item/4" to "/item".
@@ -148,8 +181,8 @@ func growTree(stops []*stop, from, to int) *pathNode {
 
 func (n *pathNode) fill(s *stop) {
 	n.prefix = buildChoice(s.prefix)
-	for pattern, entries := range s.patterns {
-		n.patterns = append(n.patterns, patternChoice{pattern, buildChoice(entries)})
+	for _, p := range s.patterns {
+		n.patterns = append(n.patterns, patternChoice{p.pattern, buildChoice(p.entries)})
 	}
 	slices.SortFunc(n.patterns, func(a, b patternChoice) int { return cmp.Compare(a.choice.least, b.choice.least) })
 }

@@ -28,13 +28,17 @@ type pattern struct {
 
 var errPatternSize = errors.New("the regular expression is too large")
 
-func (c *compiler) pattern(text string) (*pattern, error) {
-	if p := c.patterns[text]; p != nil {
+// get compiles an expression, if it is not there.
+func (c *expressions) get(text string) (*pattern, error) {
+	if p := (*c)[text]; p != nil {
 		return p, nil
 	}
 	p, err := compilePattern(text)
 	if err == nil {
-		c.patterns[text] = p
+		if *c == nil {
+			*c = expressions{}
+		}
+		(*c)[text] = p
 	}
 	return p, err
 }

@@ -18,10 +18,12 @@ type route struct {
 	tests              []test   // method, then headers, then query parameters
 	methods            int      // 0 or 1
 	headers, query     int      // how many of each count
-	order, source      int
+	order              int      // as given
+	value              any
 }
 
-// criteria are the steps of the comparison, first to last, each with the words that explain what decides.
+// criteria are the steps of the comparison, first to last, each with the words that explain what decides. What none of them decides the places in the
+// list do.
 var criteria = [...]struct {
 	compare func(a, b *route) int
 	why     string
@@ -35,8 +37,6 @@ var criteria = [...]struct {
 	{func(a, b *route) int { return cmp.Compare(b.methods, a.methods) }, "a method match"},
 	{func(a, b *route) int { return cmp.Compare(b.headers, a.headers) }, "more header matches"},
 	{func(a, b *route) int { return cmp.Compare(b.query, a.query) }, "more query parameter matches"},
-	{func(a, b *route) int { return cmp.Compare(a.order, b.order) }, "an earlier route or rule"},
-	{func(a, b *route) int { return cmp.Compare(a.source, b.source) }, "an earlier place in the list"},
 }
 
 // lastOfPath is the last of the criteria that are about the path.
@@ -92,7 +92,7 @@ func decisive(winner, loser *route) string {
 			return criteria[i].why
 		}
 	}
-	return ""
+	return "an earlier route or rule"
 }
 
 // compareHostnames puts full hostnames before wildcards before "", and longer ones before shorter ones.

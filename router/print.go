@@ -14,12 +14,11 @@ import (
 // are regular expressions.
 func (t *Table[T]) Print(w io.Writer, describe func(T) string) error {
 	out := bufio.NewWriter(w)
-	for rank := range t.routes {
-		r := t.routes[rank]
-		if rank == 0 || !sameHost(t.routes[rank-1], r) {
-			fmt.Fprintln(out, r.hostText())
+	for _, p := range t.groups {
+		fmt.Fprintln(out, p.routes[0].hostText())
+		for _, r := range p.routes {
+			fmt.Fprintf(out, "  %-17s %s -> %s\n", r.kind, r.matchText(), describe(r.value.(T)))
 		}
-		fmt.Fprintf(out, "  %-17s %s -> %s\n", r.kind, r.matchText(), describe(t.values[rank]))
 	}
 	if err := out.Flush(); err != nil {
 		return fmt.Errorf("print routes: %w", err)

@@ -1,12 +1,12 @@
 // Package router finds the rule that answers a request. It imports nothing else of this project.
 //
 // New compiles a list of routes once; the Table that it returns never changes, so any number of goroutines may look up requests
-// in it without locks. A lookup does not allocate.
+// in it without locks. A lookup does not allocate. Where one list follows another, Join shares what did not change (join.go).
 //
 // # How a lookup goes
 //
-// The routes are sorted by the Gateway API's precedence (precedence.go), and a route's place in that order is its rank: of all
-// routes that match a request the one with the smallest rank wins. The tables below exist only to look at few routes:
+// The routes of each hostname are sorted by the Gateway API's precedence (precedence.go), and a route's place in that order is its rank: of
+// all routes of the hostname that match a request the one with the smallest rank wins. The tables below exist only to look at few routes:
 //
 //	hosts.go      a tree over the labels of the host from the right: shop.example.com, then *.example.com, then *.com, then any host
 //	paths.go      under each hostname: a hash of exact paths, then regular expressions, then a radix tree over path elements
@@ -24,6 +24,7 @@
 package router
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -36,7 +37,8 @@ type Route[T any] struct {
 	// Declared is the hostname that the route's author wrote; where Hostnames are equal the more specific Declared wins.
 	Declared string
 	Match    Match
-	// Order breaks the ties that the match leaves (oldest route, namespace/name, rule, match): smaller wins; unique in a table.
+	// Order breaks the ties that the match leaves (oldest route, namespace/name, rule, match): smaller wins; unique in a table. Join goes by its
+	// list instead.
 	Order int
 	Value T
 }
@@ -110,8 +112,8 @@ type Header interface {
 
 // Table is a compiled list of routes. It is immutable and safe for concurrent use.
 type Table[T any] struct {
-	routes []*route // by rank
-	values []T      // by rank
+	size   int
+	groups []*paths // by precedence of their hostnames
 	hosts  hosts
 }
 
@@ -127,54 +129,40 @@ func (e *RouteError) Error() string { return fmt.Sprintf("route %d: %v", e.Index
 func (e *RouteError) Unwrap() error { return e.Err }
 
 // New compiles routes, in any order, into a table. It does not keep the list. If routes cannot be compiled it returns a *RouteError
-// for each of them, joined; Check tells beforehand.
+// for each of them, joined.
 func New[T any](routes []Route[T]) (*Table[T], error) {
-	c := compiler{patterns: make(map[string]*pattern)}
-	compiled := make([]*route, len(routes))
+	var c Compiler[T]
+	list := make([]*Compiled[T], len(routes))
 	var errs []error
 	for i := range routes {
-		r := &routes[i]
-		one, err := c.route(r.Hostname, r.Declared, &r.Match, r.Order)
+		one, err := c.Compile(routes[i])
 		if err != nil {
 			errs = append(errs, &RouteError{Index: i, Err: err})
 		}
-		one.source = i
-		compiled[i] = one
+		list[i] = one
 	}
 	if len(errs) > 0 {
 		return nil, errors.Join(errs...)
 	}
-	slices.SortFunc(compiled, compare)
-	t := &Table[T]{routes: compiled, values: make([]T, len(compiled))}
-	for rank := range compiled {
-		t.values[rank] = routes[compiled[rank].source].Value
-	}
-	t.hosts = buildHosts(compiled)
-	return t, nil
-}
-
-// Check reports what New would find wrong with a match.
-func Check(m *Match) error {
-	c := compiler{patterns: make(map[string]*pattern)}
-	_, err := c.route("", "", m, 0)
-	return err
+	slices.SortStableFunc(list, func(a, b *Compiled[T]) int { return cmp.Compare(a.order, b.order) })
+	return Join(nil, list), nil
 }
 
 // Len is the number of routes.
-func (t *Table[T]) Len() int { return len(t.routes) }
+func (t *Table[T]) Len() int { return t.size }
 
 // Lookup returns the value of the route that answers the request, or false if none matches. With a Trace it goes through all routes one by one
 // and records why the others lost; without one it takes the fast path. Both have the same result.
 func (t *Table[T]) Lookup(in *Input, tr *Trace) (T, bool) {
-	var rank int
+	var r *route
 	if tr == nil {
-		rank = t.hosts.match(in)
+		r = t.hosts.match(in)
 	} else {
-		rank = tr.run(t.routes, in)
+		r = tr.run(t.groups, in)
 	}
-	if rank == none {
+	if r == nil {
 		var zero T
 		return zero, false
 	}
-	return t.values[rank], true
+	return r.value.(T), true
 }

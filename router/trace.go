@@ -49,34 +49,40 @@ func (c Cause) String() string {
 	return [...]string{"won", "host", "path", "method", "header", "query", "precedence"}[c]
 }
 
-// run goes through routes, which are sorted by precedence, and returns the rank of the first that matches, or none.
-func (tr *Trace) run(routes []*route, in *Input) int {
+// run goes through the routes of groups, which are sorted by precedence, and returns the first that matches, or nil.
+func (tr *Trace) run(groups []*paths, in *Input) (winner *route) {
 	*tr = Trace{Steps: tr.Steps[:0]}
-	winner := none
-	for rank, r := range routes {
-		cause, misses := r.misses(in)
-		switch {
-		case misses == 0 && winner == none:
-			winner = rank
-		case misses == 0:
-			cause = ByPrecedence
+	for _, p := range groups {
+		for _, r := range p.routes {
+			cause, misses := r.misses(in)
+			switch {
+			case misses == 0 && winner == nil:
+				winner = r
+			case misses == 0:
+				cause = ByPrecedence
+			}
+			if misses > 1 || cause != Won && tr.lost[cause] == maxSteps {
+				tr.Others++
+				continue
+			}
+			tr.add(r, winner, cause, in)
 		}
-		if misses > 1 || cause != Won && tr.lost[cause] == maxSteps {
-			tr.Others++
-			continue
-		}
-		tr.lost[cause]++
-		step := Step{Order: r.order, Hostname: r.hostname, Cause: cause}
-		switch cause {
-		case Won:
-		case ByPrecedence:
-			step.Detail = "the other one has " + decisive(routes[winner], r)
-		default:
-			step.Detail = r.detail(in, cause)
-		}
-		tr.Steps = append(tr.Steps, step)
 	}
 	return winner
+}
+
+// add tells of a route.
+func (tr *Trace) add(r, winner *route, cause Cause, in *Input) {
+	tr.lost[cause]++
+	step := Step{Order: r.order, Hostname: r.hostname, Cause: cause}
+	switch cause {
+	case Won:
+	case ByPrecedence:
+		step.Detail = "the other one has " + decisive(winner, r)
+	default:
+		step.Detail = r.detail(in, cause)
+	}
+	tr.Steps = append(tr.Steps, step)
 }
 
 // misses returns in how many of host, path, method, header fields and query the request is not what r wants, and the first of them. It

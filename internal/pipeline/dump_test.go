@@ -48,8 +48,8 @@ func isInput(v reflect.Value) bool {
 const module = "github.com/wicketgate/wicketgate/"
 
 // passing are fields that differ from load to load although nothing does: counters, clocks, numbers of generations; and faults and
-// conditions, of which statuses tell.
-var passing = []string{"generation", "life", "series", "unmatched", "registry", "faults", "Conditions"}
+// conditions, of which statuses tell; and what is kept for the next Compile.
+var passing = []string{"generation", "life", "series", "unmatched", "registry", "faults", "Conditions", "attached", "held", "balancers"}
 
 func (d *dumper) value(v reflect.Value) {
 	if !v.IsValid() {

@@ -33,6 +33,7 @@ type stand struct {
 	dir      string
 	loader   *config.Loader
 	opts     gateway.Options
+	graph    *gateway.Graph
 	proxy    *proxy.Proxy
 	statuses *gateway.StatusSet
 	result   *config.Result
@@ -99,7 +100,8 @@ func (s *stand) load(t testing.TB) outcome {
 func (s *stand) outcome(t testing.TB, set *object.Set, found []object.Problem) outcome {
 	t.Helper()
 	plan := issue.Read(set, issue.Options{})
-	graph := gateway.Build(set, s.opts)
+	s.graph = gateway.Rebuild(s.graph, set, s.opts)
+	graph := s.graph
 	snapshot := s.proxy.Compile(graph, s.proxy.Current())
 	s.proxy.Swap(snapshot)
 	s.statuses = gateway.Statuses(graph, gateway.Bound{}, s.statuses, now)
