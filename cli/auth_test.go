@@ -114,7 +114,7 @@ func TestExternalAuth(t *testing.T) {
 
 	res, text := send("POST", "/a/x?q=1", "content", "Authorization", "Bearer t", "X-Shown", "1", "X-Hidden", "2", "X-User", "mallory", "Content-Type", "text/app")
 	question, got := seen.Load(), arrived(text)
-	if res.StatusCode != 200 || question.Method != http.MethodPost || question.URI != "/check/a/x?q=1" || question.Host != "shop.test" || question.Body != "" || question.Length != 0 {
+	if res.StatusCode != http.StatusOK || question.Method != http.MethodPost || question.URI != "/check/a/x?q=1" || question.Host != "shop.test" || question.Body != "" || question.Length != 0 {
 		t.Errorf("the service was asked %+v", question)
 	}
 	if h := question.Header; h.Get("Authorization") != "Bearer t" || h.Get("X-Shown") != "1" || h.Get("X-Hidden") != "" || h.Get("X-Forwarded-For") != "" {
@@ -165,7 +165,7 @@ func TestExternalAuth(t *testing.T) {
 		t.Errorf("%d requests passed", n-before)
 	}
 	for _, path := range []string{"/a/early", "/share"} {
-		if res, text := send("GET", path, ""); res.StatusCode != 200 || arrived(text).Header.Get("X-User") == "" {
+		if res, text := send("GET", path, ""); res.StatusCode != http.StatusOK || arrived(text).Header.Get("X-User") == "" {
 			t.Errorf("%s: %d %s", path, res.StatusCode, text)
 		}
 	}

@@ -83,6 +83,14 @@ type inquiry struct{ wire.Exchange }
 // Inform implements wire.Exchange.
 func (inquiry) Inform(*message.Head) error { return nil }
 
+// pass asks the service of these filters, if they have one; see authorize.
+func (c *call) pass(f *filters) int {
+	if f.auth == nil {
+		return 0
+	}
+	return c.authorize(f.auth)
+}
+
 // authorize asks the service, and returns 0 if the request may pass. Else it has been answered, with the status that is returned.
 func (c *call) authorize(a *auth) int {
 	var body message.Body

@@ -170,10 +170,8 @@ func (c *call) serve() int {
 	if f.cors != nil && c.crossOrigin(f.cors) {
 		return c.preflight()
 	}
-	if f.auth != nil {
-		if status := c.authorize(f.auth); status != 0 {
-			return status
-		}
+	if status := c.pass(f); status != 0 {
+		return status
 	}
 	if f.redirect != nil {
 		return c.redirect(f)
@@ -188,10 +186,8 @@ func (c *call) serve() int {
 	if own := c.share.filters.cors; own != nil && c.cors == nil && c.crossOrigin(own) {
 		return c.preflight()
 	}
-	if own := c.share.filters.auth; own != nil {
-		if status := c.authorize(own); status != 0 {
-			return status
-		}
+	if status := c.pass(&c.share.filters); status != 0 {
+		return status
 	}
 	authority, path := c.req.Authority, c.req.Path
 	c.path = f.rewrite(c.req, c.sent, c.match.prefix, c.path)
