@@ -11,21 +11,24 @@ RUN       ?=
 ARCH      ?= $(shell go env GOARCH)
 ROUNDS    ?= 7
 WINDOW    ?= 2s
+BASE      ?=
+PKG       ?= ./...
 
 # Tools are pinned here and run with `go run`, so that go.mod holds only what the gateway itself needs. They are built with the
 # project's own Go, since a linter built with an older one refuses newer code.
 TOOL          := GOTOOLCHAIN=$(TOOLCHAIN) go run
 GOLANGCI_LINT := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 GOVULNCHECK   := golang.org/x/vuln/cmd/govulncheck@v1.8.0
+BENCHSTAT     := golang.org/x/perf/cmd/benchstat@v0.0.0-20260908200009-22c9c6c9d4da
 export H2SPEC := github.com/summerwind/h2spec/cmd/h2spec@v2.2.1+incompatible
 
 # What the tests behind `make test-all` run besides Go.
-TOOLS := curl openssl wrk nginx haproxy gcc docker dockerd docker-compose ip
+TOOLS := curl openssl wrk h2load nginx haproxy gcc docker dockerd docker-compose ip
 
-.PHONY: help build run test test-all race fuzz fuzz-short lint fmt vuln bench pebble interop conformance mutants cover size image cross tools clean
+.PHONY: help build run test test-all race fuzz fuzz-short lint fmt vuln bench bench-compare pebble interop conformance mutants cover size image cross tools clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## build bin/wicketgate, a static binary
 	@mkdir -p bin
@@ -53,7 +56,8 @@ race: ## run the same tests with the race detector (needs a C compiler)
 	go test -race $(TESTFLAGS) ./...
 
 test-all: tools test race lint vuln fuzz-short size cross conformance mutants pebble interop ## run everything: also what needs real tools, and fail if one is missing
-	WICKETGATE_TEST_TOOLS=1 go test -count=1 -run 'Tools' $(TESTFLAGS) ./bench/... ./examples/... ./cli/...
+	cd bench/h3 && go vet ./...
+	WICKETGATE_TEST_TOOLS=1 go test -count=1 -timeout 20m -run 'Tools' $(TESTFLAGS) ./bench/... ./examples/... ./cli/...
 
 tools:
 	@missing=; for t in $(TOOLS); do command -v $$t >/dev/null || missing="$$missing $$t"; done; \
@@ -76,8 +80,12 @@ fmt: ## format every file the way lint wants it
 vuln: ## look for known vulnerabilities in what the binary calls (needs the Go vulnerability database)
 	@GOTOOLCHAIN=$(TOOLCHAIN) GOVULNCHECK=$(GOVULNCHECK) sh .ci/vuln
 
-bench: build ## measure against nginx and haproxy; ROW=h1-small for some rows, ROUNDS=7 rounds of WINDOW=2s
+bench: build ## measure against nginx, haproxy and Caddy; ROW=h1-small,tcp-* for some rows, ROUNDS=7 rounds of WINDOW=2s
 	go run ./bench -gateway bin/wicketgate -row "$(ROW)" -rounds $(ROUNDS) -window $(WINDOW)
+
+bench-compare: ## compare Go's benchmarks of this tree with those of BASE=rev; PKG=./wire/... for some packages, RUN=Head for some of them
+	@test -n "$(BASE)" || { echo "say what to compare with: make bench-compare BASE=main" >&2; exit 1; }
+	@BENCHSTAT=$(BENCHSTAT) TOOLCHAIN=$(TOOLCHAIN) sh .ci/compare "$(BASE)" "$(PKG)" "$(RUN)" "$(ROUNDS)"
 
 pebble: ## obtain certificates from Pebble, an ACME server for tests; RUN=TestRenewal for one test
 	cd tls/pebbletest && go vet ./... && go test -count=1 -timeout 20m -run "$(RUN)" $(TESTFLAGS) .
