@@ -5,6 +5,9 @@
 package main
 
 import (
+	"encoding/xml"
+	"errors"
+	"io"
 	"math"
 	"os"
 	"os/exec"
@@ -31,7 +34,7 @@ Transfer/sec:      6.76MB
 
 func TestWrkOutputIsRead(t *testing.T) {
 	got, err := parseWrk(wrkOutput)
-	want := load{Requests: 68312, PerSecond: 32531.07, P50: 1880 * time.Microsecond, P99: 812 * time.Microsecond}
+	want := figures{Requests: 68312, PerSecond: 32531.07, P50: 1880 * time.Microsecond, P99: 812 * time.Microsecond}
 	if err != nil || got != want {
 		t.Errorf("got %+v, %v; want %+v", got, err, want)
 	}
@@ -104,10 +107,10 @@ func TestOwnProcessIsMeasured(t *testing.T) {
 	}
 }
 
-// The whole harness, for a moment: every peer starts with its configuration, and not one request fails.
+// Every row, for a moment: every peer starts with its configuration, and not one request to the gateway fails.
 func TestToolsShortRun(t *testing.T) {
 	if os.Getenv("WICKETGATE_TEST_TOOLS") == "" {
-		t.Skip("needs wrk, nginx and haproxy: make test-all")
+		t.Skip("needs wrk, h2load, nginx and haproxy: make test-all")
 	}
 	t.Chdir("..")
 	gateway := filepath.Join(t.TempDir(), "wicketgate")
@@ -115,13 +118,88 @@ func TestToolsShortRun(t *testing.T) {
 		t.Fatalf("build: %v: %s", err, text)
 	}
 	var out strings.Builder
-	s := settings{gateway: gateway, rows: "h1-64k", rounds: 1, window: time.Second, out: "-"}
+	s := settings{gateway: gateway, rounds: 1, window: time.Second, warmUp: 200 * time.Millisecond, out: "-", idle: 100, most: 100, sizes: []int{2, 10}}
 	if err := run(t.Context(), s, &out); err != nil {
 		t.Fatalf("%v\n%s", err, out.String())
 	}
-	for _, name := range []string{"nginx", "haproxy", "wicketgate"} {
-		if !strings.Contains(out.String(), "| "+name+" | ") || strings.Contains(out.String(), name+" | not installed") {
-			t.Errorf("no figures of %s in\n%s", name, out.String())
+	for _, w := range rows() {
+		_, section, found := strings.Cut(out.String(), "\n## "+w.Name+"\n")
+		section, _, _ = strings.Cut(section, "\n## ")
+		if !found || strings.Contains(section, "not installed") {
+			t.Errorf("row %s: %s", w.Name, section)
 		}
+	}
+}
+
+func TestRowsAreChosenByName(t *testing.T) {
+	all := []row{{Name: "a"}, {Name: "a-b"}, {Name: "c"}}
+	for list, want := range map[string]string{"": "a a-b c", "a": "a", "a*": "a a-b", "c,a": "c a", "x": "", "a,x*": ""} {
+		got, err := choose(all, list)
+		var names []string
+		for _, w := range got {
+			names = append(names, w.Name)
+		}
+		if strings.Join(names, " ") != want || (err != nil) != (want == "") {
+			t.Errorf("%q: %v, %v; want %q", list, names, err, want)
+		}
+	}
+}
+
+func TestNamesOfRowsAreUnique(t *testing.T) {
+	seen := map[string]bool{}
+	for _, w := range rows() {
+		if seen[w.Name] {
+			t.Errorf("two rows are named %s", w.Name)
+		}
+		seen[w.Name] = true
+	}
+}
+
+func TestH2loadOutputIsRead(t *testing.T) {
+	log := filepath.Join(t.TempDir(), "log")
+	if err := os.WriteFile(log, []byte("1\t200\t300\n2\t200\t100\n3\t200\t200\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	text := `finished in 1.00s, 51234.00 req/s, 8.10MB/s
+requests: 51234 total, 51244 started, 51234 done, 51230 succeeded, 4 failed, 3 errored, 0 timeout
+status codes: 51230 2xx, 0 3xx, 1 4xx, 3 5xx
+`
+	got, err := parseH2load(text, log)
+	if err != nil || got.Requests != 51230 || got.PerSecond != 51234 || got.P50 != 200*time.Microsecond || got.Errors < 7 {
+		t.Errorf("got %+v, %v", got, err)
+	}
+	if _, err := parseH2load("nothing", log); err == nil {
+		t.Error("no result is no error")
+	}
+}
+
+func TestMachineTimeLeavesOutIdle(t *testing.T) {
+	got, err := parseMachine("cpu  100 10 50 9999 77 3 7 0 0 0\ncpu0 1 1 1 1 1 1 1\n")
+	if err != nil || got != 1700*time.Millisecond {
+		t.Errorf("got %v, %v; want 1.7s", got, err)
+	}
+	if _, err := parseMachine("intr 1 2 3\n"); err == nil {
+		t.Error("garbage was accepted")
+	}
+}
+
+func TestChartsAreXML(t *testing.T) {
+	r := result{Name: "a<b", Share: 0.3, Names: []string{"nginx", "wicketgate"}, Samples: map[string][]sample{
+		"nginx": {{CPU: 2, P50: time.Millisecond}}, "wicketgate": {{CPU: 1, P50: time.Second}},
+	}}
+	for _, text := range []string{ratioChart([]result{r}), latencyChart([]result{r})} {
+		d := xml.NewDecoder(strings.NewReader(text))
+		for {
+			_, err := d.Token()
+			if errors.Is(err, io.EOF) {
+				break
+			}
+			if err != nil {
+				t.Fatalf("%v in %s", err, text)
+			}
+		}
+	}
+	if !strings.Contains(ratioChart([]result{r}), ">0.50<") {
+		t.Error("the ratio 0.50 is not shown")
 	}
 }

@@ -1,244 +1,127 @@
 //go:build linux
 
-// The field of a row: the backend and every proxy that is installed, each on a free port, with configurations made from peers/.
+// The proxies, and how their configurations are made from peers/.
 
 package main
 
 import (
-	"context"
 	"embed"
-	"errors"
+	"encoding/base64"
 	"fmt"
-	"io"
-	"math/rand/v2"
-	"net"
-	"net/http"
 	"net/netip"
 	"os"
-	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
-	"syscall"
 	"text/template"
-	"time"
 )
 
 //go:embed peers
 var templates embed.FS
 
-// proxy is a running proxy.
-type proxy struct {
-	name   string
-	pid    int
-	listen netip.AddrPort
-}
-
-func (p *proxy) url(w row) string { return "http://" + p.listen.String() + w.Path }
-
-// field is what runs during a row. It owns the processes: stop ends them.
-type field struct {
-	proxies   []*proxy
-	missing   map[string]string
-	processes []*exec.Cmd
-	logs      []*os.File
-}
-
-// stop ends everything that was started, and waits for it.
-func (f *field) stop() {
-	for _, c := range f.processes {
-		_ = c.Process.Signal(syscall.SIGTERM)
-	}
-	for _, c := range f.processes {
-		kill := time.AfterFunc(5*time.Second, func() { _ = c.Process.Kill() })
-		_ = c.Wait()
-		kill.Stop()
-	}
-	for _, l := range f.logs {
-		_ = l.Close()
-	}
-}
-
-// peer says how a proxy is started.
+// peer is a proxy that can be measured.
 type peer struct {
-	name, program, template string
-	args                    func(config string) []string
+	name    string
+	program func(*bench) string
+	// config writes what the proxy reads into dir and returns the arguments to start it with.
+	config func(b *bench, w row, dir string, listen, backend netip.AddrPort) ([]string, error)
+	// unable says why the proxy cannot do a row, or nothing.
+	unable func(w row) string
+	// scale is how many names or paths the load asks for, in rows about scale.
+	scale int
 }
 
-// peers lists the proxies; the first is the reference of all ratios.
-func peers(gateway string) []peer {
-	return []peer{
-		{"nginx", "nginx", "nginx.conf", func(c string) []string { return []string{"-c", c} }},
-		{"haproxy", "haproxy", "haproxy.cfg", func(c string) []string { return []string{"-db", "-f", c} }},
-		{"wicketgate", gateway, "wicketgate.yaml", func(c string) []string {
-			return []string{"run", "--config", c, "--admin", freePort().String(), "--state-dir", "none"}
-		}},
-	}
-}
+// standardPeers is who is measured unless the row says otherwise. The first is the reference of all ratios.
+func standardPeers() []peer { return []peer{nginx(), haproxy(), gateway()} }
 
-// start brings up the backend and the proxies for a row. A peer that is not installed is recorded as missing; a gateway that
-// does not start is an error.
-func start(ctx context.Context, dir, gateway string, w row) (*field, error) {
-	f := &field{missing: map[string]string{}}
-	if err := f.startAll(ctx, dir, gateway, w); err != nil {
-		f.stop()
-		return nil, err
-	}
-	return f, nil
-}
-
-func (f *field) startAll(ctx context.Context, dir, gateway string, w row) error {
-	program := filepath.Join(dir, "backend")
-	if text, err := exec.CommandContext(ctx, "go", "build", "-o", program, "./bench/backend").CombinedOutput(); err != nil {
-		return fmt.Errorf("build the backend: %w: %s", err, text)
-	}
-	backend := freePort()
-	if _, err := f.launch(ctx, dir, "backend", append(pin(w, 1), program, backend.String())); err != nil {
-		return err
-	}
-	if err := await(ctx, backend, w); err != nil {
-		return fmt.Errorf("the backend: %w", err)
-	}
-	for _, p := range peers(gateway) {
-		path, err := exec.LookPath(p.program)
-		if err != nil && p.name != "wicketgate" {
-			f.missing[p.name] = "not installed"
-			continue
+func nginx() peer {
+	return peer{name: "nginx", program: program("nginx"), config: fromTemplate("nginx.conf", "-c"), unable: func(w row) string {
+		if _, err := os.Stat("/usr/lib/nginx/modules/ngx_stream_module.so"); err != nil && (w.Kind == "tcp" || w.Kind == "passthrough" || w.Kind == "udp") {
+			return "its stream module is not installed"
 		}
+		return ""
+	}}
+}
+
+func haproxy() peer {
+	return peer{name: "haproxy", program: program("haproxy"), config: fromTemplate("haproxy.cfg", "-db", "-f"), unable: func(w row) string {
+		if w.Kind == "udp" {
+			return "forwards no UDP"
+		}
+		return ""
+	}}
+}
+
+func caddy() peer {
+	return peer{
+		name: "caddy", program: func(b *bench) string { return b.tools.caddy },
+		config: fromTemplate("Caddyfile", "run", "--adapter", "caddyfile", "--config"),
+	}
+}
+
+func gateway() peer {
+	return peer{
+		name: "wicketgate", program: func(b *bench) string { return b.settings.gateway },
+		config: fromTemplate("wicketgate.yaml", gatewayArgs()...),
+		unable: func(w row) string {
+			if _, err := os.Stat("proxy/datagram"); err != nil && w.Kind == "udp" {
+				return "does not forward UDP yet"
+			}
+			return ""
+		},
+	}
+}
+
+// gatewayArgs starts a gateway that remembers nothing; the configuration's path is to follow.
+func gatewayArgs() []string {
+	return []string{"run", "--admin", freePort().String(), "--state-dir", "none", "--config"}
+}
+
+func program(name string) func(*bench) string { return func(*bench) string { return name } }
+
+// fromTemplate makes one file from peers/NAME.tmpl and gives its path as the last argument.
+func fromTemplate(name string, args ...string) func(*bench, row, string, netip.AddrPort, netip.AddrPort) ([]string, error) {
+	return func(b *bench, w row, dir string, listen, backend netip.AddrPort) ([]string, error) {
+		text, err := b.render(name, w, dir, listen, backend)
 		if err != nil {
-			return fmt.Errorf("%s: %w (run `make build` first)", p.program, err)
+			return nil, fmt.Errorf("configuration %s: %w", name, err)
 		}
-		listen := freePort()
-		config, err := render(dir, p, listen, backend, w)
-		if err != nil {
-			return err
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			return nil, fmt.Errorf("configuration: %w", err)
 		}
-		pid, err := f.launch(ctx, dir, p.name, append(append(pin(w, 0), path), p.args(config)...))
-		if err != nil {
-			return err
-		}
-		if err := await(ctx, listen, w); err != nil {
-			log, _ := os.ReadFile(filepath.Join(dir, p.name+".log"))
-			return fmt.Errorf("%s does not serve: %w\n%s", p.name, err, log)
-		}
-		f.proxies = append(f.proxies, &proxy{name: p.name, pid: pid, listen: listen})
+		return append(slices.Clip(args), path), nil
 	}
-	return nil
 }
 
-// launch starts a process with its output in a file. taskset replaces itself with what it starts, so that the pid is the proxy's.
-func (f *field) launch(ctx context.Context, dir, name string, args []string) (int, error) {
-	log, err := os.Create(filepath.Join(dir, name+".log"))
+// render fills in a template of peers/.
+func (b *bench) render(name string, w row, dir string, listen, backend netip.AddrPort) (string, error) {
+	text, err := templates.ReadFile("peers/" + name + ".tmpl")
 	if err != nil {
-		return 0, fmt.Errorf("log of %s: %w", name, err)
+		return "", fmt.Errorf("read: %w", err)
 	}
-	f.logs = append(f.logs, log)
-	c := exec.CommandContext(ctx, args[0], args[1:]...)
-	c.Stdout, c.Stderr = log, log
-	if err := c.Start(); err != nil {
-		return 0, fmt.Errorf("start %s: %w", name, err)
-	}
-	f.processes = append(f.processes, c)
-	return c.Process.Pid, nil
-}
-
-// render makes a proxy's configuration from its template.
-func render(dir string, p peer, listen, backend netip.AddrPort, w row) (string, error) {
-	text, err := templates.ReadFile("peers/" + p.template + ".tmpl")
+	t, err := template.New(name).Parse(string(text))
 	if err != nil {
-		return "", fmt.Errorf("configuration of %s: %w", p.name, err)
+		return "", fmt.Errorf("parse: %w", err)
 	}
-	t, err := template.New(p.name).Parse(string(text))
-	if err != nil {
-		return "", fmt.Errorf("configuration of %s: %w", p.name, err)
+	pem := filepath.Join(dir, "bench.pem")
+	if w.TLS {
+		if err := os.WriteFile(pem, append(append([]byte(nil), b.cert.cert...), b.cert.key...), 0o600); err != nil {
+			return "", fmt.Errorf("certificate: %w", err)
+		}
 	}
 	workers := 2
 	if w.Pinned {
 		workers = 1
 	}
-	var b strings.Builder
-	if err := t.Execute(&b, map[string]any{
-		"Dir": dir, "Workers": workers,
+	var out strings.Builder
+	if err := t.Execute(&out, map[string]any{
+		"Dir": dir, "Workers": workers, "Files": b.files, "Kind": w.Kind, "TLS": w.TLS, "H2": w.H2, "Cert": pem,
+		"CertBase64": base64.StdEncoding.EncodeToString(b.cert.cert), "KeyBase64": base64.StdEncoding.EncodeToString(b.cert.key),
 		"Listen": listen, "Host": listen.Addr(), "Port": listen.Port(),
 		"Backend": backend, "BackendHost": backend.Addr(), "BackendPort": backend.Port(),
 	}); err != nil {
-		return "", fmt.Errorf("configuration of %s: %w", p.name, err)
+		return "", fmt.Errorf("fill in: %w", err)
 	}
-	path := filepath.Join(dir, p.template)
-	if err := os.WriteFile(path, []byte(b.String()), 0o600); err != nil {
-		return "", fmt.Errorf("configuration of %s: %w", p.name, err)
-	}
-	return path, nil
-}
-
-// await asks for the row's path until it is answered with 200 and the right length, for ten seconds at most.
-func await(ctx context.Context, addr netip.AddrPort, w row) error {
-	want := int64(128)
-	if w.Path == "/64k" {
-		want = 64 << 10
-	}
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
-	defer cancel()
-	for {
-		err := ask(ctx, "http://"+addr.String()+w.Path, want)
-		if err == nil {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return err
-		case <-time.After(50 * time.Millisecond):
-		}
-	}
-}
-
-// ask gets url and compares the length of what comes.
-func ask(ctx context.Context, url string, want int64) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
-	if err != nil {
-		return fmt.Errorf("make a request: %w", err)
-	}
-	res, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return fmt.Errorf("get: %w", err)
-	}
-	defer res.Body.Close()
-	n, err := io.Copy(io.Discard, res.Body)
-	if err != nil {
-		return fmt.Errorf("read: %w", err)
-	}
-	if res.StatusCode != http.StatusOK || n != want {
-		return fmt.Errorf("%s: %s with %d bytes, not 200 with %d", url, res.Status, n, want)
-	}
-	return nil
-}
-
-// pin is the command that keeps a process on one CPU in a pinned row, and nothing otherwise.
-func pin(w row, cpu int) []string {
-	if !w.Pinned {
-		return nil
-	}
-	return []string{"taskset", "-c", fmt.Sprint(cpu)}
-}
-
-// freePort finds a loopback port that is free now, outside the range from which the system picks the ports of the load's connections.
-func freePort() netip.AddrPort {
-	loopback := netip.AddrFrom4([4]byte{127, 0, 0, 1})
-	for {
-		addr := netip.AddrPortFrom(loopback, uint16(10_000+rand.IntN(20_000)))
-		l, err := net.ListenTCP("tcp4", net.TCPAddrFromAddrPort(addr))
-		if err == nil {
-			_ = l.Close()
-			return addr
-		}
-	}
-}
-
-// needTools says which programs the benchmark cannot do without.
-func needTools() error {
-	for _, tool := range []string{"wrk", "taskset", "go"} {
-		if _, err := exec.LookPath(tool); err != nil {
-			return errors.Join(errors.New("the benchmark needs "+tool), err)
-		}
-	}
-	return nil
+	return out.String(), nil
 }

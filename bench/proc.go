@@ -68,6 +68,33 @@ func cpuTime(pid int) (time.Duration, error) {
 	return sum, nil
 }
 
+// machineTime is the time for which all processors together were busy since the system started.
+func machineTime() (time.Duration, error) {
+	text, err := os.ReadFile("/proc/stat")
+	if err != nil {
+		return 0, fmt.Errorf("processor time: %w", err)
+	}
+	return parseMachine(string(text))
+}
+
+// parseMachine reads the first line of proc(5)'s stat: user, nice, system, idle, iowait, irq and softirq, of which idle and iowait do not count.
+func parseMachine(text string) (time.Duration, error) {
+	line, _, _ := strings.Cut(text, "\n")
+	fields := strings.Fields(line)
+	if len(fields) < 8 || fields[0] != "cpu" {
+		return 0, errors.New("/proc/stat is not in the expected format")
+	}
+	sum := 0
+	for _, i := range []int{1, 2, 3, 6, 7} {
+		n, err := strconv.Atoi(fields[i])
+		if err != nil {
+			return 0, fmt.Errorf("/proc/stat: %w", err)
+		}
+		sum += n
+	}
+	return time.Duration(sum) * tick, nil
+}
+
 // parseStat adds utime and stime, the 14th and 15th field of proc(5)'s stat. The second field is the command's name in
 // parentheses, which may hold blanks and parentheses itself.
 func parseStat(text []byte) (time.Duration, error) {

@@ -25,12 +25,11 @@ func identity(r *gateway.Rule, gw *gateway.Gateway) *gateway.Identity {
 	}
 	secure := func(t *gateway.Target) bool { return t != nil && t.TLS != nil }
 	mirrors := func(m *gateway.Mirror) bool { return secure(m.Target) }
-	asks := func(a *gateway.ExternalAuth) bool { return a != nil && secure(a.Target) }
-	if slices.ContainsFunc(r.Mirrors, mirrors) || asks(r.Auth) {
+	if slices.ContainsFunc(r.Mirrors, mirrors) {
 		return gw.Identity
 	}
 	for _, b := range r.Backends {
-		if secure(b.Target) || slices.ContainsFunc(b.Mirrors, mirrors) || asks(b.Auth) {
+		if secure(b.Target) || slices.ContainsFunc(b.Mirrors, mirrors) {
 			return gw.Identity
 		}
 	}

@@ -43,7 +43,9 @@ var allowed = map[string]string{
 	"cli":              "*",
 	".":                "*",
 	"bench":            "",
-	"bench/backend":    "",
+	"bench/backend":    "bench/poll",
+	"bench/load":       "bench/poll",
+	"bench/poll":       "",
 }
 
 // dataPath are the packages that carry requests.
