@@ -149,7 +149,7 @@ func (b *requestBody) fail(err error) {
 		return
 	}
 	b.err = fmt.Errorf("reading request body: %w", err)
-	b.x.c.fail(b.x.stream, err)
+	b.x.fail(err)
 }
 
 // readTrailers reads the payload of a HEADERS frame behind the content.

@@ -23,11 +23,16 @@ const (
 	maxSettings = 4 << 10
 	// keptExchanges is how many exchanges wait for the next requests.
 	keptExchanges = 16
-	// restless is how many requests a client may break off before it has to show that it is serious: of those beyond, not more than half of
-	// all its requests (rapid reset).
+	// restless is how many requests a client may break off, or have broken off by what it sends, before it has to show that it is serious: of
+	// those beyond, not more than half of all its requests (rapid reset, and what makes us reset).
 	restless = 100
+	// maxActive is how many requests may be worked on. QUIC admits a new stream once an old one is reset, whose work may take a moment
+	// longer to end: beyond this such a client is refused.
+	maxActive = 2 * maxStreams
 	// farewell is how long a client may take to close a connection that it was asked to leave.
 	farewell = 500 * time.Millisecond
+	// Between these, by the connection's round trips, is how long a client that was warned may send further requests.
+	minCrossing, maxCrossing = 50 * time.Millisecond, time.Second
 )
 
 // conn is a connection of a client.
@@ -42,7 +47,8 @@ type conn struct {
 	mu       sync.Mutex
 	active   int // request streams
 	next     quic.StreamID
-	leaving  bool // GOAWAY was sent, or is about to be
+	warned   bool // the first GOAWAY was sent, or is about to be
+	leaving  bool // the last one
 	idle     chan struct{}
 	free     []*exchange
 	requests int
@@ -70,8 +76,7 @@ func (c *conn) serve() {
 			continue
 		}
 		streams.Go(func() {
-			x.serve(s)
-			c.done(s)
+			c.done(s, x.serve(s))
 		})
 	}
 	streams.Wait()
@@ -97,8 +102,11 @@ func (c *conn) greet() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.control = control
-	if c.leaving {
-		return c.sendGoAway()
+	switch {
+	case c.leaving:
+		return c.sendGoAway(c.next)
+	case c.warned:
+		return c.sendGoAway(lastStream)
 	}
 	return nil
 }
@@ -136,7 +144,7 @@ var (
 func (c *conn) begin(s *quic.Stream) *exchange {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.leaving {
+	if c.leaving || c.active >= maxActive {
 		return nil
 	}
 	c.next = s.StreamID() + 4
@@ -159,15 +167,16 @@ func (c *conn) put(x *exchange) {
 	}
 }
 
-// done counts a request out, and notices clients that do nothing but break requests off.
-func (c *conn) done(s *quic.Stream) {
+// done counts a request out, and notices clients that do nothing but break requests off; broke says that the request came to nothing because
+// of what the client sent.
+func (c *conn) done(s *quic.Stream, broke bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.active--
 	if c.active == 0 && c.leaving {
 		close(c.idle)
 	}
-	if broken, ok := errors.AsType[*quic.StreamError](context.Cause(s.Context())); ok && broken.Remote {
+	if broken, ok := errors.AsType[*quic.StreamError](context.Cause(s.Context())); broke || ok && broken.Remote {
 		c.broken++
 		if c.broken > restless && c.broken > c.requests/2 && !c.flooded {
 			c.flooded = true
@@ -177,8 +186,20 @@ func (c *conn) done(s *quic.Stream) {
 	}
 }
 
-// leave asks the client to go (section 5.2): requests under way are answered, others are to come on another connection. The channel is
-// closed when the last is done.
+// lastStream is the largest identifier of a request: a GOAWAY with it refuses nothing.
+const lastStream quic.StreamID = 1<<62 - 4
+
+// warn asks the client to make its further requests on another connection (section 5.2). Those that it sends before it knows are served.
+func (c *conn) warn() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.warned && !c.leaving && c.control != nil {
+		_ = c.sendGoAway(lastStream) // a connection that is broken ends by itself
+	}
+	c.warned = true
+}
+
+// leave takes no further requests: those under way are answered. The channel is closed when the last is done.
 func (c *conn) leave() <-chan struct{} {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -189,24 +210,33 @@ func (c *conn) leave() <-chan struct{} {
 			close(c.idle)
 		}
 		if c.control != nil {
-			_ = c.sendGoAway() // a connection that is broken ends by itself
+			_ = c.sendGoAway(c.next)
 		}
 	}
 	return c.idle
 }
 
 // sendGoAway names the first request that will not be answered. The caller holds mu.
-func (c *conn) sendGoAway() error {
+func (c *conn) sendGoAway(first quic.StreamID) error {
 	frame := quicvarint.Append(nil, frameGoAway)
-	frame = quicvarint.Append(frame, uint64(quicvarint.Len(uint64(c.next))))
+	frame = quicvarint.Append(frame, uint64(quicvarint.Len(uint64(first))))
 	_ = c.control.SetWriteDeadline(time.Now().Add(farewell)) // fails never
-	_, err := c.control.Write(quicvarint.Append(frame, uint64(c.next)))
+	_, err := c.control.Write(quicvarint.Append(frame, uint64(first)))
 	return err
 }
 
-// drain asks the client to go and closes the connection when it has gone, when its requests are done, or when ctx ends.
+// drain asks the client to go, twice, so that no request that it sends meanwhile is lost. It closes the connection when the client has gone,
+// when its requests are done, or when ctx ends.
 func (c *conn) drain(ctx context.Context) {
 	gone := c.quic.Context().Done()
+	c.warn()
+	crossing := time.NewTimer(min(2*c.quic.ConnectionStats().SmoothedRTT+minCrossing, maxCrossing))
+	defer crossing.Stop()
+	select {
+	case <-crossing.C:
+	case <-gone:
+	case <-ctx.Done():
+	}
 	select {
 	case <-c.leave():
 		// What was sent last is perhaps still under way: the client closes when it has everything.
@@ -228,18 +258,18 @@ func (c *conn) close(e *ConnError) {
 	_ = c.quic.CloseWithError(quic.ApplicationErrorCode(e.Code), e.Why)
 }
 
-// fail ends the stream or the connection because of an error.
-func (c *conn) fail(s *quic.Stream, err error) {
+// fail ends the stream or the connection because of an error. The goroutine that reads the request calls it.
+func (x *exchange) fail(err error) {
+	x.broke.Store(true)
 	if broken, ok := errors.AsType[*ConnError](err); ok {
-		c.close(broken)
+		x.c.close(broken)
 		return
 	}
 	code := RequestIncomplete
 	if broken, ok := errors.AsType[*StreamError](err); ok {
 		code = broken.Code
-		c.s.handler.Refused(&c.peer, 0, broken)
 	}
-	reset(s, code)
+	reset(x.stream, code)
 }
 
 // acceptUni serves the client's unidirectional streams.

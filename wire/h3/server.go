@@ -30,7 +30,9 @@ const (
 	maxUniStreams = 8
 	// Windows: what a client may send before it is consumed, of one request and of a connection.
 	streamWindow, maxStreamWindow = 64 << 10, 1 << 20
-	connWindow, maxConnWindow     = 256 << 10, 4 << 20
+	// Uploads that nobody takes do not hold up others: a connection's window has room for all of them, and for the quarter of which the library
+	// does not tell the client before it is consumed.
+	connWindow, maxConnWindow = maxStreams * streamWindow * 3 / 2, 16 << 20
 	// maxHandshakes is how many handshakes may be under way before clients must show that they are at the address that they claim (RFC 9000
 	// section 8.1.2).
 	maxHandshakes = 64
@@ -254,6 +256,20 @@ func (s *Server) shaken(a *attempt) {
 	}
 }
 
+// await waits for the end of the handshake of a connection that was handed out, before its client has shown a certificate or that it is at its
+// address. It reports whether the handshake succeeded.
+func (s *Server) await(q *quic.Conn) bool {
+	select {
+	case <-q.HandshakeComplete():
+	case <-q.Context().Done():
+		return false
+	}
+	if a, ok := q.Context().Value(attemptKey{}).(*attempt); ok {
+		s.shaken(a)
+	}
+	return true
+}
+
 // suspicious asks clients for a proof of their address while many handshakes are under way.
 func (s *Server) suspicious(net.Addr) bool {
 	if s.handshakes.Load() < maxHandshakes {
@@ -285,7 +301,7 @@ func (s *Server) serveConn(k *socket, q *quic.Conn) {
 	}
 	k.conns[c] = true
 	if k.listener == nil {
-		c.leave() // it was accepted while the listener closed
+		go c.drain(context.Background()) // it was accepted while the listener closed
 	}
 	s.mu.Unlock()
 	defer func() {
@@ -294,16 +310,10 @@ func (s *Server) serveConn(k *socket, q *quic.Conn) {
 		delete(k.conns, c)
 		s.release(k)
 	}()
-	if !s.early {
-		// What came early was not accepted, but its handshake may be incomplete yet.
-		select {
-		case <-q.HandshakeComplete():
-		case <-q.Context().Done():
-			return
-		}
-	}
-	if a, ok := q.Context().Value(attemptKey{}).(*attempt); ok {
-		s.shaken(a)
+	if s.early && q.ConnectionState().Used0RTT {
+		go s.await(q)
+	} else if !s.await(q) {
+		return
 	}
 	state := q.ConnectionState().TLS
 	c.peer = wire.Peer{

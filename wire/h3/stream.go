@@ -9,6 +9,7 @@ import (
 	"os"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/quic-go/quic-go"
@@ -52,6 +53,7 @@ type exchange struct {
 	final    bool       // the final response has begun; guarded by outMu
 	expects  bool       // the client waits for 100; guarded by outMu
 	written  int64
+	broke    atomic.Bool // by what the client sent
 
 	watchMu  sync.Mutex
 	watching wire.Canceller
@@ -64,8 +66,8 @@ type exchange struct {
 
 var _ wire.Exchange = (*exchange)(nil)
 
-// serve reads a request from the stream and has it answered.
-func (x *exchange) serve(s *quic.Stream) {
+// serve reads a request from the stream and has it answered. It reports whether it came to nothing because of what the client sent.
+func (x *exchange) serve(s *quic.Stream) (broke bool) {
 	x.stream, x.arrived = s, time.Now()
 	x.in = reader{src: s, buf: x.c.s.buffer()}
 	defer x.recycle()
@@ -75,14 +77,17 @@ func (x *exchange) serve(s *quic.Stream) {
 	case err == nil:
 	case errors.As(err, &answer):
 		x.refuse(answer)
-		return
+		return false
 	default:
-		x.c.fail(s, err)
-		return
+		x.fail(err)
+		if broken, ok := errors.AsType[*StreamError](err); ok {
+			x.c.s.handler.Refused(&x.peer, 0, broken)
+		}
+		return true
 	}
 	if x.c.s.early && !x.c.awaitHandshake(&x.head) {
 		reset(s, RequestRejected)
-		return
+		return false
 	}
 	x.handle()
 	if !x.answered {
@@ -90,6 +95,7 @@ func (x *exchange) serve(s *quic.Stream) {
 	}
 	x.Watch(nil)
 	x.body.finish()
+	return x.broke.Load()
 }
 
 // handle calls the handler. Its faults end this request and no other.

@@ -5,6 +5,7 @@ package h3
 import (
 	"errors"
 	"sync/atomic"
+	"time"
 
 	"github.com/quic-go/quic-go"
 
@@ -54,6 +55,7 @@ func (x *exchange) Tunnel(h *message.Head) (wire.Duplex, error) {
 		return nil, err
 	}
 	x.body.length = message.LengthUnknown
+	_ = x.stream.SetWriteDeadline(time.Time{}) // a tunnel may stand still; fails never
 	return &tunnel{x: x}, nil
 }
 
