@@ -38,9 +38,10 @@ func (g *running) offersHTTP3(bind netip.AddrPort) bool {
 }
 
 // follow opens and retires sockets. One that cannot be bound costs HTTP/3 there, and nothing else: clients are not told of it, and come over TCP.
-func (f *follower) follow(ctx context.Context, g *gateway.Graph) {
+// It reports whether there is such a socket.
+func (f *follower) follow(ctx context.Context, g *gateway.Graph) (again bool) {
 	if f == nil {
-		return
+		return false
 	}
 	gone, failed := f.server.Follow(g.HTTP3())
 	for at, err := range failed {
@@ -61,6 +62,7 @@ func (f *follower) follow(ctx context.Context, g *gateway.Graph) {
 			f.server.Drain(until, at)
 		}()
 	}
+	return len(failed) > 0
 }
 
 // register makes the server's counts metrics.

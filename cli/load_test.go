@@ -63,15 +63,19 @@ func swapUnderLoad(t *testing.T, transport string, period time.Duration) {
 	stop := make(chan struct{})
 	var load sync.WaitGroup
 	var requests atomic.Int64
-	for n := range 12 {
+	for n := range 14 {
 		c := &http.Client{Timeout: time.Minute, Transport: &http.Transport{
 			DisableKeepAlives: n%4 == 3, // some connect anew for each request
 			TLSClientConfig:   &tls.Config{RootCAs: pool, ServerName: "shop.test"},
-			Protocols:         protocols(n >= 8),
+			Protocols:         protocols(n >= 8), // the last two speak HTTP/3
 		}}
 		url := at(plain, "/x")
 		if n%2 == 1 {
 			url = fmt.Sprintf("https://127.0.0.1:%d/x", secure)
+		}
+		if n >= 12 {
+			c = threeClient(t, secure, &tls.Config{ServerName: "shop.test"})
+			url = "https://shop.test/x"
 		}
 		load.Go(func() {
 			defer c.CloseIdleConnections()

@@ -16,7 +16,7 @@
 // received. A backend answers 200, with a header line for each Echo field of the request. The ports of its endpoints may ask for trouble: see
 // portRefused and so on.
 //
-// Each table runs several times: on fakes of wire and backend, and over loopback through the wires and backend.Registry, with HTTP/1 and HTTP/2 on
+// Each table runs several times: on fakes of wire and backend, and over loopback through the wires and backend.Registry, with HTTP/1, HTTP/2 and (clients) HTTP/3 on
 // either side.
 
 package proxy
@@ -256,7 +256,7 @@ func TestTables(t *testing.T) {
 			for _, on := range []struct {
 				name string
 				make func(*testing.T, *gateway.Graph) stand
-			}{{"fakes", newFakeStand}, {"loopback", newLoopbackStand}, {"HTTP2 backends", newHTTP2BackendStand}, {"HTTP2 clients", newHTTP2ClientStand}} {
+			}{{"fakes", newFakeStand}, {"loopback", newLoopbackStand}, {"HTTP2 backends", newHTTP2BackendStand}, {"HTTP2 clients", newHTTP2ClientStand}, {"HTTP3 clients", newHTTP3ClientStand}} {
 				t.Run(on.name, func(t *testing.T) {
 					s := on.make(t, graph)
 					for _, c := range cases {

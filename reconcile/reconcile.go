@@ -44,8 +44,9 @@ type Stages struct {
 	Interfaces func() []netip.Addr
 	// Own, if set, is told of the addresses that are listened on, before anything is served on them.
 	Own func(bound []netip.AddrPort)
-	// Served, if set, is told of the graph in force: after each run, and when sockets are tried again.
-	Served func(ctx context.Context, g *gateway.Graph)
+	// Served, if set, is told of the graph in force: after each run, and when sockets are tried again. It reports whether it has sockets of its
+	// own that could not be bound and are to be tried again.
+	Served func(ctx context.Context, g *gateway.Graph) (again bool)
 	// Drain lets the connections of a socket that was retired finish, until ctx ends. It is called in a goroutine of its own.
 	Drain func(ctx context.Context, socket netip.AddrPort)
 }
@@ -107,6 +108,7 @@ type Loop struct {
 	retry   time.Duration
 	log     *slog.Logger
 	metrics *metrics
+	again   bool // Served has sockets to try again; of the goroutine that runs
 
 	view   atomic.Pointer[View]
 	kick   chan struct{} // capacity 1: a run is wanted
@@ -254,7 +256,7 @@ const (
 
 // untilRefresh is short only while there is something to bind.
 func (l *Loop) untilRefresh(pause time.Duration) time.Duration {
-	if len(l.View().Failed) > 0 {
+	if len(l.View().Failed) > 0 || l.again {
 		return pause
 	}
 	return timeCheck

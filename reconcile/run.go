@@ -63,7 +63,7 @@ func (l *Loop) serve(ctx context.Context, p *prepared, begun time.Time) {
 	l.stages.Accept()
 	ended := l.stages.Retire(want)
 	if l.stages.Served != nil {
-		l.stages.Served(ctx, p.graph)
+		l.again = l.stages.Served(ctx, p.graph)
 	}
 	if old := l.View(); old != nil {
 		ended = append(ended, changedKind(old.Graph, p.graph)...)
@@ -132,7 +132,7 @@ func (l *Loop) refresh(ctx context.Context) {
 	failed := l.stages.Open(ctx, binds(old.Graph))
 	l.stages.Accept()
 	if l.stages.Served != nil {
-		l.stages.Served(ctx, old.Graph)
+		l.again = l.stages.Served(ctx, old.Graph)
 	}
 	l.conclude(&v, failed, time.Now())
 	if slices.Equal(v.Problems, old.Problems) {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"syscall"
 
 	"github.com/wicketgate/wicketgate/message"
 )
@@ -121,8 +122,11 @@ func (b *requestBody) readSome() {
 	big, n, err := b.x.c.transport.read(limit)
 	b.mu.Lock()
 	if err != nil {
-		if errors.Is(err, io.EOF) {
-			err = io.ErrUnexpectedEOF
+		switch {
+		case errors.Is(err, io.EOF):
+			err = io.ErrUnexpectedEOF // the client may have ended one direction only, and wait for what we say of it
+		case errors.Is(err, syscall.ECONNRESET):
+			err = fmt.Errorf("%w: %w", ErrClientGone, err)
 		}
 		if !b.stopped {
 			b.err = fmt.Errorf("reading request body: %w", err)

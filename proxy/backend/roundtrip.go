@@ -299,7 +299,7 @@ func (a *attempt) again(e *endpoint, f *wire.BackendError, req *message.Head) er
 		}
 	}
 	return &Error{
-		Result: resultOf(f.Kind), Endpoint: e.addr, Socket: e.path, Sent: f.Kind != wire.BackendRefused, Err: fmt.Errorf("endpoint %s: %w", e, f),
+		Result: resultOf(f), Endpoint: e.addr, Socket: e.path, Sent: f.Kind != wire.BackendRefused, Err: fmt.Errorf("endpoint %s: %w", e, f),
 	}
 }
 
@@ -309,13 +309,16 @@ func harmless(f *wire.BackendError, req *message.Head) bool {
 }
 
 // resultOf is what a failure comes to for the client.
-func resultOf(f wire.BackendFailure) Result {
-	switch f {
+func resultOf(f *wire.BackendError) Result {
+	switch f.Kind {
 	case wire.BackendTimeout:
 		return TimedOut
 	case wire.BackendCancelled:
 		return ClientGone
 	case wire.BackendRequest:
+		if errors.Is(f.Err, wire.ErrClientGone) {
+			return ClientGone
+		}
 		return RequestFailed
 	case wire.BackendRefused:
 		return Refused

@@ -97,13 +97,16 @@ func TestSharedConnectionsByTheLimitOfStreams(t *testing.T) {
 
 // A request that the backend says it did not process is sent again, whatever its method; once its body was read it is not.
 func TestSharedRefusals(t *testing.T) {
-	refuse := func(away bool) func(p *peer) {
+	refuse := func(away, late bool) func(p *peer) {
 		return func(p *peer) {
 			if p.n > 0 {
 				politeHTTP2(p)
 				return
 			}
 			id, _ := p.request()
+			if late {
+				p.next() // DATA: the body is being read
+			}
 			if away {
 				_ = p.WriteGoAway(id-1, http2.ErrCodeNo, nil)
 			} else {
@@ -128,7 +131,7 @@ func TestSharedRefusals(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			leakFree(t, func(t *testing.T) {
-				b := http2Backend(Options{}, serveHTTP2(t, refuse(tc.away)))
+				b := http2Backend(Options{}, serveHTTP2(t, refuse(tc.away, tc.body != nil && tc.body.part)))
 				defer b.Release()
 				var body message.Body
 				if tc.body != nil {

@@ -51,10 +51,15 @@ func (r *RequestAssembler) End(end bool, lim *wire.Limits) (why string, err erro
 	return "", r.p.fill(r.head, end, lim)
 }
 
-// CheckTrailer says what is wrong with a trailer field, or returns "".
-func CheckTrailer(name, value []byte) string {
+// AddTrailer adds a trailer field, unless it means something to a connection alone, or says what is wrong with it. What may not come in trailers
+// is for wire.DropForbiddenTrailers to remove.
+func AddTrailer(fields *message.Fields, name, value []byte) string {
 	if len(name) > 0 && name[0] == ':' {
 		return "pseudo-field in trailers"
 	}
-	return checkField(name, value)
+	why := checkField(name, value)
+	if why == "" && special(name) == fieldPlain {
+		fields.Add(name, value)
+	}
+	return why
 }

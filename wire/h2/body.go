@@ -8,6 +8,7 @@ import (
 	"io"
 
 	"github.com/wicketgate/wicketgate/message"
+	"github.com/wicketgate/wicketgate/wire"
 )
 
 var errUnwanted = errors.New("request body is not wanted any more")
@@ -79,6 +80,8 @@ func (b *requestBody) Next() ([]byte, error) {
 	switch {
 	case b.stopped:
 		return nil, errUnwanted
+	case s.gone && s.reason == message.ClientGone:
+		return nil, fmt.Errorf("reading request body: %w: %w", wire.ErrClientGone, io.ErrUnexpectedEOF)
 	case s.gone:
 		return nil, fmt.Errorf("reading request body: %w: %w", errBrokenOff, io.ErrUnexpectedEOF)
 	case len(b.in) == 0:

@@ -4,129 +4,41 @@ package h2
 
 import (
 	"bytes"
-	"fmt"
 	"io"
 	"math/rand/v2"
 	"net"
 	"net/netip"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
 
 	"golang.org/x/net/http2/hpack"
 
+	"github.com/wicketgate/wicketgate/internal/spoken"
 	"github.com/wicketgate/wicketgate/message"
 	"github.com/wicketgate/wicketgate/wire"
 )
 
-// seen is what a handler got: a head in one line, with names in lower case and hidden keys of WebSockets left out, and the content.
-type seen struct{ head, body, trailers string }
-
-// witness answers and tells what it got.
-func witness(got chan<- seen) func(wire.Exchange) {
-	return func(x wire.Exchange) {
-		h := x.Request()
-		s := seen{head: strings.ToLower(describe(h)) + fmt.Sprint(h.Minor, len(h.Path), x.Body() == nil)}
-		p, err := readBody(x.Body())
-		if s.body = string(p); err != nil {
-			s.body = err.Error()
-		}
-		if x.Body() != nil && x.Body().Trailers() != nil {
-			f := x.Body().Trailers()
-			for i := range f.Len() {
-				s.trailers += strings.ToLower(fmt.Sprintf("[%s: %s]", f.At(i).Name, f.At(i).Value))
-			}
-		}
-		got <- s
-		answer(x, 200, "seen")
-	}
-}
-
-// spoken is one request in both languages.
-type spoken struct {
-	method, path, authority string
-	fields, trailers        []string // lines
-	pieces                  []string
-	body, length            bool // there is a body, of announced length
-}
-
-func invent(r *rand.Rand) spoken {
-	pick := func(list ...string) string { return list[r.IntN(len(list))] }
-	q := spoken{
-		method: pick("GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "M-SEARCH"), path: pick("/", "/a/b?c=d&e", "/%41/../x", "//x", "/?"),
-		authority: pick("shop.example", "Shop.Example:8443", "[::1]:80", "127.0.0.1"),
-	}
-	for range r.IntN(6) {
-		q.fields = append(q.fields, pick(
-			"accept: */*", "x-empty:", "x-many: 1", "x-many: 2", "cookie: a=b", "te: trailers", "user-agent: a (b) c", "x-odd: \"é\", ;=",
-			"x-forwarded-for: 1.2.3.4", "authorization: Basic eDp5", "via: 1.1 x", "x_under: y"))
-	}
-	slices.Sort(q.fields)
-	q.fields = slices.CompactFunc(q.fields, func(a, b string) bool { return a == b && !strings.HasPrefix(a, "x-") }) // one cookie: crumbs are joined
-	if q.body = r.IntN(2) == 0; q.body {
-		for range r.IntN(4) {
-			q.pieces = append(q.pieces, strings.Repeat("x", 1+r.IntN(3000)))
-		}
-		if q.length = r.IntN(2) == 0; q.length && len(strings.Join(q.pieces, "")) > 0 && r.IntN(3) == 0 {
-			q.fields = append(q.fields, "expect: 100-continue")
-		}
-		if !q.length && r.IntN(2) == 0 {
-			q.trailers = []string{"x-sum: 1", "content-type: forbidden", "x-forwarded-for: forbidden"}
-		}
-	}
-	return q
-}
-
-func (q *spoken) one() []byte {
-	var b bytes.Buffer
-	fmt.Fprintf(&b, "%s %s HTTP/1.1\r\nHost: %s\r\n", q.method, q.path, q.authority)
-	for _, f := range q.fields {
-		b.WriteString(f + "\r\n")
-	}
-	content := strings.Join(q.pieces, "")
-	switch {
-	case !q.body:
-		b.WriteString("\r\n")
-	case q.length:
-		fmt.Fprintf(&b, "Content-Length: %d\r\n\r\n%s", len(content), content)
-	default:
-		b.WriteString("Transfer-Encoding: chunked\r\n\r\n")
-		for _, p := range q.pieces {
-			fmt.Fprintf(&b, "%x\r\n%s\r\n", len(p), p)
-		}
-		b.WriteString("0\r\n")
-		for _, f := range q.trailers {
-			b.WriteString(f + "\r\n")
-		}
-		b.WriteString("\r\n")
-	}
-	return b.Bytes()
-}
-
-func (q *spoken) two(c *rawClient, id uint32) []byte {
-	lines := append([]string{":method: " + q.method, ":scheme: http", ":path: " + q.path, ":authority: " + q.authority}, q.fields...)
-	if q.length {
-		lines = append(lines, fmt.Sprintf("content-length: %d", len(strings.Join(q.pieces, ""))))
-	}
-	b := c.headers(id, !q.body, lines...)
-	for i, p := range q.pieces {
-		b = AppendData(b, id, []byte(p), i == len(q.pieces)-1 && len(q.trailers) == 0)
+// two is a request's frames.
+func two(q *spoken.Request, c *rawClient, id uint32) []byte {
+	b := c.headers(id, !q.Body, q.Lines("http")...)
+	for i, p := range q.Pieces {
+		b = AppendData(b, id, []byte(p), i == len(q.Pieces)-1 && len(q.Trailers) == 0)
 	}
 	switch {
-	case len(q.trailers) > 0:
-		b = append(b, c.headers(id, true, q.trailers...)...)
-	case q.body && len(q.pieces) == 0:
+	case len(q.Trailers) > 0:
+		b = append(b, c.headers(id, true, q.Trailers...)...)
+	case q.Body && len(q.Pieces) == 0:
 		b = AppendData(b, id, nil, true)
 	}
 	return b
 }
 
 func TestBothVersionsGiveTheSameMessage(t *testing.T) {
-	first, second := make(chan seen, 1), make(chan seen, 1)
-	one := wire.NewServer(wire.Options{Handler: serveFunc{witness(first), make(chan error)}})
+	first, second := make(chan spoken.Seen, 1), make(chan spoken.Seen, 1)
+	one := wire.NewServer(wire.Options{Handler: serveFunc{spoken.Witness(first), make(chan error)}})
 	defer one.Close()
-	h := start(t, wire.Limits{}, witness(second))
+	h := start(t, wire.Limits{}, spoken.Witness(second))
 	c := h.dial()
 	drained := make(chan struct{})
 	go func() { // answers and window updates do not matter
@@ -136,14 +48,14 @@ func TestBothVersionsGiveTheSameMessage(t *testing.T) {
 	seed := rand.Uint64()
 	r := rand.New(rand.NewPCG(seed, 0))
 	for i := range uint32(500) {
-		q := invent(r)
+		q := spoken.Invent(r)
 		client, server := net.Pipe()
 		go one.ServeConn(server, netip.AddrPort{}, nil)
 		go func() { _, _ = io.Copy(io.Discard, client) }()
-		if _, err := client.Write(q.one()); err != nil {
+		if _, err := client.Write(q.One()); err != nil {
 			t.Fatal(err)
 		}
-		c.send(q.two(c, 2*i+1))
+		c.send(two(&q, c, 2*i+1))
 		a, b := <-first, <-second
 		client.Close()
 		if a != b {

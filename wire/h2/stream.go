@@ -227,7 +227,7 @@ func (s *stream) reset(code ErrCode) {
 	}
 	s.c.appendReset(s.id, code)
 	s.localEnd, s.remoteEnd = true, true
-	s.fail(message.ClientGone)
+	s.fail(message.Reset)
 }
 
 // leave tells whoever is to know that the client has left, or whatever else the reason is.

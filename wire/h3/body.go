@@ -13,6 +13,7 @@ import (
 	"github.com/quic-go/quic-go/quicvarint"
 
 	"github.com/wicketgate/wicketgate/message"
+	"github.com/wicketgate/wicketgate/wire"
 	"github.com/wicketgate/wicketgate/wire/h2"
 )
 
@@ -148,8 +149,18 @@ func (b *requestBody) fail(err error) {
 	if b.stopped.Load() {
 		return
 	}
-	b.err = fmt.Errorf("reading request body: %w", err)
 	b.x.fail(err)
+	if !offence(err) {
+		err = fmt.Errorf("%w: %w", wire.ErrClientGone, err)
+	}
+	b.err = fmt.Errorf("reading request body: %w", err)
+}
+
+// offence reports whether an error is what we think of what the client sent, and not that it left.
+func offence(err error) bool {
+	_, stream := errors.AsType[*StreamError](err)
+	_, conn := errors.AsType[*ConnError](err)
+	return stream || conn
 }
 
 // readTrailers reads the payload of a HEADERS frame behind the content.
@@ -173,6 +184,7 @@ func (b *requestBody) readTrailers() error {
 	if why := b.decoder.fields(b.addTrailer); why != "" {
 		return &StreamError{MessageError, why}
 	}
+	wire.DropForbiddenTrailers(&b.trailers)
 	return nil
 }
 
@@ -229,11 +241,7 @@ func (b *requestBody) Trailers() *message.Fields {
 
 // addTrailer takes a decoded trailer field.
 func (b *requestBody) addTrailer(name, value []byte) string {
-	why := h2.CheckTrailer(name, value)
-	if why == "" {
-		b.trailers.Add(name, value)
-	}
-	return why
+	return h2.AddTrailer(&b.trailers, name, value)
 }
 
 // Stop makes a read that waits return. After the end of the content it has no effect on the client.

@@ -258,7 +258,7 @@ func (x *exchange) Arrived() time.Time     { return x.arrived }
 func (x *exchange) Written() int64         { return x.written }
 
 func (x *exchange) Body() message.Body {
-	if x.head.Length == message.LengthNone {
+	if x.head.Length == message.LengthNone || x.head.Length == 0 {
 		return nil
 	}
 	return &x.body
