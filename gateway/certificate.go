@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -52,7 +53,7 @@ func (b *builder) checkTLS(l *Listener) {
 		l.Certificates = append(l.Certificates, certificate)
 	}
 	l.managed = b.opts.Managed != nil && len(l.Certificates) == 0
-	b.warnOptions(l, config.Options)
+	b.readOptions(l, config.Options)
 	b.warnCoverage(l)
 }
 
@@ -61,20 +62,11 @@ func (b *builder) checkPassthrough(l *Listener) {
 	if len(l.Spec.TLS.CertificateRefs) > 0 {
 		b.warn(l.Object(), l.field("tls.certificateRefs"), "certificates are not used with tls.mode Passthrough: remove them, or use mode Terminate")
 	}
-	b.warnOptions(l, l.Spec.TLS.Options)
-}
-
-// warnOptions tells that TLS options have no meaning here; they are each implementation's own.
-func (b *builder) warnOptions(l *Listener, options map[gatewayv1.AnnotationKey]gatewayv1.AnnotationValue) {
-	if len(options) == 0 {
-		return
-	}
 	var keys []string
-	for k := range options {
-		keys = append(keys, string(k))
+	for _, key := range slices.Sorted(maps.Keys(l.Spec.TLS.Options)) {
+		keys = append(keys, string(key))
 	}
-	slices.Sort(keys)
-	b.warn(l.Object(), l.field("tls.options"), "TLS options are another gateway's and are not used: "+strings.Join(keys, ", "))
+	b.warnOptions(l, keys)
 }
 
 // warnCoverage tells when no certificate of a listener is valid for its hostname: clients would refuse it.

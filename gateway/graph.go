@@ -113,6 +113,8 @@ type Listener struct {
 	Certificates []*Certificate // where the listener ends TLS, in the order of certificateRefs; only those that resolved, and those of Managed
 	// Clients is what clients have to show (HTTPS); nil: nothing is asked for. All HTTPS listeners of a socket demand the same.
 	Clients *ClientValidation
+	// TLSOptions are how its handshakes differ from the default; nil: they do not.
+	TLSOptions *TLSOptions
 	// Managed are the hostnames for which certificates are obtained because none of its references is usable: see Options.Managed.
 	Managed        []string
 	SupportedKinds []gatewayv1.RouteGroupKind

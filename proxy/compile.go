@@ -159,7 +159,7 @@ func (c *compiler) listener(source *gateway.Listener) *listener {
 	}
 	name := nameOf(source)
 	l := &listener{name: name, source: source, port: strconv.AppendInt(nil, int64(source.Port), 10), unmatched: c.acquire(name)}
-	if source.Protocol == gatewayv1.HTTPSProtocolType {
+	if source.Protocol == gatewayv1.HTTPSProtocolType && source.TLSOptions.Speaks("h3") {
 		l.alternative = alternative(source.Port)
 	}
 	c.listeners[source] = l

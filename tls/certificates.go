@@ -40,6 +40,7 @@ type names struct {
 type credentials struct {
 	list    []*tls.Certificate
 	clients *gateway.ClientValidation // nil: clients are not asked for certificates
+	options *gateway.TLSOptions       // nil: handshakes are like any other
 }
 
 // Compile makes the table for sockets. A listener none of whose certificates resolved refuses handshakes, so that its hostname does not fall
@@ -58,7 +59,7 @@ func compile(listeners []*gateway.Listener) *names {
 	n := &names{exact: map[string]*credentials{}, wildcard: map[string]*credentials{}}
 	var first *credentials
 	for _, l := range listeners {
-		cr := &credentials{clients: l.Clients}
+		cr := &credentials{clients: l.Clients, options: l.TLSOptions}
 		for _, cert := range l.Certificates {
 			cr.list = append(cr.list, cert.TLS)
 		}

@@ -14,7 +14,8 @@ import (
 func TestChallengeHandshakes(t *testing.T) {
 	key := ecKey(t)
 	answer := issue(t, key, "answer", "shop.example").TLS
-	table := Compile([]*gateway.Socket{socket(listener("shop.example", issue(t, key, "listener", "shop.example")))})
+	shop := listener("shop.example", issue(t, key, "listener", "shop.example"))
+	table := Compile([]*gateway.Socket{socket(shop)})
 	s := NewServer(Options{
 		Current: func() *Certificates { return table },
 		Challenge: func(_ context.Context, name string) *tls.Certificate {
@@ -47,5 +48,11 @@ func TestChallengeHandshakes(t *testing.T) {
 		if subject != c.subject || outcome != c.outcome {
 			t.Errorf("%s offering %v sees %q and ends as %q, want %q and %q", c.name, c.offers, subject, outcome, c.subject, c.outcome)
 		}
+	} // An authority has no certificate to show where the listener demands one of its clients, and does not offer what its options ask for.
+	shop.Clients, shop.TLSOptions = newAuthority(t, "staff").demand(false), &gateway.TLSOptions{Protocols: []string{HTTP2}}
+	table = Compile([]*gateway.Socket{socket(shop)})
+	state, _, _ := handshake(t, s, &tls.Config{ServerName: "shop.example", NextProtos: []string{"acme-tls/1"}, InsecureSkipVerify: true}) //nolint:gosec // the subject is compared
+	if len(state.PeerCertificates) == 0 || state.PeerCertificates[0].Subject.CommonName != "answer" {
+		t.Errorf("where clients need certificates a challenge sees %v", state.PeerCertificates)
 	}
 }

@@ -23,19 +23,19 @@ func (s *Server) configFor(info *tls.ClientHelloInfo) (*tls.Config, error) {
 		return nil, nil // certificate refuses it
 	}
 	cr := h.names.listener(info.ServerName)
-	demands := cr != nil && cr.clients != nil
-	if !demands && !h.foreign {
+	special := cr != nil && (cr.clients != nil || cr.options != nil)
+	if !special && !h.foreign {
 		return nil, nil
 	}
 	// Tickets are made with the keys of the Server's configuration, not of the copy.
 	config := s.config.Clone()
+	if special {
+		apply(cr.options, config)
+		cr.demand(config)
+	}
 	if h.foreign {
 		config.NextProtos = h.protocols
 	}
-	if !demands {
-		return config, nil
-	}
-	cr.demand(config)
 	return config, nil
 }
 

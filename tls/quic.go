@@ -30,6 +30,7 @@ func (s *Server) QUIC(bind netip.AddrPort) *tls.Config {
 				GetCertificate: func(info *tls.ClientHelloInfo) (*tls.Certificate, error) { return cr.choose(info), nil },
 			}
 			if cr != nil {
+				apply(cr.options, config)
 				cr.demand(config)
 			}
 			return config, nil
