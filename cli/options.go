@@ -160,7 +160,7 @@ type settings struct {
 	// in it. runGateway fills it in, because it is found by trying.
 	stateDir       string
 	sessionKey     []byte // of sessionPersistence; as well
-	maxConnections int64 // 0: any number
+	maxConnections int64  // 0: any number
 }
 
 // understand checks the flags and says what they mean, or what is wrong with the first wrong one.

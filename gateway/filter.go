@@ -68,7 +68,7 @@ func checkFilter(matches []gatewayv1.HTTPRouteMatch, f *gatewayv1.HTTPRouteFilte
 	case gatewayv1.HTTPRouteFilterRequestMirror:
 		return checkMirror(f.RequestMirror)
 	case gatewayv1.HTTPRouteFilterExternalAuth:
-		return "filter " + string(f.Type) + " is not served yet, and requests are not served without it: remove it"
+		return checkExternalAuth(f.ExternalAuth)
 	case gatewayv1.HTTPRouteFilterExtensionRef:
 		if f.ExtensionRef == nil {
 			return "extensionRef is missing"

@@ -223,7 +223,8 @@ type Rule struct {
 	Unusable string
 	// Backends are the backendRefs, in order, weight 0 included.
 	Backends []*Backend
-	Mirrors  []*Mirror // the rule's RequestMirror filters, in order
+	Mirrors  []*Mirror     // the rule's RequestMirror filters, in order
+	Auth     *ExternalAuth // the rule's ExternalAuth filter; nil: none
 	Timeouts Timeouts
 	Retry    *Retry   // nil: the rule does not say
 	Session  *Session // nil: the rule does not say
@@ -253,6 +254,7 @@ type Backend struct {
 	Unusable string
 	Target   *Target // nil if Unusable
 	Mirrors  []*Mirror
+	Auth     *ExternalAuth // nil: none
 }
 
 // Target is where a backendRef leads: the same pointer for all backendRefs that name the same Service port.

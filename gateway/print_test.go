@@ -91,6 +91,9 @@ func printAttachment(b *strings.Builder, a *Attachment) {
 			b.WriteString(" -> 500\n")
 			continue
 		}
+		if a := rule.Auth; a != nil {
+			fmt.Fprintf(b, " auth %s", printAuth(a))
+		}
 		for _, backend := range rule.Backends {
 			fmt.Fprintf(b, "\n        %d %s", backend.Weight, printBackend(backend))
 			printMirrors(b, "          ", backend.Mirrors)
@@ -98,6 +101,13 @@ func printAttachment(b *strings.Builder, a *Attachment) {
 		printMirrors(b, "        ", rule.Mirrors)
 		b.WriteString("\n")
 	}
+}
+
+func printAuth(a *ExternalAuth) string {
+	if a.Unusable != "" {
+		return "by nobody: 500"
+	}
+	return "by " + strings.TrimPrefix(a.Target.Key, "Service ")
 }
 
 func printMirrors(b *strings.Builder, indent string, list []*Mirror) {
@@ -158,6 +168,9 @@ func printBackend(backend *Backend) string {
 	}
 	if t.Budget != nil {
 		text += fmt.Sprintf(" budget %+v", *t.Budget)
+	}
+	if backend.Auth != nil {
+		text += " auth " + printAuth(backend.Auth)
 	}
 	for _, f := range backend.Filters {
 		text += " " + string(f.Type)

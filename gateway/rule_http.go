@@ -22,6 +22,7 @@ func (b *builder) newHTTPRule(r *Route, spec *gatewayv1.HTTPRouteRule, index int
 	checkExtras(rule, spec, &set.dropped)
 	b.resolveBackends(rule, set)
 	b.newMirrors(rule, set)
+	b.newAuth(rule, set)
 	b.settle(rule, set.dropped[before:], set)
 	if len(rule.Matches) > 0 {
 		r.Rules = append(r.Rules, rule)

@@ -13,25 +13,30 @@ import (
 
 // The statuses that the proxy itself gives or looks at (RFC 9110 section 15).
 const (
-	statusSwitching      = 101
-	statusOK             = 200
-	statusNoContent      = 204
-	statusFound          = 302
-	statusBadRequest     = 400
-	statusNotFound       = 404
-	statusMisdirected    = 421
-	statusClientGone     = 499 // never sent: what metrics and logs call a request whose client left before it had an answer
-	statusInternalError  = 500
-	statusNotImplemented = 501
-	statusBadGateway     = 502
-	statusUnavailable    = 503
-	statusTimeout        = 504
+	statusSwitching       = 101
+	statusOK              = 200
+	statusNoContent       = 204
+	statusMultipleChoices = 300
+	statusFound           = 302
+	statusBadRequest      = 400
+	statusForbidden       = 403
+	statusNotFound        = 404
+	statusTooLarge        = 413
+	statusMisdirected     = 421
+	statusClientGone      = 499 // never sent: what metrics and logs call a request whose client left before it had an answer
+	statusInternalError   = 500
+	statusNotImplemented  = 501
+	statusBadGateway      = 502
+	statusUnavailable     = 503
+	statusTimeout         = 504
 )
 
 // answers are the bodies of error answers. They tell a client what it can do and nothing of what is behind the gateway; the log has
 // the rest.
 var answers = map[int][]byte{
 	statusBadRequest:     []byte("bad request: the host, the path or a header is not valid\n"),
+	statusForbidden:      []byte("this request is not allowed\n"),
+	statusTooLarge:       []byte("the content of this request is too large\n"),
 	statusNotFound:       []byte("no route matches this request\n"),
 	statusMisdirected:    []byte("this host is not served on this connection: open another one for it\n"),
 	statusInternalError:  []byte("the route for this request is not usable as configured\n"),

@@ -276,6 +276,9 @@ func (c *compiler) rule(v variant) *rule {
 		return r
 	}
 	r.filters, r.unusable = r.compileFilters(source.Filters, "filters", false)
+	if r.unusable == "" {
+		r.filters.auth, r.unusable = c.compileAuth(source.Auth, r)
+	}
 	if r.unusable != "" || r.filters.redirect != nil {
 		return r
 	}
@@ -340,6 +343,9 @@ func (c *compiler) share(r *rule, b *gateway.Backend, index int) *share {
 		out.filters, out.unusable = r.compileFilters(b.Filters, fmt.Sprintf("backendRefs[%d].filters", index), true)
 	}
 	if out.unusable != "" {
+		return out
+	}
+	if out.filters.auth, out.unusable = c.compileAuth(b.Auth, r); out.unusable != "" {
 		return out
 	}
 	h := c.holding(b.Target, id, protocolOf(gatewayv1.Kind(r.source.Object.Kind), b.Target))

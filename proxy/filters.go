@@ -4,9 +4,9 @@
 //
 //  1. the forwarding fields are set (forwarded.go), so that filters may change them and matches see them
 //  2. CORS answers a preflight request, which ends it (cors.go); the rule's, or else that of the backendRef chosen
-//  3. the rule's RequestHeaderModifier
-//  4. the rule's RequestRedirect, which ends it, or its URLRewrite
-//  5. the backendRef's RequestHeaderModifier, then its URLRewrite
+//  3. the rule's ExternalAuth, which ends it unless the request may pass (auth.go); then, once a backendRef is chosen, its own
+//  4. the rule's RequestRedirect, which ends it
+//  5. the rule's RequestHeaderModifier and URLRewrite, then the backendRef's
 //     RequestMirror copies the request once the header has been changed at its level; rewrites are not for mirrors (mirror.go)
 //  6. the response comes; the backendRef's ResponseHeaderModifier, then the rule's, then CORS
 //
@@ -32,6 +32,7 @@ type filters struct {
 	path              *pathModifier
 	cors              *cors
 	mirrors           []*mirror
+	auth              *auth
 }
 
 // filterError is a filter that cannot be carried out.
@@ -64,7 +65,7 @@ func compileFilters(list []gatewayv1.HTTPRouteFilter, onBackend bool) (out filte
 		case f.RequestRedirect != nil && !onBackend:
 			field = "requestRedirect.path"
 			out.redirect, err = compileRedirect(f.RequestRedirect)
-		case f.RequestMirror != nil: // the graph has resolved where it leads: see compiler.mirrors
+		case f.RequestMirror != nil, f.ExternalAuth != nil: // the graph has resolved where they lead: see compiler.mirrors, compiler.compileAuth
 		case f.CORS != nil:
 			field = "cors.allowOrigins"
 			out.cors, err = compileCORS(f.CORS)

@@ -25,11 +25,12 @@ func identity(r *gateway.Rule, gw *gateway.Gateway) *gateway.Identity {
 	}
 	secure := func(t *gateway.Target) bool { return t != nil && t.TLS != nil }
 	mirrors := func(m *gateway.Mirror) bool { return secure(m.Target) }
-	if slices.ContainsFunc(r.Mirrors, mirrors) {
+	asks := func(a *gateway.ExternalAuth) bool { return a != nil && secure(a.Target) }
+	if slices.ContainsFunc(r.Mirrors, mirrors) || asks(r.Auth) {
 		return gw.Identity
 	}
 	for _, b := range r.Backends {
-		if secure(b.Target) || slices.ContainsFunc(b.Mirrors, mirrors) {
+		if secure(b.Target) || slices.ContainsFunc(b.Mirrors, mirrors) || asks(b.Auth) {
 			return gw.Identity
 		}
 	}

@@ -45,6 +45,7 @@ type call struct {
 
 	in      router.Input
 	res     backend.Response
+	stored  *stored         // the request's body, if an authorization service had to see it
 	token   token           // of the session, where the share has any
 	replay  *backend.Replay // nil unless the rule has retries and the request a body
 	own     message.Head
@@ -96,7 +97,7 @@ func (c *call) end() {
 	c.in.Host, c.in.Path, c.in.Method, c.in.Query, c.in.Header = nil, nil, nil, nil, nil
 	c.in.GRPC, c.grpc, c.called = false, false, false
 	c.res.Endpoint, c.res.Socket, c.res.Attempts, c.res.Prefer, c.res.ID = netip.AddrPort{}, "", 0, 0, 0
-	c.token = token{}
+	c.token, c.stored = token{}, nil
 	p.calls.Put(c)
 }
 
@@ -169,6 +170,9 @@ func (c *call) serve() int {
 	if f.cors != nil && c.crossOrigin(f.cors) {
 		return c.preflight()
 	}
+	if status := c.pass(f); status != 0 {
+		return status
+	}
 	if f.redirect != nil {
 		return c.redirect(f)
 	}
@@ -181,6 +185,9 @@ func (c *call) serve() int {
 	}
 	if own := c.share.filters.cors; own != nil && c.cors == nil && c.crossOrigin(own) {
 		return c.preflight()
+	}
+	if status := c.pass(&c.share.filters); status != 0 {
+		return status
 	}
 	authority, path := c.req.Authority, c.req.Path
 	c.path = f.rewrite(c.req, c.sent, c.match.prefix, c.path)

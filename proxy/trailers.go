@@ -29,7 +29,7 @@ func (c *call) body() message.Body {
 
 // screen is the request's body with its trailers screened.
 func (c *call) screen() message.Body {
-	b := c.x.Body()
+	b := c.source()
 	if b == nil || c.req.Length != message.LengthUnknown {
 		return b // without chunks there are no trailers
 	}
