@@ -11,6 +11,7 @@ RUN       ?=
 ARCH      ?= $(shell go env GOARCH)
 ROUNDS    ?= 7
 WINDOW    ?= 2s
+LOAD      ?= 2m
 BASE      ?=
 PKG       ?= ./...
 
@@ -55,9 +56,9 @@ test: ## run every test that needs only Go
 race: ## run the same tests with the race detector (needs a C compiler)
 	go test -race $(TESTFLAGS) ./...
 
-test-all: tools test race lint vuln fuzz-short size cross conformance mutants pebble interop ## run everything: also what needs real tools, and fail if one is missing
+test-all: tools test race lint vuln fuzz-short size cross conformance mutants pebble interop ## run everything, with load for LOAD=2m: also what needs real tools, and fail if one is missing
 	cd bench/h3 && go vet ./...
-	WICKETGATE_TEST_TOOLS=1 go test -count=1 -timeout 20m -run 'Tools' $(TESTFLAGS) ./bench/... ./examples/... ./cli/...
+	WICKETGATE_TEST_TOOLS=1 WICKETGATE_TEST_LOAD=$(LOAD) go test -count=1 -timeout 2h -run 'Tools' $(TESTFLAGS) ./bench/... ./examples/... ./cli/...
 
 tools:
 	@missing=; for t in $(TOOLS); do command -v $$t >/dev/null || missing="$$missing $$t"; done; \

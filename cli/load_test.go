@@ -1,37 +1,73 @@
-// Requests while the directory changes: none may fail.
+// Load of every protocol while the configuration changes: nothing fails.
 
 package cli
 
 import (
+	"bufio"
+	"bytes"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"os"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"golang.org/x/net/websocket"
 )
 
-// changing is a configuration that is different at every turn and always answers every request: routes, backends and a listener come and
-// go, and the HTTPS certificate is renewed.
-func changing(turn, plain, secure, extra int, backends []int, cert, key []byte) map[string]string {
-	gateway := gatewayYAML(plain) + fmt.Sprintf(
-		"  - {name: secure, port: %d, protocol: HTTPS, tls: {certificateRefs: [{name: cert}]}}\n", secure)
-	if turn%2 == 1 {
-		gateway += fmt.Sprintf("  - {name: extra, port: %d, protocol: HTTP}\n", extra)
+// loaded is what the configurations under load have in common.
+type loaded struct {
+	plain, secure, extra, db int   // ports of listeners; extra comes and goes
+	backends                 []int // ports; all answer "fine"
+	streams                  []int // ports of backends that greet with "hi" and send everything back
+	tunnels                  int   // port of a backend for WebSockets that sends everything back
+	cert, key                []byte
+}
+
+func newLoaded(t *testing.T) *loaded {
+	l := &loaded{plain: freePort(t), secure: freePort(t), extra: freePort(t), db: freePort(t)}
+	for range 3 {
+		l.backends = append(l.backends, newBackend(t, saying("fine")))
 	}
+	for range 2 {
+		l.streams = append(l.streams, tcpBackend(t, "hi", nil))
+	}
+	l.tunnels = newBackend(t, websocket.Server{Handler: func(ws *websocket.Conn) { _, _ = io.Copy(ws, ws) }}.ServeHTTP)
+	l.cert, l.key = certificate(t, time.Now().Add(24*time.Hour), "shop.test")
+	return l
+}
+
+// config is a configuration that is different at every turn and always answers every request: routes, backends and a listener come and
+// go, and the HTTPS certificate's Secret changes.
+func (l *loaded) config(turn int) map[string]string {
+	gateway := gatewayYAML(l.plain) + fmt.Sprintf("  - {name: secure, port: %d, protocol: HTTPS, tls: {certificateRefs: [{name: cert}]}}\n"+
+		"  - {name: db, port: %d, protocol: TCP}\n", l.secure, l.db)
+	if turn%2 == 1 {
+		gateway += fmt.Sprintf("  - {name: extra, port: %d, protocol: HTTP}\n", l.extra)
+	}
+	stream := fmt.Sprintf("db%d", turn%2)
 	files := map[string]string{
 		"gateway.yaml": gateway,
-		"main.yaml":    routeYAML("main", "/", backends[turn%len(backends)]),
-		"cert.yaml":    secretYAML("cert", cert, key) + fmt.Sprintf("metadata: {name: cert, labels: {turn: t%d}}\n", turn),
+		"main.yaml":    routeYAML("main", "/", l.backends[turn%len(l.backends)]),
+		"ws.yaml":      routeYAML("ws", "/ws", l.tunnels),
+		"db.yaml":      streamRouteYAML("TCPRoute", "db", "db", "", stream) + "---\n" + serviceYAML(stream, l.streams[turn%2]),
+		"cert.yaml":    strings.Replace(secretYAML("cert", l.cert, l.key), "{name: cert}", fmt.Sprintf("{name: cert, labels: {turn: t%d}}", turn), 1),
 	}
-	files["cert.yaml"] = strings.Replace(files["cert.yaml"], "metadata: {name: cert}\n", "", 1)
-	if turn%3 == 0 {
-		files["more.yaml"] = routeYAML("more", fmt.Sprintf("/more/%d", turn), backends[(turn+1)%len(backends)])
+	switch turn % 3 {
+	case 0:
+		files["more.yaml"] = routeYAML("more", fmt.Sprintf("/more/%d", turn), l.backends[(turn+1)%len(l.backends)])
+	case 1:
+		if turn > 0 {
+			files["more.yaml"] = "" // it was there at the turn before
+		}
 	}
 	return files
 }
@@ -40,6 +76,21 @@ func TestNoRequestFailsWhileTheDirectoryChanges(t *testing.T) {
 	for _, transport := range []string{"auto", "portable"} {
 		t.Run(transport, func(t *testing.T) { swapUnderLoad(t, transport, 3*time.Second) })
 	}
+}
+
+// TestToolsNoRequestFailsForMinutes is the same for two minutes, or as long as WICKETGATE_TEST_LOAD says ("30m").
+func TestToolsNoRequestFailsForMinutes(t *testing.T) {
+	if os.Getenv("WICKETGATE_TEST_TOOLS") == "" {
+		t.Skip("it takes minutes: make test-all")
+	}
+	period := 2 * time.Minute
+	if text := os.Getenv("WICKETGATE_TEST_LOAD"); text != "" {
+		var err error
+		if period, err = time.ParseDuration(text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	swapUnderLoad(t, "auto", period)
 }
 
 // protocols are HTTP/1.1 alone, or HTTP/2 alone.
@@ -51,76 +102,181 @@ func protocols(two bool) *http.Protocols {
 	return p
 }
 
-func swapUnderLoad(t *testing.T, transport string, period time.Duration) {
-	backends := []int{newBackend(t, saying("fine")), newBackend(t, saying("fine")), newBackend(t, saying("fine"))}
-	plain, secure, extra := freePort(t), freePort(t), freePort(t)
-	cert, key := certificate(t, time.Now().Add(time.Hour), "shop.test")
-	config := func(turn int) map[string]string { return changing(turn, plain, secure, extra, backends, cert, key) }
-	g := startGate(t, config(0), "--transport", transport)
+// worker does one thing again and again; once says what is wrong with an answer.
+type worker struct {
+	name string
+	once func() error
+}
 
+// workers are clients of every protocol: some keep their connection, some connect anew each time.
+func (l *loaded) workers(t *testing.T) (list []worker) {
 	pool := x509.NewCertPool()
-	pool.AppendCertsFromPEM(cert)
+	pool.AppendCertsFromPEM(l.cert)
+	add := func(name string, c *http.Client, url string) {
+		t.Cleanup(c.CloseIdleConnections)
+		list = append(list, worker{name, func() error { return fine(c, url) }})
+	}
+	plain, secure := at(l.plain, "/x"), fmt.Sprintf("https://127.0.0.1:%d/x", l.secure)
+	for n := range 12 {
+		c := &http.Client{Timeout: time.Minute, Transport: &http.Transport{
+			DisableKeepAlives: n%4 == 3,
+			TLSClientConfig:   &tls.Config{RootCAs: pool, ServerName: "shop.test"},
+			Protocols:         protocols(n >= 8),
+		}}
+		add(fmt.Sprintf("HTTP/%d", 1+n/8), c, []string{plain, secure}[n%2])
+	}
+	for range 2 {
+		add("HTTP/3", threeClient(t, l.secure, &tls.Config{ServerName: "shop.test"}), secure)
+	}
+	return append(list, worker{"TCP", l.stream}, worker{"WebSocket", l.webSocket})
+}
+
+// fine asks for a URL and says what is wrong with the answer.
+func fine(c *http.Client, url string) error {
+	res, err := c.Get(url)
+	if err != nil {
+		return err
+	}
+	defer res.Body.Close()
+	if body, err := io.ReadAll(res.Body); err != nil || res.StatusCode != http.StatusOK || string(body) != "fine" {
+		return fmt.Errorf("%s: %d %q %w", url, res.StatusCode, body, err)
+	}
+	return nil
+}
+
+// stream makes a connection to the TCP listener, sends something and reads all to the end.
+func (l *loaded) stream() error {
+	c, err := net.Dial("tcp", "127.0.0.1:"+strconv.Itoa(l.db))
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	_ = c.SetDeadline(time.Now().Add(time.Minute))
+	_, err = io.WriteString(c, "hello")
+	all, readErr := []byte(nil), c.(*net.TCPConn).CloseWrite()
+	if readErr == nil {
+		all, readErr = io.ReadAll(c)
+	}
+	if err = errors.Join(err, readErr); err != nil || string(all) != "hi\nhello" {
+		return fmt.Errorf("got %q: %w", all, err)
+	}
+	return nil
+}
+
+// webSocket opens a WebSocket and says hello.
+func (l *loaded) webSocket() error {
+	ws, err := websocket.Dial(fmt.Sprintf("ws://127.0.0.1:%d/ws", l.plain), "", "http://shop.test/")
+	if err != nil {
+		return err
+	}
+	defer ws.Close()
+	return hello(ws)
+}
+
+func hello(ws *websocket.Conn) error {
+	_ = ws.SetDeadline(time.Now().Add(time.Minute))
+	var answer string
+	err := errors.Join(websocket.Message.Send(ws, "hello"), websocket.Message.Receive(ws, &answer))
+	if err != nil || answer != "hello" {
+		return fmt.Errorf("got %q: %w", answer, err)
+	}
+	return nil
+}
+
+// elders are connections as old as the gateway, which every turn uses once.
+type elders struct {
+	http   *conversation
+	ws     *websocket.Conn
+	stream net.Conn
+	answer *bufio.Reader
+}
+
+func (l *loaded) elders(t *testing.T) *elders {
+	ws, err := websocket.Dial(fmt.Sprintf("ws://127.0.0.1:%d/ws", l.plain), "", "http://shop.test/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = ws.Close() })
+	e := &elders{http: converse(t, l.plain), ws: ws, stream: dialPort(t, l.db)}
+	e.answer = bufio.NewReader(e.stream)
+	if got := line(t, e.answer); got != "hi" {
+		t.Fatalf("greeted by %q", got)
+	}
+	return e
+}
+
+func (e *elders) use(t *testing.T, turn int) {
+	_ = e.http.c.SetDeadline(time.Now().Add(time.Minute))
+	e.http.send("/x")
+	if code, body, closes := e.http.receive(); code != http.StatusOK || body != "fine" || closes {
+		t.Errorf("turn %d: the oldest connection: %d %q closes=%t", turn, code, body, closes)
+	}
+	if err := hello(e.ws); err != nil {
+		t.Errorf("turn %d: the oldest WebSocket: %v", turn, err)
+	}
+	_ = e.stream.SetDeadline(time.Now().Add(time.Minute))
+	_, _ = fmt.Fprintf(e.stream, "%d\n", turn)
+	if got := line(t, e.answer); got != strconv.Itoa(turn) {
+		t.Errorf("turn %d: the oldest stream: %q", turn, got)
+	}
+}
+
+// comesAndGoes asks the listener that is there at every other turn.
+func (l *loaded) comesAndGoes(t *testing.T, turn int) {
+	c, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", l.extra))
+	if (err == nil) != (turn%2 == 1) {
+		t.Errorf("turn %d: the listener that comes and goes: %v", turn, err)
+	}
+	if err != nil {
+		return
+	}
+	defer c.Close()
+	_, _ = io.WriteString(c, "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+	if text, err := io.ReadAll(c); err != nil || !bytes.HasPrefix(text, []byte("HTTP/1.1 200")) {
+		t.Errorf("turn %d: on it: %q %v", turn, text, err)
+	}
+}
+
+func swapUnderLoad(t *testing.T, transport string, period time.Duration) {
+	l := newLoaded(t)
+	g := startGate(t, l.config(0), "--transport", transport)
+	old := l.elders(t)
 	stop := make(chan struct{})
 	var load sync.WaitGroup
-	var requests atomic.Int64
-	for n := range 14 {
-		c := &http.Client{Timeout: time.Minute, Transport: &http.Transport{
-			DisableKeepAlives: n%4 == 3, // some connect anew for each request
-			TLSClientConfig:   &tls.Config{RootCAs: pool, ServerName: "shop.test"},
-			Protocols:         protocols(n >= 8), // the last two speak HTTP/3
-		}}
-		url := at(plain, "/x")
-		if n%2 == 1 {
-			url = fmt.Sprintf("https://127.0.0.1:%d/x", secure)
-		}
-		if n >= 12 {
-			c = threeClient(t, secure, &tls.Config{ServerName: "shop.test"})
-			url = "https://shop.test/x"
-		}
+	workers := l.workers(t)
+	done := make([]atomic.Int64, len(workers))
+	for i, w := range workers {
 		load.Go(func() {
-			defer c.CloseIdleConnections()
 			for {
 				select {
 				case <-stop:
 					return
 				default:
 				}
-				if code, body := fetch(t, c, url); code != http.StatusOK || body != "fine" {
-					t.Errorf("%s: %d %q", url, code, body)
+				if err := w.once(); err != nil {
+					t.Errorf("%s: %v", w.name, err)
 					return
 				}
-				requests.Add(1)
+				done[i].Add(1)
 			}
 		})
 	}
-	// One connection that is as old as the gateway.
-	old := converse(t, plain)
 	turns := 0
 	for end := time.Now().Add(period); time.Now().Before(end) && !t.Failed(); {
 		turns++
-		files := config(turns)
-		if turns%3 == 1 {
-			files["more.yaml"] = "" // it was there at the turn before
-		}
-		g.edit(files)
-		old.send("/x")
-		if code, body, closes := old.receive(); code != http.StatusOK || body != "fine" || closes {
-			t.Errorf("turn %d: the oldest connection: %d %q closes=%t", turns, code, body, closes)
-		}
-		if c, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", extra)); (err == nil) != (turns%2 == 1) {
-			t.Errorf("turn %d: the listener that comes and goes: %v", turns, err)
-		} else if err == nil {
-			_, _ = io.WriteString(c, "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-			if text, err := io.ReadAll(c); err != nil || !strings.HasPrefix(string(text), "HTTP/1.1 200") {
-				t.Errorf("turn %d: on it: %q %v", turns, text, err)
-			}
-			c.Close()
-		}
+		g.edit(l.config(turns))
+		old.use(t, turns)
+		l.comesAndGoes(t, turns)
 	}
 	close(stop)
 	load.Wait()
-	t.Logf("%d requests over %d configurations", requests.Load(), turns)
-	if turns < 3 || requests.Load() < 100 {
-		t.Errorf("too little happened to prove anything: %d requests, %d configurations", requests.Load(), turns)
+	for i, w := range workers {
+		t.Logf("%s: %d", w.name, done[i].Load())
+		if done[i].Load() < 3 {
+			t.Errorf("%s: too little happened to prove anything", w.name)
+		}
+	}
+	if t.Logf("%d configurations", turns); turns < 3 {
+		t.Error("too few configurations to prove anything")
 	}
 }
