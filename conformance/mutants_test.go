@@ -32,8 +32,8 @@ func faults() []mutant {
 			"HTTPRouteInvalidCrossNamespaceBackendRef",
 		},
 		{
-			"later rules come first", "router/precedence.go",
-			"cmp.Compare(a.order, b.order)", "cmp.Compare(b.order, a.order)",
+			"later rules come first", "router/paths.go",
+			"cmp.Compare(a.at, b.at)", "cmp.Compare(b.at, a.at)",
 			"HTTPRouteRuleOrder",
 		},
 		{
