@@ -19,7 +19,7 @@ import (
 type backendIndex struct {
 	slices    map[name][]*discoveryv1.EndpointSlice // by the namespace and name of their Service, ordered by their own names
 	policies  map[object.Key]map[string]*Policy     // those in force, by target and sectionName ("" for all of it)
-	users     map[object.Key][]*Route               // routes that refer to it, each once
+	users     map[object.Key][]*Route               // see builder.users
 	externals map[object.Key]*external              // the Backends and XBackends
 	traffic   map[object.Key]*traffic               // the XBackendTrafficPolicies in force, by Service
 	targets   map[targetKey]*resolution
@@ -64,7 +64,7 @@ type resolution struct {
 // indexBackends reads the objects that add to Services.
 func (b *builder) indexBackends(set *object.Set) *backendIndex {
 	index := &backendIndex{
-		slices: map[name][]*discoveryv1.EndpointSlice{}, policies: map[object.Key]map[string]*Policy{}, users: map[object.Key][]*Route{},
+		slices: map[name][]*discoveryv1.EndpointSlice{}, policies: map[object.Key]map[string]*Policy{},
 		externals: map[object.Key]*external{}, traffic: map[object.Key]*traffic{}, targets: map[targetKey]*resolution{},
 	}
 	for _, o := range typed[*discoveryv1.EndpointSlice](set, kind(discoveryGroup, "EndpointSlice")) {
@@ -84,11 +84,17 @@ func (r *resolution) noteFor(kind string) string {
 	return r.note
 }
 
-// use records which backends a route refers to.
-func (x *backendIndex) use(r *Route, backends []object.Key) {
-	for _, key := range backends {
-		x.users[key] = append(x.users[key], r)
+// users are the routes that refer to a backend, by precedence. They are known once all routes are made.
+func (b *builder) users(backend object.Key) []*Route {
+	if b.backends.users == nil {
+		b.backends.users = map[object.Key][]*Route{}
+		for _, r := range b.graph.Routes {
+			for _, key := range r.uses {
+				b.backends.users[key] = append(b.backends.users[key], r)
+			}
+		}
 	}
+	return b.backends.users[backend]
 }
 
 // newBackend makes a backendRef that is not resolved yet.

@@ -64,7 +64,7 @@ func newBuilder(set *object.Set, opts Options) *builder {
 		clients:  map[clientConfig]*clientDemand{},
 		filters:  map[*Listener]*namespaceFilter{},
 		hints:    map[object.GroupKind]*hints{},
-		made:     map[*object.Object]*madeRules{},
+		made:     map[*object.Object]*madeRoute{},
 	}
 	b.backends = b.indexBackends(set)
 	return b
@@ -115,7 +115,7 @@ type builder struct {
 	traffic     []*traffic
 	hinted      int                           // how many hints were asked for
 	before      *made                         // what may be taken over; nil: nothing
-	made        map[*object.Object]*madeRules // what the next Build may take over
+	made        map[*object.Object]*madeRoute // what the next Build may take over
 	using       []object.Key                  // the backends that the route whose rules are being made refers to
 }
 

@@ -174,6 +174,8 @@ type Route struct {
 	// Parents has one entry for each parentRef that names a Gateway of ours or a ListenerSet of one, in the order of the spec, and then
 	// one for each default Gateway, if the route asks for them.
 	Parents []*Parent
+
+	uses []object.Key // the backends that it refers to, each once
 }
 
 // Parent is the fate of one parentRef.

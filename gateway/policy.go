@@ -255,7 +255,7 @@ func (b *builder) concludePolicies() {
 		}
 	}
 	for backend, policies := range targets {
-		for _, route := range b.backends.users[backend] {
+		for _, route := range b.users(backend) {
 			for _, parent := range route.Parents {
 				for _, p := range policies {
 					if parent.endsTLS() {

@@ -58,7 +58,11 @@ func newRoute(o *object.Object) *Route {
 
 // buildRoute makes the parts of a route: its rules once, and the fate of each parentRef.
 func (b *builder) buildRoute(r *Route) {
-	rules := b.rules(r)
+	b.parents(r, b.rules(r))
+}
+
+// newParents judges the parentRefs, those that a default Gateway stands for as well.
+func (b *builder) newParents(r *Route, rules *ruleSet) {
 	for i, ref := range r.Common.ParentRefs {
 		b.attach(r, ref, i, rules)
 	}
@@ -123,16 +127,20 @@ func (b *builder) concludeParent(p *Parent, rules *ruleSet) {
 		return
 	}
 	p.Accepted = true
-	for _, a := range p.Attachments {
-		// Two parentRefs to one listener are one route on it.
-		if counted := slices.ContainsFunc(a.Route.Parents, func(other *Parent) bool { return other != p && other.Accepted && other.on(a.Listener) }); !counted {
-			a.Listener.AttachedRoutes++
-		}
-	}
+	p.count()
 	b.warnBehind(p)
 	p.Conditions = []Condition{routeAccepted(acceptedMessage(p)), resolved}
 	if reason != "" {
 		p.Conditions = append(p.Conditions, routePartiallyInvalid(message))
+	}
+}
+
+// count counts an accepted route at its listeners. Two parentRefs to one listener are one route on it.
+func (p *Parent) count() {
+	for _, a := range p.Attachments {
+		if counted := slices.ContainsFunc(a.Route.Parents, func(other *Parent) bool { return other != p && other.Accepted && other.on(a.Listener) }); !counted {
+			a.Listener.AttachedRoutes++
+		}
 	}
 }
 
@@ -219,6 +227,11 @@ func (b *builder) attachListeners(r *Route, p *Parent) (reason, message string) 
 	return "", ""
 }
 
+// sharesNothing says whether a route has listeners to itself, so that what becomes of it depends on others of its kind.
+func (r *Route) sharesNothing() bool {
+	return r.Object.Kind == "TCPRoute" || r.Object.Kind == "UDPRoute"
+}
+
 // attachTo joins route and listener; a listener that an earlier parentRef already joined shares the Attachment.
 func (b *builder) attachTo(r *Route, p *Parent, l *Listener, hostnames []Hostname) {
 	if n := len(l.Attachments); n > 0 && l.Attachments[n-1].Route == r {
@@ -226,7 +239,7 @@ func (b *builder) attachTo(r *Route, p *Parent, l *Listener, hostnames []Hostnam
 		return
 	}
 	a := &Attachment{Route: r, Listener: l, Hostnames: hostnames}
-	if k := r.Object.Kind; k == "TCPRoute" || k == "UDPRoute" {
+	if k := r.Object.Kind; r.sharesNothing() {
 		if first := slices.IndexFunc(l.Attachments, func(other *Attachment) bool { return other.Route.Object.Kind == k }); first >= 0 {
 			a.Behind = l.Attachments[first].Route
 		}

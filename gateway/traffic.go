@@ -112,7 +112,7 @@ func (b *builder) concludeTrafficPolicies() {
 	for _, p := range b.traffic {
 		var users []*Route
 		for _, target := range p.targets {
-			users = append(users, b.backends.users[target]...)
+			users = append(users, b.users(target)...)
 		}
 		b.conclude(p.object, p.faults, users, "The policy is accepted")
 	}

@@ -94,6 +94,6 @@ func (b *builder) readXBackendTLS(e *external, t *xv1alpha1.BackendTLS) {
 // concludeExternals gives XBackends their status, at each Gateway with a route that refers to them.
 func (b *builder) concludeExternals() {
 	for _, o := range byAge[*xv1alpha1.XBackend](b, "XBackend") {
-		b.conclude(o.object, b.backends.externals[o.object.Key].faults, b.backends.users[o.object.Key], "The XBackend is accepted")
+		b.conclude(o.object, b.backends.externals[o.object.Key].faults, b.users(o.object.Key), "The XBackend is accepted")
 	}
 }
