@@ -103,7 +103,7 @@ func certificateStorage(stateDir string) obtain.Storage {
 func newCertificates(s settings, hook string, dialer *dial.Dialer, version string, changed func(bool), log *slog.Logger, metrics prometheus.Registerer) (*certificates, error) {
 	engine, err := obtain.New(obtain.Options{
 		Storage: certificateStorage(s.stateDir), Dial: dialer.Dial, Changed: changed, Log: log, Metrics: metrics, UserAgent: "wicketgate/" + version, Hook: obtain.Hook{Command: hook},
-		Resolver: asking(s.dnsServers),
+		Resolver: asking(s.dnsServers), Wildcards: hook != "" || s.issue.LocalCA,
 	})
 	return &certificates{engine: engine, options: s.issue, secrets: secretdir.New(s.secrets)}, err
 }
@@ -165,6 +165,6 @@ func checkedCertificates(o *checkOptions) (*certificates, error) {
 	if err != nil {
 		return nil, err
 	}
-	engine, err := obtain.New(obtain.Options{})
+	engine, err := obtain.New(obtain.Options{Wildcards: o.acme.dnsHook != "" || o.acme.localCA})
 	return &certificates{engine: engine, options: options, secrets: secretdir.New(secrets)}, err
 }

@@ -4,6 +4,10 @@
 // it are served under, because only some ways of proving control give a certificate with a wildcard:
 //
 //	listener *.example.com, routes for a.example.com, b.example.com and *.example.com   ->   a.example.com, b.example.com
+//
+// Where such a way is at hand, one certificate with the wildcard is for all that it covers, which is one label:
+//
+//	the same listener, and a route for x.y.example.com                                  ->   *.example.com, x.y.example.com
 
 package gateway
 
@@ -17,6 +21,8 @@ type ManagedCertificates struct {
 	ByHostname map[string]*Certificate
 	// Waiting answers for hostnames that have none yet. It must not be nil.
 	Waiting *Certificate
+	// Wildcards says that certificates with wildcards can be had.
+	Wildcards bool
 }
 
 // manageCertificates gives the listeners that need them their managed certificates. Routes must be attached.
@@ -25,7 +31,7 @@ func (b *builder) manageCertificates() {
 		if !l.managed || !l.Usable {
 			continue
 		}
-		l.Managed = managedHostnames(l)
+		l.Managed = managedHostnames(l, b.opts.Managed.Wildcards)
 		waiting := len(l.Managed) == 0
 		for _, name := range l.Managed {
 			if c := b.opts.Managed.ByHostname[name]; c != nil {
@@ -41,14 +47,21 @@ func (b *builder) manageCertificates() {
 }
 
 // managedHostnames lists the hostnames that a listener needs certificates for.
-func managedHostnames(l *Listener) (names []string) {
+func managedHostnames(l *Listener, wildcards bool) (names []string) {
 	concrete := func(name string) bool { return name != "" && !strings.HasPrefix(name, "*") }
 	if concrete(l.Hostname) {
 		return []string{l.Hostname}
 	}
+	// The suffix is that of names which a wildcard covers. Clients do not take one for a top level domain.
+	suffix := ""
+	if rest, ok := strings.CutPrefix(l.Hostname, "*"); ok && wildcards && strings.Count(rest, ".") > 1 {
+		suffix = rest
+		names = append(names, l.Hostname)
+	}
 	for _, a := range l.Attachments {
 		for _, h := range a.Hostnames {
-			if concrete(h.Effective) {
+			label, covered := strings.CutSuffix(h.Effective, suffix)
+			if concrete(h.Effective) && (suffix == "" || !covered || strings.Contains(label, ".")) {
 				names = append(names, h.Effective)
 			}
 		}

@@ -84,7 +84,7 @@ type Certificate struct {
 // ID names the certificate wherever something is remembered of it.
 func (c *Certificate) ID() string {
 	if c.Hostname != "" {
-		return "hostname/" + c.Hostname
+		return "hostname/" + NameOf(c.Hostname)
 	}
 	return "secret/" + c.Secret.Namespace + "/" + c.Secret.Name
 }
@@ -224,9 +224,10 @@ func (p *Plan) Managed(g *gateway.Graph) []*Certificate {
 			if byHost[host] != nil {
 				continue
 			}
+			name := NameOf(host)
 			c := &Certificate{
-				Spec:   &certmanager.CertificateSpec{DNSNames: []string{host}, SecretName: host, IssuerRef: refTo(p.flags)},
-				Source: l.Object(), Field: listenerField(l.Index, "hostname"), Secret: secretKey(l.Object().Namespace, host),
+				Spec:   &certmanager.CertificateSpec{DNSNames: []string{host}, SecretName: name, IssuerRef: refTo(p.flags)},
+				Source: l.Object(), Field: listenerField(l.Index, "hostname"), Secret: secretKey(l.Object().Namespace, name),
 				Issuer: p.flags, Hostname: host,
 			}
 			c.Object = implied(c)
@@ -237,6 +238,15 @@ func (p *Plan) Managed(g *gateway.Graph) []*Certificate {
 	slices.SortFunc(list, func(a, b *Certificate) int { return strings.Compare(a.Hostname, b.Hostname) })
 	return list
 }
+
+// wildcardLabel stands for the asterisk of a hostname in names of objects and files. No hostname has such a label.
+const wildcardLabel = "_wildcard"
+
+// NameOf is the name that stands for a hostname, perhaps with a wildcard.
+func NameOf(hostname string) string { return strings.Replace(hostname, "*", wildcardLabel, 1) }
+
+// HostnameOf is the hostname that a name stands for.
+func HostnameOf(name string) string { return strings.Replace(name, wildcardLabel, "*", 1) }
 
 func refTo(i *Issuer) certmanager.IssuerRef {
 	return certmanager.IssuerRef{Name: i.Key.Name, Kind: i.Key.Kind, Group: certmanager.Group}

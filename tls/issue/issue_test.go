@@ -22,7 +22,7 @@ import (
 
 var update = flag.Bool("update", false, "rewrite what the files of testdata expect")
 
-// TestWanted reads the files of testdata: a comment, perhaps with a line "option: acme-email" or "option: local-ca"; in.yaml; then
+// TestWanted reads the files of testdata: a comment, perhaps with lines "option: acme-email", "option: local-ca" and "option: wildcards"; in.yaml; then
 // "certificates" and "problems" as they come out. Problems of the graph are left out unless they concern certificates.
 func TestWanted(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txtar")
@@ -59,6 +59,7 @@ func outcome(t *testing.T, archive *txtar.Archive) (certificates, problems strin
 	if strings.Contains(string(archive.Comment), "option: acme-email") {
 		o.ACME = &certmanager.ACMEIssuer{Server: "https://acme.example/directory", Email: "ops@example.com"}
 		gatewayOptions.Managed = &gateway.ManagedCertificates{Waiting: &gateway.Certificate{Placeholder: "waiting"}}
+		gatewayOptions.Managed.Wildcards = strings.Contains(string(archive.Comment), "option: wildcards")
 	}
 	o.LocalCA = strings.Contains(string(archive.Comment), "option: local-ca")
 	objects, found := config.Parse("in.yaml", archive.Files[0].Data)

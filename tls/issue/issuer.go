@@ -72,6 +72,7 @@ func (p *Plan) issuerOf(c *Certificate) (i *Issuer, unusable string) {
 		return i, ""
 	}
 	if p.flags != nil && kind == certmanager.ClusterIssuerKind {
+		p.warn(c.Source, issuerField(c), key.String()+" is not defined: the issuer of --"+p.flags.Key.Name+" takes its place")
 		return p.flags, ""
 	}
 	return nil, key.String() + " is not defined" + p.issuerHint(key)

@@ -41,6 +41,8 @@ type Options struct {
 	DNSPatience time.Duration
 	// Hook, if it has a command, proves control of names for the flags' issuer.
 	Hook Hook
+	// Wildcards says that the flags' issuer can have certificates with wildcards.
+	Wildcards bool
 	// Changed is told that something is different: what Load returns (secrets), or else only what Reports does. It must not block.
 	Changed func(secrets bool)
 	Log     *slog.Logger
@@ -168,7 +170,7 @@ func (e *Engine) state(ctx context.Context, c *issue.Certificate) *state {
 // runs obtained, once.
 func (e *Engine) Managed(ctx context.Context) *gateway.ManagedCertificates {
 	e.readHostnames(ctx)
-	m := &gateway.ManagedCertificates{ByHostname: map[string]*gateway.Certificate{}, Waiting: e.waiting}
+	m := &gateway.ManagedCertificates{ByHostname: map[string]*gateway.Certificate{}, Waiting: e.waiting, Wildcards: e.opt.Wildcards}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for _, s := range e.states {

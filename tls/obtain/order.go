@@ -48,6 +48,7 @@ func (e *Engine) order(ctx context.Context, c *issue.Certificate, before *held) 
 	if err != nil {
 		return nil, homeError{err}
 	}
+	e.warnElsewhere(ctx, c, proofs)
 	a, err := e.accountFor(ctx, c.Issuer)
 	if err != nil {
 		return nil, err

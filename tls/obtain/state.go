@@ -188,7 +188,10 @@ func lockName(id string) string        { return "certificate-" + strings.Replace
 
 const hostnamePrefix = "hostname/"
 
-func hostnameOf(id string) (string, bool) { return strings.CutPrefix(id, hostnamePrefix) }
+func hostnameOf(id string) (string, bool) {
+	name, ok := strings.CutPrefix(id, hostnamePrefix)
+	return issue.HostnameOf(name), ok
+}
 
 // read fills a new state from the storage. What cannot be read is as if it were not there: it is obtained again.
 func (e *Engine) read(ctx context.Context, s *state) {

@@ -228,6 +228,20 @@ func TestTwoProcessesOnOneStorage(t *testing.T) {
 // issuer takes its place. The wildcard is proved by DNS-01.
 func TestManifestsOfTheBackground(t *testing.T) {
 	a := newAuthority(t, settings{})
+	g := start(t, a, "testdata", t.TempDir(), append(flags(a), "--acme-dns-hook", dnsHook(t, a))...)
+	g.untilIssued(a, "shop.company.com")
+	g.untilIssued(a, "api.codingprotocols.com")
+	for _, path := range []string{"namespaces/gateway-system/certificates/wildcard-cert", "namespaces/infra/certificates/wildcard-tls"} {
+		g.until(path+" is ready", func() bool {
+			status, _ := g.condition(path, "Ready")
+			return status == "True"
+		})
+	}
+}
+
+// dnsHook is a program that sets the records of the authority's DNS server.
+func dnsHook(t *testing.T, a *authority) string {
+	t.Helper()
 	records := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		name, value := r.FormValue("name")+".", r.FormValue("value")
 		if r.FormValue("what") == "present" {
@@ -242,13 +256,43 @@ func TestManifestsOfTheBackground(t *testing.T) {
 	if err := os.WriteFile(hook, []byte(script), 0o700); err != nil { //nolint:gosec // it is to be run
 		t.Fatal(err)
 	}
-	g := start(t, a, "testdata", t.TempDir(), append(flags(a), "--acme-dns-hook", hook)...)
-	g.untilIssued(a, "shop.company.com")
-	g.untilIssued(a, "api.codingprotocols.com")
-	for _, path := range []string{"namespaces/gateway-system/certificates/wildcard-cert", "namespaces/infra/certificates/wildcard-tls"} {
-		g.until(path+" is ready", func() bool {
-			status, _ := g.condition(path, "Ready")
-			return status == "True"
-		})
+	return hook
+}
+
+// One wildcard takes the place of a certificate for each hostname of the routes, where it can be proved; the names that it does not cover have their own.
+func TestWildcardOfTheFlag(t *testing.T) {
+	a := newAuthority(t, settings{})
+	config := directory(t, "gateway.yaml", `apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: web}
+spec:
+  gatewayClassName: wicketgate
+  listeners: [{name: all, port: 443, protocol: HTTPS, hostname: "*.example.com"}]
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: to-https}
+spec:
+  parentRefs: [{name: web}]
+  hostnames: [a.example.com, b.example.com, c.d.example.com]
+  rules: [{filters: [{type: RequestRedirect, requestRedirect: {statusCode: 301}}]}]
+`)
+	state := t.TempDir()
+	g := start(t, a, config, state, append(flags(a), "--acme-dns-hook", dnsHook(t, a))...)
+	first := g.untilIssued(a, "a.example.com")
+	g.until("a name that the wildcard does not cover has its own", func() bool {
+		leaf := g.served("c.d.example.com")
+		return leaf != nil && leaf.VerifyHostname("c.d.example.com") == nil
+	})
+	if other := g.untilIssued(a, "new.example.com"); !other.Equal(first) {
+		t.Error("another certificate for another name below the wildcard")
+	}
+	g.stop()
+	g = start(t, a, config, state, append(flags(a), "--acme-dns-hook", dnsHook(t, a))...)
+	if again := g.untilIssued(a, "b.example.com"); !again.Equal(first) {
+		t.Error("the wildcard does not outlive a restart")
+	}
+	if n := a.ordered(); n != 2 {
+		t.Errorf("%d orders, want the wildcard's and that of the name below it", n)
 	}
 }
