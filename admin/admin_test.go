@@ -91,9 +91,9 @@ func newSource(t *testing.T, yaml string) *source {
 			return gateway.Build(set, gateway.Options{DNSBackends: true})
 		},
 		Compile: func(*gateway.Graph) (func(), []object.Problem) { return func() {}, nil },
-		Open:    func(context.Context, []netip.AddrPort) map[netip.AddrPort]error { return nil },
+		Open:    func(context.Context, []gateway.Binding) map[gateway.Binding]error { return nil },
 		Accept:  func() {},
-		Retire:  func([]netip.AddrPort) []netip.AddrPort { return nil },
+		Retire:  func([]gateway.Binding) []netip.AddrPort { return nil },
 	})
 	return s
 }

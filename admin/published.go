@@ -34,7 +34,7 @@ func serviceKind() object.GroupKind { return object.GroupKind{Kind: "Service"} }
 func published(v *reconcile.View) []*object.Object {
 	ports := map[*gateway.Gateway]map[corev1.ServicePort]bool{}
 	for _, s := range v.Graph.Sockets {
-		if v.Failed[s.Bind] != nil {
+		if v.Failed[s.Binding()] != nil {
 			continue
 		}
 		for _, l := range s.Listeners {

@@ -34,8 +34,8 @@ func publishing(t *testing.T, yaml string) http.Handler {
 			return gateway.Build(set, gateway.Options{PortMap: map[int32]uint16{80: 8080}})
 		},
 		Compile: func(*gateway.Graph) (func(), []object.Problem) { return func() {}, nil },
-		Open: func(_ context.Context, wanted []netip.AddrPort) map[netip.AddrPort]error {
-			failed := map[netip.AddrPort]error{}
+		Open: func(_ context.Context, wanted []gateway.Binding) map[gateway.Binding]error {
+			failed := map[gateway.Binding]error{}
 			for _, w := range wanted {
 				if w.Port() == 81 {
 					failed[w] = errors.New("in use")
@@ -44,7 +44,7 @@ func publishing(t *testing.T, yaml string) http.Handler {
 			return failed
 		},
 		Accept: func() {},
-		Retire: func([]netip.AddrPort) []netip.AddrPort { return nil },
+		Retire: func([]gateway.Binding) []netip.AddrPort { return nil },
 	})
 	s.run(t)
 	return NewHandler(Options{Source: s})

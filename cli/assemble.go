@@ -23,6 +23,7 @@ import (
 	"github.com/wicketgate/wicketgate/object"
 	"github.com/wicketgate/wicketgate/proxy"
 	"github.com/wicketgate/wicketgate/proxy/backend"
+	"github.com/wicketgate/wicketgate/proxy/datagram"
 	"github.com/wicketgate/wicketgate/proxy/stream"
 	"github.com/wicketgate/wicketgate/reconcile"
 	"github.com/wicketgate/wicketgate/tls"
@@ -35,12 +36,14 @@ type running struct {
 	log          *slog.Logger
 	metrics      *prometheus.Registry
 	certificates *certificates
-	guard        *dial.Guard
+	guard        *dial.Guard // of connections
+	packetGuard  *dial.Guard // of datagrams
 	proxy        *proxy.Proxy
 	wire         *wire.Server
 	front        *front
-	http3        *follower // nil: it is not served
-	sockets      *listeners.Set
+	http3        *follower      // nil: it is not served
+	sockets      *listeners.Set // of TCP
+	packets      *listeners.Set // of UDP
 	loader       *config.Loader
 	loop         *reconcile.Loop
 	admin        *admin.Server
@@ -53,14 +56,15 @@ type running struct {
 
 // assemble makes the parts. Nothing listens, reads or runs yet.
 func assemble(o *runOptions, s settings, log *slog.Logger, version admin.Version, inherited *listeners.Inherited, access *accesslog.Log) (*running, error) {
-	g := &running{log: log, access: access, guard: &dial.Guard{}, drainTimeout: o.drainTimeout, metrics: newMetrics(version)}
+	g := &running{log: log, access: access, guard: &dial.Guard{}, packetGuard: &dial.Guard{}, drainTimeout: o.drainTimeout, metrics: newMetrics(version)}
 	dialer := &dial.Dialer{Guard: g.guard}
 	registry := backend.NewRegistry(backend.Options{
 		Dial:     dialer.Dial,
 		DialUnix: (&dial.UnixDialer{Dir: s.gateway.UnixDir}).Dial, SessionKey: s.sessionKey,
-		Resolver: dial.NewResolver(dial.ResolverOptions{Servers: s.dnsServers, Allow: s.dnsNetworks}),
-		Log:      log,
-		Portable: s.transport == wire.Portable,
+		Resolver:  dial.NewResolver(dial.ResolverOptions{Servers: s.dnsServers, Allow: s.dnsNetworks}),
+		Datagrams: g.mayReceive,
+		Log:       log,
+		Portable:  s.transport == wire.Portable,
 	})
 	g.metrics.MustRegister(newBackendMetrics(registry))
 	if access != nil {
@@ -70,11 +74,9 @@ func assemble(o *runOptions, s settings, log *slog.Logger, version admin.Version
 	if g.certificates, err = newCertificates(s, o.acme.dnsHook, dialer, version.GitVersion, g.certificatesChanged, log, g.metrics); err != nil {
 		return nil, err
 	}
-	streams := stream.NewServer(stream.Options{
-		Log: log, Metrics: g.metrics, DrainTimeout: o.drainTimeout, Portable: s.transport == wire.Portable,
-	})
+	streams, datagrams := g.carriers(o, s)
 	g.proxy = proxy.New(proxy.Options{
-		Registry: registry, Log: log, AccessLog: access, Metrics: g.metrics, Streams: streams,
+		Registry: registry, Log: log, AccessLog: access, Metrics: g.metrics, Streams: streams, Datagrams: datagrams,
 		Challenge:  g.certificates.engine.HTTP,
 		SessionKey: s.sessionKey, TrustedProxies: s.trustedProxies, KeepSlashes: !o.mergeSlashes, Underscore: s.underscore, HTTP3: g.offersHTTP3,
 	})
@@ -100,8 +102,8 @@ func assemble(o *runOptions, s settings, log *slog.Logger, version admin.Version
 		Check:      gateway.CertificateProblems,
 		Compile:    g.compile,
 		Open:       g.open(inherited),
-		Accept:     g.sockets.Accept,
-		Retire:     g.sockets.Retire,
+		Accept:     g.accept,
+		Retire:     g.retire,
 		Interfaces: interfaces,
 		Own:        g.own,
 		Drain:      g.front.drainSocket,
@@ -111,6 +113,26 @@ func assemble(o *runOptions, s settings, log *slog.Logger, version admin.Version
 	g.metrics.MustRegister(newGatewayMetrics(g.loop.View))
 	g.metrics.MustRegister(newObjectMetrics(g.loop.View))
 	return g, nil
+}
+
+// carriers makes what carries connections and datagrams that are no requests.
+func (g *running) carriers(o *runOptions, s settings) (*stream.Server, *datagram.Server) {
+	streams := stream.NewServer(stream.Options{
+		Log: g.log, Metrics: g.metrics, DrainTimeout: o.drainTimeout, Portable: s.transport == wire.Portable,
+	})
+	datagrams := datagram.NewServer(datagram.Options{
+		Listen: listeners.ListenUDP, Log: g.log, AccessLog: g.access, Metrics: g.metrics, Own: g.packetGuard.Own,
+		Idle: o.udpSessionTimeout, MaxSessions: s.maxUDPSessions, Portable: s.transport == wire.Portable,
+	})
+	g.packets = listeners.New(listeners.Options{UDP: true, Log: g.log, Open: func(ctx context.Context, addr netip.AddrPort) (listeners.Socket, error) {
+		return datagrams.Open(ctx, addr)
+	}})
+	return streams, datagrams
+}
+
+// mayReceive is the guard's answer for datagrams to an address.
+func (g *running) mayReceive(to netip.AddrPort, loopback bool) error {
+	return g.packetGuard.Check(to.Addr(), to.Port(), loopback)
 }
 
 // certificatesChanged makes the loop see what became of certificates.
@@ -128,10 +150,20 @@ func (g *running) compile(graph *gateway.Graph) (swap func(), problems []object.
 }
 
 // open opens sockets, and says once of each inherited one that no listener wants it: what connects to it waits in vain.
-func (g *running) open(inherited *listeners.Inherited) func(context.Context, []netip.AddrPort) map[netip.AddrPort]error {
+func (g *running) open(inherited *listeners.Inherited) func(context.Context, []gateway.Binding) map[gateway.Binding]error {
 	told := map[netip.AddrPort]bool{}
-	return func(ctx context.Context, want []netip.AddrPort) map[netip.AddrPort]error {
-		failed := g.sockets.Open(ctx, want)
+	return func(ctx context.Context, want []gateway.Binding) map[gateway.Binding]error {
+		tcp, udp := apart(want)
+		if g.front.h3 != nil {
+			g.front.h3.Yield(udp)
+		}
+		failed := map[gateway.Binding]error{}
+		for at, err := range g.sockets.Open(ctx, tcp) {
+			failed[gateway.Binding{AddrPort: at}] = err
+		}
+		for at, err := range g.packets.Open(ctx, udp) {
+			failed[gateway.Binding{AddrPort: at, UDP: true}] = err
+		}
 		for _, at := range inherited.Unused() {
 			if !told[at] {
 				told[at] = true
@@ -142,9 +174,35 @@ func (g *running) open(inherited *listeners.Inherited) func(context.Context, []n
 	}
 }
 
-// own tells the dial guard where this process listens, so that no route leads back into it.
-func (g *running) own(bound []netip.AddrPort) {
-	g.guard.SetOwn(append(slices.Clone(bound), g.admin.Address()))
+// apart sorts bindings by protocol.
+func apart(all []gateway.Binding) (tcp, udp []netip.AddrPort) {
+	for _, b := range all {
+		if b.UDP {
+			udp = append(udp, b.AddrPort)
+		} else {
+			tcp = append(tcp, b.AddrPort)
+		}
+	}
+	return tcp, udp
+}
+
+func (g *running) accept() {
+	g.sockets.Accept()
+	g.packets.Accept()
+}
+
+// retire closes sockets. Those of UDP have nothing to drain: a session has no end that could be waited for.
+func (g *running) retire(want []gateway.Binding) []netip.AddrPort {
+	tcp, udp := apart(want)
+	g.packets.Retire(udp)
+	return g.sockets.Retire(tcp)
+}
+
+// own tells the dial guards where this process listens, so that no route leads back into it.
+func (g *running) own(bound []gateway.Binding) {
+	tcp, udp := apart(bound)
+	g.guard.SetOwn(append(tcp, g.admin.Address()))
+	g.packetGuard.SetOwn(udp)
 }
 
 // newMetrics makes the registry with what is known of any Go process.

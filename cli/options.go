@@ -20,6 +20,7 @@ import (
 	"github.com/wicketgate/wicketgate/config/secretdir"
 	"github.com/wicketgate/wicketgate/gateway"
 	"github.com/wicketgate/wicketgate/proxy"
+	"github.com/wicketgate/wicketgate/proxy/datagram"
 	"github.com/wicketgate/wicketgate/tls/issue"
 	"github.com/wicketgate/wicketgate/wire"
 )
@@ -109,7 +110,8 @@ type runOptions struct {
 	adminHosts                                        []string
 	adminTLS                                          admin.TLS
 	drainTimeout                                      time.Duration
-	maxConnections                                    int64
+	maxConnections, maxUDPSessions                    int64
+	udpSessionTimeout                                 time.Duration
 	backendDNSCIDRs, dnsServers, trustedProxies       []string
 	mergeSlashes                                      bool
 	underscoreHeaders, logLevel, logFormat, transport string
@@ -131,6 +133,8 @@ func (o *runOptions) register(f *pflag.FlagSet) {
 	f.StringSliceVar(&o.adminHosts, "admin-host", nil, "host names, beside localhost, under which the administrative interface may be asked")
 	f.DurationVar(&o.drainTimeout, "drain-timeout", 30*time.Second, "how long requests may take to finish at the end, or on a listener that is removed")
 	f.Int64Var(&o.maxConnections, "max-connections", 0, "how many connections clients may have at once, -1 for any number (default half of the open file limit)")
+	f.Int64Var(&o.maxUDPSessions, "max-udp-sessions", 0, "how many sessions UDP clients may have at once (default a quarter of the open file limit, at most 65536)")
+	f.DurationVar(&o.udpSessionTimeout, "udp-session-timeout", datagram.DefaultIdle, "how long a UDP session lives without a datagram")
 	f.StringSliceVar(&o.backendDNSCIDRs, "backend-dns-cidr", nil, "networks, beside the private ones, where DNS may find backends")
 	f.StringSliceVar(&o.dnsServers, "dns-server", nil, "DNS servers to ask (default those of /etc/resolv.conf)")
 	f.StringSliceVar(&o.trustedProxies, "trusted-proxies", nil, "networks of the proxies whose X-Forwarded-* fields are believed")
@@ -161,6 +165,7 @@ type settings struct {
 	stateDir       string
 	sessionKey     []byte // of sessionPersistence; as well
 	maxConnections int64  // 0: any number
+	maxUDPSessions int64
 }
 
 // understand checks the flags and says what they mean, or what is wrong with the first wrong one.
@@ -206,8 +211,30 @@ func (o *runOptions) understand() (s settings, err error) {
 	if o.maxConnections == 0 {
 		s.maxConnections = openFiles() / 2 // a connection to a backend for each
 	}
+	if s.maxUDPSessions, err = o.udpSessions(openFiles()); err != nil {
+		return s, err
+	}
 	s.transport, err = transport(o.transport)
 	return s, err
+}
+
+// mostUDPSessions is how many sessions there may be by default, however many files may be open.
+const mostUDPSessions = 1 << 16
+
+// udpSessions reads --max-udp-sessions and checks --udp-session-timeout; files is the limit of open files, of which each session takes one, 0 if there is
+// none.
+func (o *runOptions) udpSessions(files int64) (int64, error) {
+	switch {
+	case o.udpSessionTimeout <= 0:
+		return 0, fmt.Errorf("--udp-session-timeout %s is no time that a session could live", o.udpSessionTimeout)
+	case o.maxUDPSessions < 0:
+		return 0, fmt.Errorf("--max-udp-sessions %d is negative: name a number, or leave it out", o.maxUDPSessions)
+	case o.maxUDPSessions > 0:
+		return o.maxUDPSessions, nil
+	case files == 0:
+		return mostUDPSessions, nil
+	}
+	return min(max(files/4, 1), mostUDPSessions), nil
 }
 
 // transport reads --transport. Raw is the default where there is one.

@@ -144,6 +144,7 @@ func (g *running) end(ctx context.Context, looped func()) error {
 	begun := time.Now()
 	looped() // so that no run opens sockets again
 	g.sockets.Close()
+	g.packets.Close()
 	until, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), g.drainTimeout, errDrainTimeout)
 	defer cancel()
 	hurried := false

@@ -133,6 +133,12 @@ func neverDialled(ip netip.Addr) string {
 	return ""
 }
 
+// Own reports whether this process listens on an address. Where that cannot be found out it does not.
+func (g *Guard) Own(at netip.AddrPort) bool {
+	mine, err := g.isOwn(canonical(at.Addr()), at.Port())
+	return mine && err == nil
+}
+
 // isOwn reports whether this process listens on the address and port.
 func (g *Guard) isOwn(ip netip.Addr, port uint16) (bool, error) {
 	own := g.own.Load()

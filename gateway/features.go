@@ -37,6 +37,8 @@ func supportedFeatures() []features.FeatureName {
 
 		features.SupportTCPRoute,
 
+		features.SupportUDPRoute,
+
 		features.SupportTLSRoute,
 		features.SupportTLSRouteModeMixed,
 		features.SupportTLSRouteModeTerminate,

@@ -38,7 +38,7 @@ func readGolden(t testing.TB, path string) *golden {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g := &golden{archive: archive, opts: Options{DNSBackends: true}, bound: Bound{Failed: map[netip.AddrPort]error{}}}
+	g := &golden{archive: archive, opts: Options{DNSBackends: true}, bound: Bound{Failed: map[Binding]error{}}}
 	for line := range strings.Lines(string(archive.Comment)) {
 		if words := strings.Fields(line); len(words) > 1 && words[0] == "option:" {
 			g.option(t, words[1], words[2:])
@@ -79,9 +79,9 @@ func (g *golden) option(t testing.TB, named string, args []string) {
 		}
 		g.opts.PortMap = map[int32]uint16{int32(port): uint16(bind)}
 	case "fail":
-		g.bound.Failed[netip.MustParseAddrPort(value)] = fmt.Errorf("cannot listen on %s: %w", value, syscall.EADDRINUSE)
+		g.bound.Failed[Binding{AddrPort: netip.MustParseAddrPort(value)}] = fmt.Errorf("cannot listen on %s: %w", value, syscall.EADDRINUSE)
 	case "missing":
-		g.bound.Failed[netip.MustParseAddrPort(value)] = fmt.Errorf("cannot listen on %s: %w", value, syscall.EADDRNOTAVAIL)
+		g.bound.Failed[Binding{AddrPort: netip.MustParseAddrPort(value)}] = fmt.Errorf("cannot listen on %s: %w", value, syscall.EADDRNOTAVAIL)
 	default:
 		t.Fatalf("option %s is not known", named)
 	}

@@ -163,6 +163,28 @@ type Socket struct {
 	Listeners     []*Listener // with distinct hostnames, by precedence of their Gateways and, in these, of ListenerSets; one for TCP and UDP
 }
 
+// Binding is what a socket of the system is bound to: UDP has ports of its own.
+type Binding struct {
+	netip.AddrPort
+	UDP bool
+}
+
+// Binding is what has to be bound for the Socket. Several Sockets may share one.
+func (s *Socket) Binding() Binding {
+	return Binding{s.Bind, s.Protocol == gatewayv1.UDPProtocolType}
+}
+
+// Compare orders bindings by address and port, TCP first.
+func (b Binding) Compare(other Binding) int {
+	if c := b.AddrPort.Compare(other.AddrPort); c != 0 || b.UDP == other.UDP {
+		return c
+	}
+	if other.UDP {
+		return -1
+	}
+	return 1
+}
+
 // Route is a route of any kind: an HTTPRoute, GRPCRoute, TLSRoute, TCPRoute or UDPRoute (Kind).
 type Route struct {
 	Object *object.Object // its Value is the whole spec

@@ -14,7 +14,7 @@ import (
 func served() map[string]bool {
 	return map[string]bool{
 		"HTTP": true, "HTTPS": true,
-		"TLS": true, "TCP": true, "UDP": false,
+		"TLS": true, "TCP": true, "UDP": true,
 		"GRPCRoute": true,
 	}
 }

@@ -35,19 +35,13 @@ func (p *place) validatesOtherwise(l *Listener) bool {
 	return p.validated != nil && l.Protocol == gatewayv1.HTTPSProtocolType && !l.Clients.equal(p.validated.Clients)
 }
 
-// spot is what sockets are told apart by: UDP has ports of its own.
-type spot struct {
-	bind netip.AddrPort
-	udp  bool
-}
-
-func spotOf(bind netip.AddrPort, protocol gatewayv1.ProtocolType) spot {
-	return spot{bind, protocol == gatewayv1.UDPProtocolType}
+func bindingOf(bind netip.AddrPort, protocol gatewayv1.ProtocolType) Binding {
+	return Binding{bind, protocol == gatewayv1.UDPProtocolType}
 }
 
 // buildSockets places every usable listener.
 func (b *builder) buildSockets() {
-	places := map[spot]*place{}
+	places := map[Binding]*place{}
 	for _, gw := range b.graph.Gateways {
 		addresses := gw.Addresses
 		if len(addresses) == 0 {
@@ -64,7 +58,7 @@ func (b *builder) buildSockets() {
 		// A port that one Gateway has on all interfaces cannot be bound on a single one as well: connections are told apart by the
 		// address at which they arrive.
 		wildcard := netip.AddrPortFrom(allInterfaces(), p.Bind.Port())
-		if shared := places[spotOf(wildcard, p.Protocol)]; shared != nil && shared != p {
+		if shared := places[bindingOf(wildcard, p.Protocol)]; shared != nil && shared != p {
 			p.Local, p.Bind = p.Bind.Addr(), wildcard
 		}
 	}
@@ -75,14 +69,14 @@ func (b *builder) buildSockets() {
 }
 
 // placeListener puts a listener on its sockets, or makes it unusable.
-func (b *builder) placeListener(l *Listener, addresses []netip.Addr, places map[spot]*place) {
+func (b *builder) placeListener(l *Listener, addresses []netip.Addr, places map[Binding]*place) {
 	protocol := family(l.Protocol)
 	port := uint16(l.Port)
 	if mapped, ok := b.opts.PortMap[l.Port]; ok {
 		port = mapped
 	}
 	for _, a := range addresses {
-		if shared := places[spotOf(netip.AddrPortFrom(a, port), protocol)]; shared != nil {
+		if shared := places[bindingOf(netip.AddrPortFrom(a, port), protocol)]; shared != nil {
 			if clash := cmp.Or(b.clash(l, shared), proxiedOtherwise(l, shared.Socket)); clash != "" {
 				l.Usable = false
 				l.faults.add(typeAccepted, reasonPortUnavailable, l.field("port"), clash)
@@ -92,7 +86,7 @@ func (b *builder) placeListener(l *Listener, addresses []netip.Addr, places map[
 	}
 	for _, a := range addresses {
 		bind := netip.AddrPortFrom(a, port)
-		at := spotOf(bind, protocol)
+		at := bindingOf(bind, protocol)
 		shared := places[at]
 		if shared == nil {
 			shared = &place{Socket: &Socket{Bind: bind, Protocol: protocol, ProxyProtocol: l.ProxyProtocol}, port: l.Port, hostnames: map[string]*Listener{}}

@@ -14,8 +14,8 @@ import (
 
 // Bound is what became of the sockets of a graph.
 type Bound struct {
-	// Failed has the Bind of every socket that could not be opened; one that is not in it is bound.
-	Failed map[netip.AddrPort]error
+	// Failed has the Binding of every socket that could not be opened; one that is not in it is bound.
+	Failed map[Binding]error
 	// Interfaces are the addresses of the machine that are reported for a Gateway on all interfaces. If there are none, the unspecified
 	// address itself is reported.
 	Interfaces []netip.Addr

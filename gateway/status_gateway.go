@@ -77,7 +77,7 @@ func (p *projection) withValidity(l *Listener, message string) string {
 func (p *projection) failures(l *Listener) []error {
 	var errs []error
 	for _, s := range l.Sockets {
-		if err := p.bound.Failed[s.Bind]; err != nil {
+		if err := p.bound.Failed[s.Binding()]; err != nil {
 			errs = append(errs, err)
 		}
 	}
@@ -212,7 +212,7 @@ const maxAddresses = 16
 func (p *projection) reachable(gw *Gateway, a netip.Addr) bool {
 	for l := range gw.all() {
 		for _, s := range l.Sockets {
-			if s.at() == a && p.bound.Failed[s.Bind] == nil {
+			if s.at() == a && p.bound.Failed[s.Binding()] == nil {
 				return true
 			}
 		}

@@ -18,7 +18,7 @@ const (
 	lastPause  = time.Second
 )
 
-// socket is one open listening socket. Its Set owns it; its accept loop ends when it is closed.
+// socket is one open listening TCP socket.
 type socket struct {
 	addr     netip.AddrPort
 	listener net.Listener
@@ -26,20 +26,19 @@ type socket struct {
 	log      *slog.Logger
 	done     chan struct{}
 	once     sync.Once
-
-	accepting bool // guarded by Set.mu
 }
 
-func (s *socket) close() {
+// Close implements Socket.
+func (s *socket) Close() {
 	s.once.Do(func() {
 		close(s.done)
 		_ = s.listener.Close() // nothing is left to be done about a socket that does not close
 	})
 }
 
-// accept hands out connections until the socket is closed. Running out of descriptors or memory does not end it: it waits, a
+// Serve hands out connections until the socket is closed. Running out of descriptors or memory does not end it: it waits, a
 // little longer each time, and says so once when that begins and once when it is over.
-func (s *socket) accept() {
+func (s *socket) Serve() {
 	var pause time.Duration
 	var since time.Time
 	for {

@@ -28,6 +28,25 @@ func ListenTCP(ctx context.Context, addr netip.AddrPort) (net.Listener, error) {
 	return lc.Listen(ctx, "tcp", where)
 }
 
+// ListenUDP opens a UDP socket, with an address as for ListenTCP. Where the system can, its buffers are large, and each datagram comes with
+// the address that it was sent to.
+func ListenUDP(ctx context.Context, addr netip.AddrPort) (*net.UDPConn, error) {
+	where := addr.String()
+	if addr.Addr().IsUnspecified() {
+		where = ":" + strconv.Itoa(int(addr.Port()))
+	}
+	lc := net.ListenConfig{Control: packetControl}
+	c, err := lc.ListenPacket(ctx, "udp", where)
+	if err != nil {
+		return nil, err
+	}
+	conn, ok := c.(*net.UDPConn)
+	if !ok {
+		return nil, errors.Join(fmt.Errorf("a socket of type %T", c), c.Close())
+	}
+	return conn, nil
+}
+
 // BindError says why an address cannot be listened on and what to do about it.
 type BindError struct {
 	Addr netip.AddrPort
@@ -47,7 +66,7 @@ func (e *BindError) Error() string {
 func (e *BindError) Unwrap() error { return e.Err }
 
 // explain makes a BindError of what Listen returned: the system's reason without package net's repetition of the address.
-func explain(addr netip.AddrPort, err error) error {
+func explain(addr netip.AddrPort, err error, udp bool) error {
 	b := &BindError{Addr: addr, Err: err}
 	if no, ok := errors.AsType[syscall.Errno](err); ok {
 		b.Err = no
@@ -61,7 +80,7 @@ func explain(addr netip.AddrPort, err error) error {
 		}
 	case errors.Is(err, syscall.EADDRINUSE):
 		b.Advice = fmt.Sprintf("stop the other program, or serve the port elsewhere with --port-map %d=PORT", port)
-		if who := owner(addr); who != "" {
+		if who := owner(addr, udp); who != "" {
 			b.Advice = "it is used by " + who + ": " + b.Advice
 		}
 	case errors.Is(err, syscall.EADDRNOTAVAIL):

@@ -23,6 +23,14 @@ import (
 // Listen opens a listening TCP socket. An unspecified address means every interface, IPv4 and IPv6.
 type Listen func(ctx context.Context, addr netip.AddrPort) (net.Listener, error)
 
+// Socket is an open socket that a Set keeps, of whatever kind.
+type Socket interface {
+	// Serve takes what comes to the socket, until it is closed. It is called once, in a goroutine of its own; what came before waits.
+	Serve()
+	// Close closes the socket and makes Serve return. It may be called before Serve, and again.
+	Close()
+}
+
 // Options say what a Set does with the connections that it accepts.
 type Options struct {
 	// Handle gets each accepted connection, with the address that the socket was asked for. It owns the connection from then on and must
@@ -32,30 +40,63 @@ type Options struct {
 	Log    *slog.Logger
 	// Listen replaces ListenTCP, for sockets that come from somewhere else (a service manager, a predecessor, a test).
 	Listen Listen
+	// Open, if set, opens the sockets instead of Listen, and they do all the rest: Handle is for accepted connections alone.
+	Open func(ctx context.Context, addr netip.AddrPort) (Socket, error)
+	// UDP says that Open opens sockets of UDP. They are no obstacle to TCP sockets, which other Sets have.
+	UDP bool
 }
 
 // Set is the process's listening sockets. Its methods may be called concurrently; they take turns.
 type Set struct {
-	handle func(net.Conn, netip.AddrPort)
-	log    *slog.Logger
-	listen Listen
+	log     *slog.Logger
+	packets bool // for advice
+	listen  func(ctx context.Context, addr netip.AddrPort) (Socket, error)
 
 	mu      sync.Mutex
-	open    map[netip.AddrPort]*socket
+	open    map[netip.AddrPort]*entry
 	retired []netip.AddrPort // closed by Open to make room, not yet reported by Retire
 	loops   sync.WaitGroup
 }
 
 // New makes an empty Set.
 func New(o Options) *Set {
-	s := &Set{handle: o.Handle, log: o.Log, listen: o.Listen, open: map[netip.AddrPort]*socket{}}
+	s := &Set{log: o.Log, listen: o.Open, packets: o.UDP, open: map[netip.AddrPort]*entry{}}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
 	if s.listen == nil {
-		s.listen = ListenTCP
+		s.listen = acceptors(o, s.log)
 	}
 	return s
+}
+
+// network is what the sockets are of, for messages.
+func (s *Set) network() string {
+	if s.packets {
+		return "udp"
+	}
+	return "tcp"
+}
+
+// entry is an open socket. Its Set owns it.
+type entry struct {
+	Socket
+	serving bool
+}
+
+// acceptors opens TCP sockets whose connections go to Handle.
+func acceptors(o Options, log *slog.Logger) func(context.Context, netip.AddrPort) (Socket, error) {
+	listen := o.Listen
+	if listen == nil {
+		listen = ListenTCP
+	}
+	return func(ctx context.Context, addr netip.AddrPort) (Socket, error) {
+		l, err := listen(ctx, addr)
+		if err != nil {
+			return nil, err
+		}
+		return &socket{addr: addr, listener: l, handle: o.Handle, log: log, done: make(chan struct{})}, nil
+	}
 }
 
 // Open opens the sockets of want that are not open yet, which then take connections but do not hand them out before Accept, and keeps the
@@ -76,7 +117,7 @@ func (s *Set) Open(ctx context.Context, want []netip.AddrPort) (failed map[netip
 			if failed == nil {
 				failed = map[netip.AddrPort]error{}
 			}
-			failed[addr] = explain(addr, err)
+			failed[addr] = explain(addr, err, s.packets)
 			continue
 		}
 		s.add(addr, l)
@@ -85,7 +126,7 @@ func (s *Set) Open(ctx context.Context, want []netip.AddrPort) (failed map[netip
 }
 
 // bind opens one socket, and closes sockets of ours that are in its way and no longer wanted.
-func (s *Set) bind(ctx context.Context, addr netip.AddrPort, want []netip.AddrPort) (net.Listener, error) {
+func (s *Set) bind(ctx context.Context, addr netip.AddrPort, want []netip.AddrPort) (Socket, error) {
 	l, err := s.listen(ctx, addr)
 	if !errors.Is(err, syscall.EADDRINUSE) {
 		return l, err
@@ -93,7 +134,7 @@ func (s *Set) bind(ctx context.Context, addr netip.AddrPort, want []netip.AddrPo
 	made := false
 	for other, sock := range s.open {
 		if excludes(other, addr) && !slices.Contains(want, other) {
-			sock.close()
+			sock.Close()
 			delete(s.open, other)
 			s.retired = append(s.retired, other)
 			made = true
@@ -110,9 +151,9 @@ func excludes(a, b netip.AddrPort) bool {
 	return a.Port() == b.Port() && (a.Addr().IsUnspecified() || b.Addr().IsUnspecified())
 }
 
-func (s *Set) add(addr netip.AddrPort, l net.Listener) {
-	s.open[addr] = &socket{addr: addr, listener: l, handle: s.handle, log: s.log, done: make(chan struct{})}
-	s.log.Info("listening", "address", addr)
+func (s *Set) add(addr netip.AddrPort, l Socket) {
+	s.open[addr] = &entry{Socket: l}
+	s.log.Info("listening", "address", addr, "network", s.network())
 }
 
 // Accept begins to hand out the connections of the sockets that Open has opened since.
@@ -120,9 +161,9 @@ func (s *Set) Accept() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, sock := range s.open {
-		if !sock.accepting {
-			sock.accepting = true
-			s.loops.Go(sock.accept)
+		if !sock.serving {
+			sock.serving = true
+			s.loops.Go(sock.Serve)
 		}
 	}
 }
@@ -137,10 +178,10 @@ func (s *Set) Retire(want []netip.AddrPort) []netip.AddrPort {
 		if slices.Contains(want, addr) {
 			continue
 		}
-		sock.close()
+		sock.Close()
 		delete(s.open, addr)
 		gone = append(gone, addr)
-		s.log.Info("no longer listening", "address", addr)
+		s.log.Info("no longer listening", "address", addr, "network", s.network())
 	}
 	slices.SortFunc(gone, netip.AddrPort.Compare)
 	return gone

@@ -76,7 +76,7 @@ func TestOpenKeepsWhatIsWantedAndRetireClosesTheRest(t *testing.T) {
 	if failed := open(t, s, a, b); failed != nil {
 		t.Fatal(failed)
 	}
-	kept := s.open[b].listener
+	kept := s.open[b].Socket
 	next := []netip.AddrPort{b, c}
 	if failed := open(t, s, next...); failed != nil {
 		t.Fatal(failed)
@@ -95,7 +95,7 @@ func TestOpenKeepsWhatIsWantedAndRetireClosesTheRest(t *testing.T) {
 			t.Errorf("%s said %q", addr, got)
 		}
 	}
-	if s.open[b].listener != kept {
+	if s.open[b].Socket != kept {
 		t.Error("a socket that stayed wanted was opened again")
 	}
 	if len(s.Retire(next)) != 0 {

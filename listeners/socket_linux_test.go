@@ -17,11 +17,11 @@ func TestOwnerNamesTheProcess(t *testing.T) {
 	}
 	defer l.Close()
 	addr := l.Addr().(*net.TCPAddr).AddrPort()
-	if who := owner(addr); !strings.Contains(who, "this process") {
+	if who := owner(addr, false); !strings.Contains(who, "this process") {
 		t.Errorf("owner = %q", who)
 	}
 	l.Close()
-	if who := owner(addr); who != "" {
+	if who := owner(addr, false); who != "" {
 		t.Errorf("owner of a closed socket = %q", who)
 	}
 }

@@ -15,4 +15,6 @@ var keepAlive = net.KeepAliveConfig{Enable: true, Idle: 60 * time.Second, Interv
 
 func control(string, string, syscall.RawConn) error { return nil }
 
-func owner(netip.AddrPort) string { return "" }
+func packetControl(string, string, syscall.RawConn) error { return nil }
+
+func owner(netip.AddrPort, bool) string { return "" }

@@ -14,6 +14,7 @@ import (
 	"github.com/wicketgate/wicketgate/message"
 	"github.com/wicketgate/wicketgate/object"
 	"github.com/wicketgate/wicketgate/proxy/backend"
+	"github.com/wicketgate/wicketgate/proxy/datagram"
 	"github.com/wicketgate/wicketgate/proxy/stream"
 	"github.com/wicketgate/wicketgate/router"
 	"github.com/wicketgate/wicketgate/tls"
@@ -31,13 +32,16 @@ func (p *Proxy) Compile(g *gateway.Graph, prev *Snapshot) *Snapshot {
 	}
 	c.takeOver(g, prev)
 	s := &Snapshot{generation: p.generation.Add(1)}
+	var packets []*gateway.Socket
 	for _, source := range g.Sockets {
 		if source.Protocol == gatewayv1.UDPProtocolType {
-			continue // its Bind may be that of another socket, too
+			packets = append(packets, source) // its Bind may be that of another socket, too
+			continue
 		}
 		s.sockets = append(s.sockets, c.socket(source))
 	}
 	s.index()
+	c.packetSockets(packets, s)
 	s.certs = tls.Compile(g.Sockets)
 	unbound := c.acquire(labels{})
 	s.problems, s.balancers, s.budgets = unique(c.problems), c.balancers, c.budgets
@@ -48,7 +52,7 @@ func (p *Proxy) Compile(g *gateway.Graph, prev *Snapshot) *Snapshot {
 
 // release is what gives back all that the snapshot holds.
 func (c *compiler) release() func() {
-	p, attached, held, series, streams := c.proxy, c.attached, c.held, c.series, c.streams
+	p, attached, held, series, streams, datagrams := c.proxy, c.attached, c.held, c.series, c.streams, c.datagrams
 	return func() {
 		for _, a := range attached {
 			a.release(p.metrics)
@@ -58,6 +62,9 @@ func (c *compiler) release() func() {
 		}
 		p.metrics.release(series)
 		for _, x := range streams {
+			x.Release()
+		}
+		for _, x := range datagrams {
 			x.Release()
 		}
 	}
@@ -80,12 +87,14 @@ type compiler struct {
 	listeners map[*gateway.Listener]*listener
 	routes    router.Compiler[*match]
 	backends  map[string]*holding // by backendKey
-	// What the snapshot will hold: routes on listeners, and, besides, backends of streams, series of listeners, and streams' series.
-	attached []*attached
-	held     []*holding
-	series   []*series
-	streams  []*stream.Series
-	problems []object.Problem
+	// What the snapshot will hold: routes on listeners, and, besides, backends of streams and datagrams, series of listeners, and those of streams and
+	// datagrams.
+	attached  []*attached
+	held      []*holding
+	series    []*series
+	streams   []*stream.Series
+	datagrams []*datagram.Series
+	problems  []object.Problem
 	// before are the listeners of the snapshot before, and kept what is taken over of them.
 	before map[labels]*listener
 	kept   map[*gateway.Listener]map[*object.Object]*attached

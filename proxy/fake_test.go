@@ -99,6 +99,10 @@ type fakeBackend struct {
 
 func (b *fakeBackend) Release() { b.released++ }
 
+func (b *fakeBackend) Destination(backend.Destination) (backend.Destination, error) {
+	return backend.Destination{}, errors.New("a fake")
+}
+
 func (b *fakeBackend) Connect(context.Context, []string) (net.Conn, netip.AddrPort, error) {
 	return nil, netip.AddrPort{}, &backend.Error{Result: backend.ConnectFailed, Err: errors.New("refused")}
 }

@@ -37,6 +37,15 @@ func (s *Snapshot) Print(w io.Writer) error {
 			}
 		}
 	}
+	for _, at := range s.packets {
+		fmt.Fprintln(out, describeSocket(at.source))
+		fmt.Fprintf(out, "  %s\n", describeListener(at.listener))
+		if at.rule == nil {
+			fmt.Fprintln(out, "    no routes")
+			continue
+		}
+		printShares(out, "any", at.rule, at.route.At, at.route.Unusable, false)
+	}
 	if err := out.Flush(); err != nil {
 		return fmt.Errorf("print snapshot: %w", err)
 	}
@@ -113,19 +122,28 @@ func printStreams(out io.Writer, l *streams) {
 		if host == "" {
 			host = "any"
 		}
-		fmt.Fprintf(out, "    %s -> %s rule %d (%s): ", host, x.source.Object.Key, x.source.Index, x.route.At)
-		if x.route.Unusable != "" {
-			fmt.Fprintf(out, "refused (%s)\n", x.route.Unusable)
-			continue
-		}
-		var shares []string
-		for _, b := range x.source.Backends {
-			if b.Weight > 0 {
-				shares = append(shares, describeStreamShare(b, l.passthrough, len(x.route.Shares) > 1))
-			}
-		}
-		fmt.Fprintln(out, strings.Join(shares, ", "))
+		printShares(out, host, x.source, x.route.At, x.route.Unusable, l.passthrough)
 	}
+}
+
+// printShares writes where a rule of a route leads that is not of requests.
+func printShares(out io.Writer, host string, rule *gateway.Rule, at, unusable string, passthrough bool) {
+	fmt.Fprintf(out, "    %s -> %s rule %d (%s): ", host, rule.Object.Key, rule.Index, at)
+	if unusable != "" {
+		fmt.Fprintf(out, "refused (%s)\n", unusable)
+		return
+	}
+	var some []*gateway.Backend
+	for _, b := range rule.Backends {
+		if b.Weight > 0 {
+			some = append(some, b)
+		}
+	}
+	shares := make([]string, len(some))
+	for i, b := range some {
+		shares[i] = describeStreamShare(b, passthrough, len(some) > 1)
+	}
+	fmt.Fprintln(out, strings.Join(shares, ", "))
 }
 
 func describeStreamShare(b *gateway.Backend, passthrough, weighted bool) string {

@@ -10,7 +10,8 @@
 //	forward.go   to the backend and back; tunnel.go after an upgrade; retry.go for rules with a retry stanza
 //	answer.go    answers of our own; errorlog.go their log lines; record.go the access log
 //
-// Connections that carry no requests, those of TCP and TLS listeners, go by streams.go to package stream.
+// Connections that carry no requests, those of TCP and TLS listeners, go by streams.go to package stream; datagrams go by datagrams.go to package
+// datagram.
 //
 // # Snapshots
 //
@@ -32,6 +33,7 @@ import (
 	"github.com/wicketgate/wicketgate/accesslog"
 	"github.com/wicketgate/wicketgate/message"
 	"github.com/wicketgate/wicketgate/proxy/backend"
+	"github.com/wicketgate/wicketgate/proxy/datagram"
 	"github.com/wicketgate/wicketgate/proxy/stream"
 	"github.com/wicketgate/wicketgate/tls"
 	"github.com/wicketgate/wicketgate/wire"
@@ -63,6 +65,8 @@ type Options struct {
 	Streams *stream.Server
 	// SessionKey proves that sessions' tokens are ours. It is the registry's, too. With another one, sessions begin anew.
 	SessionKey []byte
+	// Datagrams carries those of UDP listeners. Nil: one with defaults, and the proxy's Log and Metrics; there are no sockets of it.
+	Datagrams *datagram.Server
 	// KeepSlashes leaves several slashes in a row in paths as they are, for backends that are object stores.
 	KeepSlashes bool
 	// Challenge, if set, gives the answer to a certificate authority that asks for a path below /.well-known/acme-challenge/ of a host in plain
@@ -93,6 +97,7 @@ type Proxy struct {
 // upstream is what the proxy needs of a backend.Backend.
 type upstream interface {
 	stream.Upstream
+	datagram.Upstream
 	RoundTrip(x wire.Exchange, req *message.Head, body message.Body, t backend.Timeouts, res *backend.Response) error
 	Release()
 }
@@ -108,7 +113,11 @@ func New(o Options) *Proxy {
 	if o.Streams == nil {
 		o.Streams = stream.NewServer(stream.Options{Log: o.Log, Metrics: o.Metrics})
 	}
+	if o.Datagrams == nil {
+		o.Datagrams = datagram.NewServer(datagram.Options{Log: o.Log, Metrics: o.Metrics})
+	}
 	p := &Proxy{opt: o, shards: shardCount()}
+	o.Datagrams.Use(p.enterDatagrams)
 	p.acquire = func(c backend.Config) upstream { return o.Registry.Acquire(c) }
 	p.metrics = newMetrics(p.shards)
 	p.errors = newErrorLog(o.Log)
@@ -125,6 +134,7 @@ func New(o Options) *Proxy {
 func (p *Proxy) Swap(s *Snapshot) {
 	if old := p.current.Swap(s); old != s {
 		p.opt.Streams.Keep(s.streamKeys())
+		p.opt.Datagrams.Refresh()
 		old.life.retire()
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/wicketgate/wicketgate/gateway"
 	"github.com/wicketgate/wicketgate/object"
 	"github.com/wicketgate/wicketgate/proxy/backend"
+	"github.com/wicketgate/wicketgate/proxy/datagram"
 	"github.com/wicketgate/wicketgate/router"
 	"github.com/wicketgate/wicketgate/tls"
 	"github.com/wicketgate/wicketgate/wire"
@@ -18,6 +19,8 @@ type Snapshot struct {
 	generation uint64
 	sockets    []*socket
 	byBind     map[netip.AddrPort][]int32 // indices of sockets: those confined to a local address first
+	packets    []*packetSocket
+	tables     map[netip.AddrPort]*datagram.Table // of packets, by Bind
 	certs      *tls.Certificates
 	problems   []object.Problem
 	balancers  map[ruleKey]*balancer // for the next Compile; those of rules that were taken over are with these

@@ -36,14 +36,14 @@ type Stages struct {
 	Compile func(g *gateway.Graph) (swap func(), problems []object.Problem)
 	// Reports, if set, gives the statuses of objects that other parts of the program work on. Refresh tells the Loop that they have changed.
 	Reports func() []gateway.Report
-	// Open, Accept and Retire change the listening sockets: see listeners.Set.
-	Open   func(ctx context.Context, want []netip.AddrPort) map[netip.AddrPort]error
+	// Open, Accept and Retire change the listening sockets: see listeners.Set. What Retire returns is to be drained.
+	Open   func(ctx context.Context, want []gateway.Binding) map[gateway.Binding]error
 	Accept func()
-	Retire func(want []netip.AddrPort) []netip.AddrPort
+	Retire func(want []gateway.Binding) []netip.AddrPort
 	// Interfaces, if set, lists the machine's addresses, for the status of Gateways that listen on all of them.
 	Interfaces func() []netip.Addr
 	// Own, if set, is told of the addresses that are listened on, before anything is served on them.
-	Own func(bound []netip.AddrPort)
+	Own func(bound []gateway.Binding)
 	// Served, if set, is told of the graph in force: after each run, and when sockets are tried again. It reports whether it has sockets of its
 	// own that could not be bound and are to be tried again.
 	Served func(ctx context.Context, g *gateway.Graph) (again bool)
@@ -77,7 +77,7 @@ type View struct {
 	// Problems are those of reading, of meaning and of binding, in this order.
 	Problems []object.Problem
 	// Failed are the sockets that could not be bound.
-	Failed map[netip.AddrPort]error
+	Failed map[gateway.Binding]error
 	Served time.Time // when it came into force
 	Took   time.Duration
 

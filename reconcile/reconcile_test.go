@@ -34,8 +34,8 @@ type world struct {
 	yaml   string
 	err    error // of Load
 	called []string
-	failed map[netip.AddrPort]error // what Open shall answer
-	open   []netip.AddrPort
+	failed map[gateway.Binding]error // what Open shall answer
+	open   []gateway.Binding
 	check  func(now time.Time) []object.Problem
 	gate   chan struct{} // if set, Load waits for a value
 	build  func(*object.Set) *gateway.Graph
@@ -97,25 +97,25 @@ func start(t *testing.T, w *world, o Options) {
 			w.note("compile")
 			return func() { w.note("swap") }, nil
 		},
-		Open: func(_ context.Context, want []netip.AddrPort) map[netip.AddrPort]error {
+		Open: func(_ context.Context, want []gateway.Binding) map[gateway.Binding]error {
 			w.note("open")
 			w.mu.Lock()
 			defer w.mu.Unlock()
 			w.open = append(w.open, want...)
 			return w.failed
 		},
-		Retire: func(want []netip.AddrPort) (gone []netip.AddrPort) {
+		Retire: func(want []gateway.Binding) (gone []netip.AddrPort) {
 			w.note("retire")
 			for _, a := range w.open {
 				if !slices.Contains(want, a) {
-					gone = append(gone, a)
+					gone = append(gone, a.AddrPort)
 				}
 			}
 			w.open = slices.Clone(want)
 			return gone
 		},
 		Accept: func() { w.note("accept") },
-		Own:    func([]netip.AddrPort) { w.note("own") },
+		Own:    func([]gateway.Binding) { w.note("own") },
 		Drain:  func(_ context.Context, socket netip.AddrPort) { w.drains <- socket },
 	}
 	o.Log = slog.New(slog.NewTextHandler(&w.log, nil))
@@ -410,7 +410,7 @@ func programmed(v *View) string {
 
 func TestASocketThatCannotBeBoundIsReportedAndTriedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := &world{yaml: gatewayOn(8080), failed: map[netip.AddrPort]error{onPort(8080): errors.New("in use")}}
+		w := &world{yaml: gatewayOn(8080), failed: map[gateway.Binding]error{{AddrPort: onPort(8080)}: errors.New("in use")}}
 		start(t, w, Options{})
 		defer w.stop()
 		v := w.loop.View()

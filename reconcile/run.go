@@ -87,7 +87,7 @@ func (l *Loop) serve(ctx context.Context, p *prepared, begun time.Time) {
 }
 
 // conclude fills in what depends on the sockets, on the time, and on what was in force before.
-func (l *Loop) conclude(v *View, failed map[netip.AddrPort]error, now time.Time) {
+func (l *Loop) conclude(v *View, failed map[gateway.Binding]error, now time.Time) {
 	v.Generation, v.Served, v.Failed = 1, now, failed
 	v.Problems = slices.Concat(v.static, l.timed(v.Graph, now), bindProblems(v.Graph, failed))
 	var previous *gateway.StatusSet
@@ -148,7 +148,7 @@ func (l *Loop) refresh(ctx context.Context) {
 		"sockets_failed", len(v.Failed), "sockets_failed_before", len(old.Failed))
 }
 
-// changedKind lists the sockets that stay bound but have another protocol in two graphs (HTTP, TLS or TCP, with the PROXY protocol or without): connections made under the old
+// changedKind lists the TCP sockets that stay bound but have another protocol in two graphs (HTTP, TLS or TCP, with the PROXY protocol or without): connections made under the old
 // rules must not go on under the new ones.
 func changedKind(before, after *gateway.Graph) []netip.AddrPort {
 	type place struct {
@@ -161,10 +161,15 @@ func changedKind(before, after *gateway.Graph) []netip.AddrPort {
 	}
 	kinds := map[place]kind{}
 	for _, s := range before.Sockets {
-		kinds[place{s.Bind, s.Local}] = kind{s.Protocol, s.ProxyProtocol}
+		if !s.Binding().UDP {
+			kinds[place{s.Bind, s.Local}] = kind{s.Protocol, s.ProxyProtocol}
+		}
 	}
 	var changed []netip.AddrPort
 	for _, s := range after.Sockets {
+		if s.Binding().UDP {
+			continue
+		}
 		if was, ok := kinds[place{s.Bind, s.Local}]; ok && was != (kind{s.Protocol, s.ProxyProtocol}) {
 			changed = append(changed, s.Bind)
 		}
@@ -173,20 +178,20 @@ func changedKind(before, after *gateway.Graph) []netip.AddrPort {
 }
 
 // binds lists the addresses that a graph needs, once each and in order.
-func binds(g *gateway.Graph) []netip.AddrPort {
-	want := make([]netip.AddrPort, 0, len(g.Sockets))
+func binds(g *gateway.Graph) []gateway.Binding {
+	want := make([]gateway.Binding, 0, len(g.Sockets))
 	for _, s := range g.Sockets {
-		want = append(want, s.Bind)
+		want = append(want, s.Binding())
 	}
-	slices.SortFunc(want, netip.AddrPort.Compare)
+	slices.SortFunc(want, gateway.Binding.Compare)
 	return slices.Compact(want)
 }
 
 // bindProblems says for each listener on a socket that could not be bound what is wrong, at its port in the file.
-func bindProblems(g *gateway.Graph, failed map[netip.AddrPort]error) []object.Problem {
+func bindProblems(g *gateway.Graph, failed map[gateway.Binding]error) []object.Problem {
 	var list []object.Problem
 	for _, s := range g.Sockets {
-		err := failed[s.Bind]
+		err := failed[s.Binding()]
 		if err == nil {
 			continue
 		}

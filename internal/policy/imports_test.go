@@ -37,7 +37,8 @@ var allowed = map[string]string{
 	"tls/obtain":       "object gateway certmanager dial tls/issue tls/dns01",
 	"proxy/backend":    "message wire wire/h2 dial",
 	"proxy/stream":     "proxy/backend",
-	"proxy":            "object gateway router message wire dial tls proxy/backend proxy/stream accesslog",
+	"proxy/datagram":   "proxy/backend accesslog",
+	"proxy":            "object gateway router message wire dial tls proxy/backend proxy/stream proxy/datagram accesslog",
 	"reconcile":        "*",
 	"admin":            "*",
 	"cli":              "*",
@@ -49,7 +50,7 @@ var allowed = map[string]string{
 }
 
 // dataPath are the packages that carry requests.
-var dataPath = []string{"message", "wire", "wire/h2", "wire/h3", "router", "proxy", "proxy/backend", "proxy/stream", "listeners"}
+var dataPath = []string{"message", "wire", "wire/h2", "wire/h3", "router", "proxy", "proxy/backend", "proxy/stream", "proxy/datagram", "listeners"}
 
 func TestImportsPointOneWay(t *testing.T) {
 	for _, f := range sources(t) {

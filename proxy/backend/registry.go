@@ -28,6 +28,8 @@ type Options struct {
 	// Dial opens a connection; it decides what may be dialled. loopback says that an address of this machine was named on purpose.
 	// ctx ends after ConnectTimeout, or with the request.
 	Dial func(ctx context.Context, to netip.AddrPort, loopback bool) (net.Conn, error)
+	// Datagrams says whether datagrams may be sent to an address, as Dial does for connections. Nil: anywhere.
+	Datagrams func(to netip.AddrPort, loopback bool) error
 	// Resolver finds the addresses of named backends. Without one, they have none.
 	Resolver Resolver
 	// DialUnix connects to a Unix socket on this machine. Without it there are none.

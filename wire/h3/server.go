@@ -143,6 +143,41 @@ func (s *Server) Follow(want []netip.AddrPort) (gone []netip.AddrPort, failed ma
 	return gone, failed
 }
 
+// Yield closes the sockets that keep others from binding one of these addresses: at once and with their connections, whose clients come back over
+// TCP.
+func (s *Server) Yield(wanted []netip.AddrPort) {
+	s.mu.Lock()
+	var yielded []*socket
+	now := map[netip.AddrPort]bool{}
+	for bind, k := range s.sockets {
+		if slices.ContainsFunc(wanted, func(a netip.AddrPort) bool { return excludes(a, bind) }) {
+			yielded = append(yielded, k)
+			delete(s.sockets, bind)
+		} else if k.listener != nil {
+			now[bind] = true
+		}
+	}
+	s.serving.Store(&now)
+	s.mu.Unlock()
+	for _, k := range yielded {
+		k.close()
+	}
+}
+
+// excludes says whether two addresses cannot be bound at once.
+func excludes(a, b netip.AddrPort) bool {
+	return a.Port() == b.Port() && (a.Addr() == b.Addr() || a.Addr().IsUnspecified() || b.Addr().IsUnspecified())
+}
+
+// close ends the socket's connections, too. It belongs to no server any more.
+func (k *socket) close() {
+	if k.listener != nil {
+		_ = k.listener.Close()
+	}
+	_ = k.transport.Close() // with its connections
+	_ = k.transport.Conn.Close()
+}
+
 // open makes a socket accept connections. The caller holds mu.
 func (s *Server) open(bind netip.AddrPort) error {
 	k := s.sockets[bind]
@@ -352,11 +387,7 @@ func (s *Server) Close() {
 	s.serving.Store(&map[netip.AddrPort]bool{})
 	s.mu.Unlock()
 	for _, k := range sockets {
-		if k.listener != nil {
-			_ = k.listener.Close()
-		}
-		_ = k.transport.Close() // with its connections
-		_ = k.transport.Conn.Close()
+		k.close()
 	}
 	s.accepted.Wait()
 }
