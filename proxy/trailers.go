@@ -27,11 +27,11 @@ func (c *call) body() message.Body {
 	return &c.tee
 }
 
-// screen is the request's body with its trailers screened.
+// screen is the request's body with its trailers screened. A body whose length the head tells may have some, too: HTTP/2 and HTTP/3 end either kind alike.
 func (c *call) screen() message.Body {
 	b := c.source()
-	if b == nil || c.req.Length != message.LengthUnknown {
-		return b // without chunks there are no trailers
+	if b == nil {
+		return nil
 	}
 	underscore := c.proxy.opt.Underscore
 	if c.grpc {

@@ -63,3 +63,20 @@ func TestTrailersFollowTheHeaderPolicy(t *testing.T) {
 		})
 	}
 }
+
+// HTTP/2 and HTTP/3 have trailers behind content of known length, too, and HTTP/2 takes them to the backend.
+func TestTrailersBehindContentOfKnownLengthFollowThePolicy(t *testing.T) {
+	b := &trailed{text: text{[]byte("hello")}}
+	for _, name := range []string{"checksum", "x-user-id", "x_under", "x-forwarded-for"} {
+		b.trailers.Add([]byte(name), []byte("1"))
+	}
+	p, _ := fakes(Options{})
+	defer p.Close()
+	x := rpcExchange()
+	x.body, x.req.Length = b, 5
+	removes := &headerModifier{remove: []string{"x-user-id"}}
+	c := &call{proxy: p, x: x, req: &x.req, match: &match{rule: &rule{filters: filters{request: removes}}}, share: &share{}}
+	if got := c.screen().Trailers(); got == nil || got.Len() != 1 || !got.Has("checksum") {
+		t.Errorf("trailers %v, want checksum alone", got)
+	}
+}
