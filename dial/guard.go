@@ -67,13 +67,22 @@ type refusal struct {
 	why    string
 }
 
-const linkLocal = "it is link-local, where clouds serve instance credentials; name a routable address"
+const (
+	linkLocal   = "it is link-local, where clouds serve instance credentials; name a routable address"
+	credentials = "a cloud serves instance credentials or configuration there; name another address"
+)
 
-// refusals are ranges beyond those that net/netip has names for.
+// refusals are ranges beyond those that net/netip has names for, among them the addresses of metadata services that are not link-local: of AWS, Google
+// Cloud and Scaleway over IPv6, of Alibaba Cloud, Azure and Oracle Cloud.
 var refusals = [...]refusal{
 	{netip.MustParsePrefix("0.0.0.0/8"), `it belongs to "this network" and is no destination; name the backend's address`},
 	{netip.MustParsePrefix("255.255.255.255/32"), "it is the broadcast address; name one backend's address"},
-	{netip.MustParsePrefix("fd00:ec2::254/128"), linkLocal},
+	{netip.MustParsePrefix("fd00:ec2::254/128"), credentials},
+	{netip.MustParsePrefix("fd20:ce::254/128"), credentials},
+	{netip.MustParsePrefix("fd00:42::42/128"), credentials},
+	{netip.MustParsePrefix("100.100.100.200/32"), credentials},
+	{netip.MustParsePrefix("168.63.129.16/32"), credentials},
+	{netip.MustParsePrefix("192.0.0.192/32"), credentials},
 }
 
 // translated is the well-known prefix of NAT64 (RFC 6052 section 2.1): the last 32 bits are an IPv4 address.
