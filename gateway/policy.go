@@ -77,6 +77,9 @@ func (b *builder) target(p *Policy, index int, ref *gatewayv1.LocalPolicyTargetR
 	service := keyOf(kind(string(ref.Group), string(ref.Kind)), p.Object.Namespace, string(ref.Name))
 	if service.GroupKind != coreKind("Service") && service.GroupKind != backendKind() {
 		p.faults.add(typeAccepted, reasonInvalid, field, service.String()+kindGroup(string(ref.Group))+" cannot be the target of the policy: refer to a Service")
+		if service.GroupKind == xbackendKind() {
+			b.backends.policies[service] = map[string]*Policy{"": p} // so that nothing is sent to it as if the policy were not there
+		}
 		return
 	}
 	section := string(deref(ref.SectionName, ""))

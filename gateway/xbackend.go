@@ -25,6 +25,10 @@ func (b *builder) readXBackend(e *external, spec *xv1alpha1.BackendSpec) {
 		e.refuse(reasonUnsupportedValue, "spec.externalHostname.hostname", host+localNameMessage+" into a Backend of "+envoyGroup+" or an EndpointSlice")
 		return
 	}
+	if p := b.backends.policies[e.object.Key][""]; p != nil {
+		e.refuse(reasonUnsupportedValue, "spec.tls", p.Object.Key.String()+" targets it, which policies cannot: put what it demands into spec.tls, and remove the targetRef")
+		return
+	}
 	e.target.Hosts = []Host{{Names: []string{host}, Port: uint16(spec.Port.Number), Public: true}}
 	if spec.TLS != nil {
 		b.readXBackendTLS(e, spec.TLS)
