@@ -77,9 +77,7 @@ func (b *builder) target(p *Policy, index int, ref *gatewayv1.LocalPolicyTargetR
 	service := keyOf(kind(string(ref.Group), string(ref.Kind)), p.Object.Namespace, string(ref.Name))
 	if service.GroupKind != coreKind("Service") && service.GroupKind != backendKind() {
 		p.faults.add(typeAccepted, reasonInvalid, field, service.String()+kindGroup(string(ref.Group))+" cannot be the target of the policy: refer to a Service")
-		if service.GroupKind == xbackendKind() {
-			b.backends.policies[service] = map[string]*Policy{"": p} // so that nothing is sent to it as if the policy were not there
-		}
+		b.backends.policies[service] = map[string]*Policy{"": p} // for XBackends: nothing is sent to one as if the policy were not there
 		return
 	}
 	section := string(deref(ref.SectionName, ""))
