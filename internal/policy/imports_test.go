@@ -4,6 +4,7 @@
 package policy
 
 import (
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -69,6 +70,29 @@ func TestImportsPointOneWay(t *testing.T) {
 			if found && rule != "*" && !slices.Contains(strings.Fields(rule), ours) {
 				t.Errorf("%s: %s must not import %s", f.path, f.dir, ours)
 			}
+		}
+	}
+}
+
+// TestArchitectureNamesTheImports compares the table of ARCHITECTURE.md with the one above.
+func TestArchitectureNamesTheImports(t *testing.T) {
+	rows := map[string]string{}
+	for _, m := range regexp.MustCompile("(?m)^\\| `([a-z0-9/]+)` \\| .* \\| ([^|]*) \\|$").FindAllStringSubmatch(read(t, "../../ARCHITECTURE.md"), -1) {
+		rows[m[1]] = m[2]
+	}
+	for dir, rule := range allowed {
+		if dir == "." || dir == "bench" || strings.HasPrefix(dir, "bench/") {
+			continue
+		}
+		words := strings.FieldsFunc(rows[dir], func(r rune) bool { return r == ',' || r == ' ' || r == '-' })
+		want := strings.Fields(rule)
+		if rule == "*" {
+			want = []string{"any"}
+		}
+		slices.Sort(words)
+		slices.Sort(want)
+		if _, there := rows[dir]; !there || !slices.Equal(words, want) {
+			t.Errorf("ARCHITECTURE.md says that %s imports %q, and it may import %q", dir, words, want)
 		}
 	}
 }
