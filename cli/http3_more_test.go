@@ -293,3 +293,56 @@ func TestAnUploadThatItsClientBreaksOffIsNoBadRequest(t *testing.T) {
 		})
 	}
 }
+
+// A client whose certificate is not trusted any more is told so, and has to come back on another connection, which is not let in.
+func TestAConnectionWhoseClientIsNotTrustedAnyMoreEnds(t *testing.T) {
+	server, serverKey := certificate(t, time.Now().Add(time.Hour), "shop.test")
+	mine, myKey := certificate(t, time.Now().Add(time.Hour), "me.test")
+	other, _ := certificate(t, time.Now().Add(time.Hour), "other.test")
+	pair, err := tls.X509KeyPair(mine, myKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, version := range []string{"HTTP/2.0", "HTTP/3.0"} {
+		t.Run(version, func(t *testing.T) {
+			port := freePort(t)
+			files := validated(port, [2][]byte{server, serverKey}, "", mine)
+			files["route.yaml"] = routeYAML("main", "/", newBackend(t, saying("hello")))
+			g := startGate(t, files)
+			config := &tls.Config{InsecureSkipVerify: true, ServerName: "shop.test", GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &pair, nil }}
+			c := &http.Client{Timeout: time.Minute, Transport: &http.Transport{Protocols: protocols(true), TLSClientConfig: config}}
+			url := fmt.Sprintf("https://127.0.0.1:%d/", port)
+			if version == "HTTP/3.0" {
+				c, url = threeClient(t, port, config), "https://shop.test/"
+			}
+			defer c.CloseIdleConnections()
+			ask := func() (int, error) {
+				req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				req.Host = "shop.test"
+				res, err := c.Do(req)
+				if err != nil {
+					return 0, err
+				}
+				res.Body.Close()
+				if res.Proto != version {
+					t.Errorf("answered in %s", res.Proto)
+				}
+				return res.StatusCode, nil
+			}
+			if code, err := ask(); code != http.StatusOK || err != nil {
+				t.Fatal(code, err)
+			}
+			g.edit(validated(port, [2][]byte{server, serverKey}, "", other))
+			if code, err := ask(); code != http.StatusMisdirectedRequest || err != nil {
+				t.Errorf("on the old connection: %d, %v", code, err)
+			}
+			eventually(t, "the client has to connect again", func() bool {
+				_, err := ask()
+				return err != nil
+			})
+		})
+	}
+}

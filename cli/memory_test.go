@@ -3,8 +3,10 @@
 package cli
 
 import (
+	"crypto/tls"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"regexp"
@@ -12,6 +14,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/quic-go/quic-go"
+	"github.com/quic-go/quic-go/http3"
 )
 
 // zeros is a body of n bytes. Reading tells what was read.
@@ -121,5 +126,49 @@ func TestLargeUploadsAreNotHeldInMemory(t *testing.T) {
 	// The collector lets garbage grow to the size of what is live before it runs: resident memory may grow by that, and not by the body.
 	if mostResident > buffers+slack+heap {
 		t.Errorf("resident memory grew by %d bytes", mostResident)
+	}
+}
+
+// An idle connection over QUIC costs what docs/http3.md says, and no more.
+func TestMemoryOfIdleHTTP3Connections(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector has a memory of its own")
+	}
+	g, _, secure := twoGate(t, newBackend(t, saying("hello")))
+	pc, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pc.Close()
+	tr := &quic.Transport{Conn: pc}
+	defer tr.Close()
+	to := &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1), Port: secure}
+	connect := func(n int) {
+		t.Helper()
+		for range n {
+			conn, err := tr.Dial(t.Context(), to, &tls.Config{InsecureSkipVerify: true, ServerName: "localhost", NextProtos: []string{"h3"}}, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "https://localhost/", nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			res, err := (&http3.Transport{}).NewClientConn(conn).RoundTrip(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			res.Body.Close()
+		}
+	}
+	connect(50) // buffers and pools are there
+	heap, resident := g.memory()
+	const connections = 400
+	connect(connections)
+	heapAfter, residentAfter := g.memory()
+	each := (heapAfter - heap) / connections
+	t.Logf("%d bytes of heap and %d resident for each", each, (residentAfter-resident)/connections)
+	if each > 96<<10 {
+		t.Errorf("an idle connection costs %d bytes", each)
 	}
 }

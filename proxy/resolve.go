@@ -66,6 +66,9 @@ func (c *call) listen(s *Snapshot) int {
 		return c.refuse(statusNotFound, "no listener is configured on this socket", nil)
 	}
 	if k.barred {
+		if c.peer.Leave != nil {
+			c.peer.Leave()
+		}
 		return c.refuse(statusMisdirected, "the client showed no certificate that its listener trusts now", nil)
 	}
 	at := s.sockets[k.socket]

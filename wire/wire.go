@@ -23,6 +23,9 @@ type Peer struct {
 	TLS *TLS
 	// Cache is the handler's own memory of this connection. Only the goroutine that serves an exchange of it touches it.
 	Cache any
+	// Leave asks the client to make its further requests on another connection; those under way go on. Nil on HTTP/1, where a response can say so
+	// by itself (and one of 421 does).
+	Leave func()
 }
 
 // NewPeer says what is known of c. socket is the address that the listening socket was bound to; tls is nil for a plain connection.

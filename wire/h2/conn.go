@@ -92,7 +92,7 @@ type conn struct {
 
 func newConn(s *Server, nc net.Conn, socket netip.AddrPort, tls *wire.TLS) *conn {
 	c := &conn{s: s, nc: nc, peer: wire.NewPeer(nc, socket, tls), streams: map[uint32]*stream{}, remote: DefaultSettings()}
-	c.peer.Protocol = "HTTP/2"
+	c.peer.Protocol, c.peer.Leave = "HTTP/2", c.leave
 	c.blocks = NewBlockReader(&s.lim, DefaultHeaderSize)
 	c.idle = make([]byte, idleBuffer)
 	c.in = c.idle

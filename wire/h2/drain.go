@@ -20,6 +20,15 @@ func (c *conn) drain() {
 	c.advanceDrain(now)
 }
 
+// leave begins to end the connection, if that has not begun, because its client is better off with another.
+func (c *conn) leave() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.stage == serving {
+		c.advanceDrain(c.s.now())
+	}
+}
+
 // advanceDrain goes to the next stage if it is time for it. The caller holds mu.
 func (c *conn) advanceDrain(now int64) {
 	switch c.stage {

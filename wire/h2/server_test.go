@@ -530,3 +530,23 @@ func TestDrainEndsInTime(t *testing.T) {
 		t.Errorf("%d connections are left", n)
 	}
 }
+
+// A handler may find that the client is better off with another connection. What is under way goes on.
+func TestAHandlerMayHaveItsClientLeave(t *testing.T) {
+	h := start(t, wire.Limits{}, func(x wire.Exchange) {
+		x.Peer().Leave()
+		x.Peer().Leave() // which says no more
+		answer(x, 421, "elsewhere")
+	})
+	k := h.dial()
+	k.request(1, "GET", "/", true)
+	if last, code, _ := k.await(FrameGoAway, 0).GoAway(); last != MaxWindow || code != NoError {
+		t.Errorf("first GOAWAY has %d, %v", last, code)
+	}
+	ping := k.await(FramePing, 0)
+	k.await(FrameData, 1)
+	k.send(AppendPing(nil, true, [8]byte(ping.Payload)))
+	if last, code, _ := k.await(FrameGoAway, 0).GoAway(); last != 1 || code != NoError {
+		t.Errorf("second GOAWAY has %d, %v", last, code)
+	}
+}

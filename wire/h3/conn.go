@@ -47,6 +47,7 @@ type conn struct {
 	mu       sync.Mutex
 	active   int // request streams
 	next     quic.StreamID
+	parting  bool // the client was found to be better off with another connection
 	warned   bool // the first GOAWAY was sent, or is about to be
 	leaving  bool // the last one
 	idle     chan struct{}
@@ -188,6 +189,17 @@ func (c *conn) done(s *quic.Stream, broke bool) {
 
 // lastStream is the largest identifier of a request: a GOAWAY with it refuses nothing.
 const lastStream quic.StreamID = 1<<62 - 4
+
+// part begins to end the connection, if that has not begun, because its client is better off with another.
+func (c *conn) part() {
+	c.mu.Lock()
+	begun := c.parting || c.warned || c.leaving
+	c.parting = true
+	c.mu.Unlock()
+	if !begun {
+		go c.drain(c.quic.Context())
+	}
+}
 
 // warn asks the client to make its further requests on another connection (section 5.2). Those that it sends before it knows are served.
 func (c *conn) warn() {

@@ -400,3 +400,22 @@ func TestWebSocket(t *testing.T) {
 		t.Errorf("at the end: %q, %v", rest, err)
 	}
 }
+
+// A handler may find that the client is better off with another connection. What is under way is answered.
+func TestAHandlerMayHaveItsClientLeave(t *testing.T) {
+	s := start(t, func(x wire.Exchange) {
+		x.Peer().Leave()
+		x.Peer().Leave() // which says no more
+		say(x, 421, "elsewhere")
+	})
+	c := s.dial()
+	r := c.open()
+	r.send(get("/"))
+	r.end()
+	if got := r.fate(); got != "421" {
+		t.Error(got)
+	}
+	if got := c.ended(); got != NoError {
+		t.Errorf("ended with %#x", uint64(got))
+	}
+}

@@ -355,6 +355,7 @@ func (s *Server) serveConn(k *socket, q *quic.Conn) {
 		Remote: addrPort(q.RemoteAddr()), Local: addrPort(q.LocalAddr()), Socket: k.bind,
 		TLS: &wire.TLS{ServerName: state.ServerName, Version: state.Version, Protocol: state.NegotiatedProtocol, Chains: state.VerifiedChains},
 	}
+	c.peer.Leave = c.part
 	s.metrics.Accepted.Add(1)
 	s.metrics.Connections.Add(1)
 	defer s.metrics.Connections.Add(-1)
