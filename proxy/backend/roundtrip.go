@@ -79,7 +79,7 @@ func (b *Backend) RoundTrip(x wire.Exchange, req *message.Head, body message.Bod
 // failure what became of it otherwise.
 func (a *attempt) exchange(e *endpoint, req *message.Head, body message.Body) (*wire.BackendError, *Error) {
 	res := a.res
-	if a.began(); e.shares(req) {
+	if a.began(); !a.http1 && e.shares(req) {
 		conn, err := e.shared.join(a, a.avoid)
 		if err != nil {
 			return nil, a.missed(e, err)
@@ -132,6 +132,7 @@ type attempt struct {
 	refusals int         // exchanges that came to nothing because the backend did not begin them
 	avoid    *h2.BackendConn
 	fresh    bool // no kept connection any more: this is the retry
+	http1    bool // the backend demands HTTP/1.1 for this request
 }
 
 // none says what to do without an endpoint to try: give up with an error, or look again because the first lookup is over.
@@ -287,6 +288,11 @@ func (a *attempt) again(e *endpoint, f *wire.BackendError, req *message.Head) er
 			return nil
 		}
 	case wire.BackendRefused:
+		http1 := errors.Is(f.Err, h2.ErrHTTP1Required)
+		if http1 && a.b.protocol != Auto {
+			break
+		}
+		a.http1 = a.http1 || http1
 		if !f.Consumed && !a.t.Single && a.refused() {
 			e.stats.Retried.Add(1)
 			return nil

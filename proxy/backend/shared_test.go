@@ -433,6 +433,56 @@ func TestSharedALPN(t *testing.T) {
 	}
 }
 
+// A backend that wants to have a request over HTTP/1.1 gets it so, if that is its to choose, and the next one over HTTP/2 again.
+func TestSharedHTTP1Required(t *testing.T) {
+	cert, pool := certified(t)
+	for _, protocol := range []Protocol{Auto, HTTP2} {
+		leakFree(t, func(t *testing.T) {
+			s := serve(t, func(s *server, n int, c net.Conn, _ *bufio.Reader) {
+				secured := tls.Server(c, &tls.Config{Certificates: []tls.Certificate{cert}, NextProtos: []string{"h2", "http/1.1"}})
+				if secured.Handshake() != nil {
+					return
+				}
+				if secured.ConnectionState().NegotiatedProtocol == "http/1.1" {
+					for in := bufio.NewReader(secured); s.head(in) != ""; {
+						_, _ = io.WriteString(secured, "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\none")
+					}
+					return
+				}
+				p := newPeer(secured, n, nil)
+				if p == nil {
+					return
+				}
+				for id, path := p.request(); id != 0; id, path = p.request() {
+					if path == "/own" {
+						_ = p.WriteRSTStream(id, http2.ErrCodeHTTP11Required)
+					} else {
+						p.answer(id, "two")
+					}
+				}
+			})
+			t.Cleanup(s.close)
+			b := NewRegistry(Options{Dial: dialTCP, IdleTimeout: 100 * time.Millisecond}).Acquire(Config{
+				Key: "k", Endpoints: []netip.AddrPort{s.addr}, Loopback: true, Protocol: protocol,
+				TLS: &TLS{Config: &tls.Config{ServerName: "a.example", RootCAs: pool, MinVersion: tls.VersionTLS12}, Policy: "the policy"},
+			})
+			defer b.Release()
+			for _, path := range []string{"/", "/own", "/"} {
+				var res Response
+				got, err := ask(b, get(path), nil, Timeouts{}, &res)
+				switch {
+				case path == "/own" && protocol == HTTP2:
+					if result(err) != Refused || !has(err, "HTTP_1_1_REQUIRED") {
+						t.Errorf("HTTP/2 alone: %q, %v", got, err)
+					}
+				case err != nil || got != map[string]string{"/": "two", "/own": "one"}[path]:
+					t.Errorf("%s: %q, %v", path, got, err)
+				}
+			}
+		})
+	}
+}
+
 // Idle connections are closed, and so are those of endpoints that go.
 func TestSharedConnectionsEnd(t *testing.T) {
 	leakFree(t, func(t *testing.T) {

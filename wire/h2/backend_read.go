@@ -298,12 +298,19 @@ func (c *BackendConn) resetBy(f *Frame) error {
 	case code == RefusedStream && !s.headed && s.passed == 0:
 		c.opt.Stats.Refused.Add(1)
 		s.fail(&wire.BackendError{Kind: wire.BackendRefused, Err: errRefused})
+	case code == HTTP11Required && !s.headed && s.passed == 0:
+		c.opt.Stats.Refused.Add(1)
+		s.fail(&wire.BackendError{Kind: wire.BackendRefused, Err: ErrHTTP1Required})
 	default:
 		c.opt.Stats.Resets.Add(1)
 		s.fail(&wire.BackendError{Kind: wire.BackendBroken, Answered: true, Err: fmt.Errorf("the backend reset the stream: %v", code)})
 	}
 	return nil
 }
+
+// ErrHTTP1Required is why a backend refuses a request that it wants to have over HTTP/1.1 (RFC 9113 section 7), as servers do that authenticate
+// connections.
+var ErrHTTP1Required = errors.New("the backend demands that the request be sent over HTTP/1.1: HTTP_1_1_REQUIRED")
 
 var (
 	errRefused = errors.New("the backend refused the stream before it looked at the request: REFUSED_STREAM")
