@@ -122,9 +122,7 @@ func (s *http3Clients) do(t *testing.T, c *tableCase) (seenResponse, *seenReques
 	if _, err := stream.Write(composeHTTP3(c)); err != nil {
 		t.Fatal(err)
 	}
-	if err := stream.Close(); err != nil {
-		t.Fatal(err)
-	}
+	_ = stream.Close() // too late if the answer came first
 	answer, err := io.ReadAll(stream)
 	if err != nil {
 		t.Fatalf("requests:%d: %v", c.line, err)
