@@ -175,7 +175,42 @@ func serve(t *testing.T, name string) map[string]*http.Client {
 	}
 	start(t, args...)
 	await(t, "http://"+admin+"/readyz")
+	awaitCertificates(t, "http://"+admin+"/apis/cert-manager.io/v1/certificates")
 	return clientsOf(t, ports, roots)
+}
+
+// awaitCertificates waits until every Certificate is ready: before, listeners show placeholders that no client trusts.
+func awaitCertificates(t *testing.T, url string) {
+	t.Helper()
+	var list struct {
+		Items []struct {
+			Status struct {
+				Conditions []struct{ Type, Status string }
+			}
+		}
+	}
+	ready := func() bool {
+		res, err := http.Get(url)
+		if err != nil {
+			return false
+		}
+		defer res.Body.Close()
+		if err := json.NewDecoder(res.Body).Decode(&list); err != nil {
+			return false
+		}
+		for _, item := range list.Items {
+			c := item.Status.Conditions
+			if !slices.ContainsFunc(c, func(c struct{ Type, Status string }) bool { return c.Type == "Ready" && c.Status == "True" }) {
+				return false
+			}
+		}
+		return true
+	}
+	for end := time.Now().Add(time.Minute); !ready(); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("not every certificate was issued")
+		}
+	}
 }
 
 // configs lists what an example serves, below its directory: what its flags say, or the directory itself.
