@@ -5,6 +5,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -171,10 +172,10 @@ func (b *bench) await(w row, p *proxy) error {
 	}
 }
 
-// alive reports whether a process that we started still runs.
+// alive reports whether a process that we started still runs: one that has ended stays as a zombie until stop waits for it.
 func alive(pid int) bool {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
-	return err == nil && len(text) > 0 // a zombie has no command line
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	return err == nil && !bytes.Contains(text, []byte(") Z "))
 }
 
 // pin is the command that keeps a process on one CPU in a pinned row, and nothing otherwise.
