@@ -68,7 +68,8 @@ func (i *introductions) fail(c net.Conn, socket netip.AddrPort, reason string, e
 	defer c.Close()
 	i.failed.WithLabelValues(reason).Inc()
 	last, now := i.logged.Load(), time.Now().UnixNano()
-	if reason == "closed" || now-last < int64(introductionLogPause) || !i.logged.CompareAndSwap(last, now) {
+	tooSoon := now >= last && now-last < int64(introductionLogPause) // unless the clock was set back
+	if reason == "closed" || tooSoon || !i.logged.CompareAndSwap(last, now) {
 		return
 	}
 	i.log.Warn("connection without a PROXY protocol header closed", "peer", c.RemoteAddr().String(), "socket", socket, "reason", reason, "error", err)

@@ -24,6 +24,7 @@ spec:
   - {name: http, port: 80, protocol: HTTP}
   - {name: tls, port: 443, protocol: TLS, tls: {mode: Passthrough}}
   - {name: tcp, port: 9000, protocol: TCP}
+  - {name: udp, port: 9000, protocol: UDP}
 ---
 apiVersion: gateway.networking.k8s.io/v1
 kind: HTTPRoute
@@ -57,13 +58,13 @@ endpoints: [{addresses: [10.1.1.1]}]
 const targets = `apiVersion: v1
 kind: Service
 metadata: {name: there, namespace: NS}
-spec: {ports: [{port: 80}]}
+spec: {ports: [{name: tcp, port: 80}, {name: udp, port: 80, protocol: UDP}]}
 ---
 apiVersion: discovery.k8s.io/v1
 kind: EndpointSlice
 metadata: {name: there, namespace: NS, labels: {kubernetes.io/service-name: there}}
 addressType: IPv4
-ports: [{port: 8080}]
+ports: [{name: tcp, port: 8080}, {name: udp, port: 8080, protocol: UDP}]
 endpoints: [{addresses: [10.9.9.9]}]
 ---
 apiVersion: v1
@@ -148,6 +149,7 @@ func referrers() []referrer {
 		{"a mirror", "GRPCRoute", rule("filters: [{type: RequestMirror, requestMirror: {backendRef: REF}}], " + beside), services, routeTo()},
 		{"a backendRef", "TLSRoute", "{parentRefs: [{name: gw, sectionName: tls}], hostnames: [a.example.com], rules: [{backendRefs: [REF]}]}", services, routeTo()},
 		{"a backendRef", "TCPRoute", "{parentRefs: [{name: gw, sectionName: tcp}], rules: [{backendRefs: [REF]}]}", services, routeTo()},
+		{"a backendRef", "UDPRoute", "{parentRefs: [{name: gw, sectionName: udp}], rules: [{backendRefs: [REF]}]}", services, routeTo()},
 		{
 			"a certificate", "Gateway",
 			"{gatewayClassName: any, listeners: [{name: s, port: 444, protocol: HTTPS, tls: {certificateRefs: [REF]}}]}", secrets, secretFor("InvalidCertificateRef"),
@@ -190,9 +192,9 @@ func referrers() []referrer {
 
 // parents are the references of routes to Gateways.
 func parents() (list []referrer) {
-	for _, kind := range []string{"HTTPRoute", "GRPCRoute", "TLSRoute", "TCPRoute"} {
+	for _, kind := range []string{"HTTPRoute", "GRPCRoute", "TLSRoute", "TCPRoute", "UDPRoute"} {
 		hosts := ""
-		section := map[string]string{"TLSRoute": "tls", "TCPRoute": "tcp"}[kind]
+		section := map[string]string{"TLSRoute": "tls", "TCPRoute": "tcp", "UDPRoute": "udp"}[kind]
 		if section == "tls" {
 			hosts = "hostnames: [a.example.com], "
 		}
