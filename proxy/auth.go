@@ -9,12 +9,13 @@
 //	none                503
 //
 // so nothing passes without a 200. What the service says of the user (allowedResponseHeaders) cannot be made up by a client: such a field of the request
-// is removed where the service does not give it, unless the service was shown it. Interim responses of the service are its own affair.
+// is removed where the service does not give it, unless the service was shown it; nor does it stand in the request's trailer. Interim responses of the service are its own affair.
 
 package proxy
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"io"
 	"slices"
@@ -48,7 +49,7 @@ func (c *compiler) compileAuth(source *gateway.ExternalAuth, r *rule) (a *auth, 
 	}
 	t := source.Target
 	if source.Unusable != "" || t == nil {
-		return nil, source.Unusable
+		return nil, cmp.Or(source.Unusable, "the authorization service leads nowhere")
 	}
 	id := presented(t, r.identity)
 	if id != nil && id.Unusable != "" {
@@ -109,7 +110,7 @@ func (c *call) authorize(a *auth) int {
 	}
 	ask.Method, ask.Authority, ask.Query, ask.HasQuery = c.req.Method, c.req.Authority, c.req.Query, c.req.HasQuery
 	ask.Scheme = c.req.Scheme
-	ask.Path = append(slices.Clone(a.prefix), c.req.Path...)
+	ask.Path = append(slices.Clone(a.prefix), c.sent...)
 	for i := range c.req.Fields.Len() {
 		if f := c.req.Fields.At(i); names(a.shown, f.Name) {
 			ask.Fields.Add(f.Name, f.Value)
@@ -152,6 +153,7 @@ func (c *call) take(a *auth, answer *message.Head) {
 		if !slices.Contains(a.shown, name) || answer.Fields.Has(name) {
 			c.req.Fields.Remove(name)
 		}
+		c.vouched = append(c.vouched, name)
 	}
 	var replaced []string
 	for i := range answer.Fields.Len() {
@@ -161,7 +163,7 @@ func (c *call) take(a *auth, answer *message.Head) {
 			continue
 		}
 		if !slices.Contains(replaced, name) {
-			replaced = append(replaced, name)
+			replaced, c.vouched = append(replaced, name), append(c.vouched, name)
 			c.req.Fields.Remove(name)
 		}
 		c.req.Fields.Add(bytes.Clone(f.Name), bytes.Clone(f.Value))

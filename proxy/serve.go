@@ -46,6 +46,7 @@ type call struct {
 	in      router.Input
 	res     backend.Response
 	stored  *stored         // the request's body, if an authorization service had to see it
+	vouched []string        // names of fields that such a service has the say of, in lower case
 	token   token           // of the session, where the share has any
 	replay  *backend.Replay // nil unless the rule has retries and the request a body
 	own     message.Head
@@ -97,7 +98,7 @@ func (c *call) end() {
 	c.in.Host, c.in.Path, c.in.Method, c.in.Query, c.in.Header = nil, nil, nil, nil, nil
 	c.in.GRPC, c.grpc, c.called = false, false, false
 	c.res.Endpoint, c.res.Socket, c.res.Attempts, c.res.Prefer, c.res.ID = netip.AddrPort{}, "", 0, 0, 0
-	c.token, c.stored = token{}, nil
+	c.token, c.stored, c.vouched = token{}, nil, nil
 	p.calls.Put(c)
 }
 

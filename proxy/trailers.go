@@ -15,6 +15,7 @@ type screened struct {
 	message.Body
 	underscore Underscore
 	modifiers  [2]*headerModifier
+	vouched    []string // names of fields that an authorization service has the say of, in lower case
 }
 
 // body is the request's body as the backend gets it, and with it the mirrors.
@@ -37,7 +38,7 @@ func (c *call) screen() message.Body {
 	if c.grpc {
 		underscore = AllowUnderscore
 	}
-	c.content = screened{b, underscore, [2]*headerModifier{c.match.rule.filters.request, c.share.filters.request}}
+	c.content = screened{b, underscore, [2]*headerModifier{c.match.rule.filters.request, c.share.filters.request}, c.vouched}
 	return &c.content
 }
 
@@ -48,7 +49,7 @@ func (s *screened) Trailers() *message.Fields {
 		return nil
 	}
 	t.Filter(func(f message.Field) bool {
-		return !isForwarding(f.Name) && !s.modifiers[0].names(f.Name) && !s.modifiers[1].names(f.Name) &&
+		return !isForwarding(f.Name) && !s.modifiers[0].names(f.Name) && !s.modifiers[1].names(f.Name) && !names(s.vouched, f.Name) &&
 			(s.underscore == AllowUnderscore || bytes.IndexByte(f.Name, '_') < 0)
 	})
 	if t.Len() == 0 {
