@@ -346,3 +346,26 @@ func TestAConnectionWhoseClientIsNotTrustedAnyMoreEnds(t *testing.T) {
 		})
 	}
 }
+
+// What clients are told is the port that they see, whatever is bound for it here.
+func TestAltSvcHasTheListenersPort(t *testing.T) {
+	port := freePort(t)
+	cert, key := certificate(t, time.Now().Add(time.Hour), "localhost")
+	startGate(t, map[string]string{
+		"gateway.yaml": secureYAML(443, map[string]string{"cert": "localhost"}), "cert.yaml": secretYAML("cert", cert, key),
+		"route.yaml": routeYAML("main", "/", newBackend(t, saying("hello"))),
+	}, "--port-map", fmt.Sprintf("443=%d", port))
+	two := twoClient()
+	defer two.CloseIdleConnections()
+	res, err := two.Get(fmt.Sprintf("https://localhost:%d/", port))
+	if err != nil {
+		t.Fatal(err)
+	}
+	res.Body.Close()
+	if got := res.Header.Get("Alt-Svc"); got != `h3=":443"; ma=86400` {
+		t.Errorf("Alt-Svc %q", got)
+	}
+	if code, body := fetch(t, threeClient(t, port, &tls.Config{}), "https://localhost/"); code != http.StatusOK || body != "hello" {
+		t.Errorf("over HTTP/3: %d %q", code, body)
+	}
+}
