@@ -118,7 +118,7 @@ func assemble(o *runOptions, s settings, log *slog.Logger, version admin.Version
 // carriers makes what carries connections and datagrams that are no requests.
 func (g *running) carriers(o *runOptions, s settings) (*stream.Server, *datagram.Server) {
 	streams := stream.NewServer(stream.Options{
-		Log: g.log, Metrics: g.metrics, DrainTimeout: o.drainTimeout, Portable: s.transport == wire.Portable,
+		Log: g.log, AccessLog: g.access, Metrics: g.metrics, DrainTimeout: o.drainTimeout, Portable: s.transport == wire.Portable,
 	})
 	datagrams := datagram.NewServer(datagram.Options{
 		Listen: listeners.ListenUDP, Log: g.log, AccessLog: g.access, Metrics: g.metrics, Own: g.packetGuard.Own,

@@ -23,8 +23,8 @@ import (
 const echoBody = 1 << 20
 
 type echoOptions struct {
-	listen []string
-	name   string
+	listen, tcp, udp []string
+	name             string
 }
 
 func newEcho(p Program) *cobra.Command {
@@ -34,13 +34,24 @@ func newEcho(p Program) *cobra.Command {
 		Short: "Serve a small backend that answers with what it received, as JSON",
 		Long: `Echo answers every HTTP request with 200 and a JSON object: the backend's name, and the method, path, query, host, header
 fields, trailers and body as it received them. A WebSocket gets each of its messages back, and so does a call of gRPC, of any
-method. HTTP/1.1 is spoken, and HTTP/2 without TLS by prior knowledge (h2c).`,
+method. HTTP/1.1 is spoken, and HTTP/2 without TLS by prior knowledge (h2c).
+
+With --tcp it listens for connections that it sends everything back on, after a first line with its name, and with --udp for datagrams that it sends back,
+after its name and a space. With one of these and without --listen it does not speak HTTP.`,
 		Example: `  wicketgate echo --listen 127.0.0.1:3000
-  wicketgate echo --listen 127.0.0.1:3001 --listen 127.0.0.1:3002 --name cart`,
+  wicketgate echo --listen 127.0.0.1:3001 --listen 127.0.0.1:3002 --name cart
+  wicketgate echo --tcp 127.0.0.1:3306 --udp 127.0.0.1:5353`,
 		Args: cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error { return runEcho(c.Context(), p, o) },
+		RunE: func(c *cobra.Command, _ []string) error {
+			if !c.Flags().Changed("listen") && len(o.tcp)+len(o.udp) > 0 {
+				o.listen = nil
+			}
+			return runEcho(c.Context(), p, o)
+		},
 	}
 	c.Flags().StringArrayVar(&o.listen, "listen", []string{"127.0.0.1:3000"}, "address to listen on, may be given several times")
+	c.Flags().StringArrayVar(&o.tcp, "tcp", nil, "address to send everything back on that connections bring, may be given several times")
+	c.Flags().StringArrayVar(&o.udp, "udp", nil, "address to send datagrams back from, may be given several times")
 	c.Flags().StringVar(&o.name, "name", "", "name to answer with (default the host's)")
 	return c
 }
@@ -63,6 +74,11 @@ func runEcho(ctx context.Context, p Program, o *echoOptions) error {
 		}
 		open = append(open, l)
 		fmt.Fprintf(p.Stderr, "echo %q listening on %s\n", o.name, l.Addr())
+	}
+	raw := &echoRaw{name: o.name, out: p.Stderr}
+	defer raw.close()
+	if err := raw.listen(ctx, o.tcp, o.udp); err != nil {
+		return err
 	}
 	stop := p.signals().Stop
 	server := &http.Server{

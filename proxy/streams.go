@@ -106,6 +106,7 @@ func (p *Proxy) ServeStream(in stream.Connection, bind netip.AddrPort, serverNam
 	if at := l.streams.hosts.find([]byte(serverName)); at != noListener {
 		route = l.streams.served[at].route
 	}
+	in.ServerName, in.TLS = serverName, l.source.Protocol == gatewayv1.TLSProtocolType
 	in.Listener, in.Release = streamKey(bind, l.local, l.source), release
 	p.opt.Streams.Serve(in, route)
 	return true

@@ -37,7 +37,7 @@ var allowed = map[string]string{
 	"tls/dns01":        "",
 	"tls/obtain":       "object gateway certmanager dial tls/issue tls/dns01",
 	"proxy/backend":    "message wire wire/h2 dial",
-	"proxy/stream":     "proxy/backend",
+	"proxy/stream":     "proxy/backend accesslog",
 	"proxy/datagram":   "proxy/backend accesslog",
 	"proxy":            "object gateway router message wire dial tls proxy/backend proxy/stream proxy/datagram accesslog",
 	"reconcile":        "*",

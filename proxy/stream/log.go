@@ -5,8 +5,12 @@ package stream
 import (
 	"context"
 	"log/slog"
+	"net"
+	"net/netip"
 	"sync"
 	"time"
+
+	"github.com/wicketgate/wicketgate/accesslog"
 )
 
 // Of one outcome of one series logBurst lines are written in logWindow. The first line after that says how many were not.
@@ -85,4 +89,35 @@ func (c *conn) report(how Outcome, err error) {
 	}
 	attrs = append(attrs, slog.Int64("bytes_in", c.up.Load()), slog.Int64("bytes_out", c.down.Load()), slog.Duration("took", time.Since(c.begun)))
 	log.LogAttrs(context.Background(), level, "connection ended", attrs...)
+}
+
+// record writes the access log's line.
+func (c *conn) record(how Outcome, err error) {
+	if c.server.access == nil {
+		return
+	}
+	l := c.series.labels
+	e := accesslog.Entry{
+		Time: c.begun, Duration: time.Since(c.begun), Client: addrPort(c.in.Client.RemoteAddr()), Local: addrPort(c.in.Client.LocalAddr()),
+		Protocol: "TCP", ServerName: c.in.ServerName, Sent: c.down.Load(), Received: c.up.Load(),
+		Gateway: l.Gateway, Listener: l.Listener, Route: l.Route, Backend: l.Backend, Endpoint: c.endpoint,
+	}
+	if c.in.TLS {
+		e.Protocol = "TLS"
+	}
+	if how != OK {
+		if e.Reason = how.String(); err != nil {
+			e.Reason += ": " + err.Error()
+		}
+	}
+	c.server.access.Write(&e)
+}
+
+func addrPort(a net.Addr) netip.AddrPort {
+	tcp, ok := a.(*net.TCPAddr)
+	if !ok {
+		return netip.AddrPort{}
+	}
+	at := tcp.AddrPort()
+	return netip.AddrPortFrom(at.Addr().Unmap(), at.Port())
 }

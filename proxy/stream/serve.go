@@ -53,6 +53,7 @@ func (s *Server) Serve(in Connection, r *Route) {
 	c.close(outcome)
 	c.series.end(c, outcome)
 	c.report(outcome, err)
+	c.record(outcome, err)
 }
 
 // release lets go of the configuration that the route belongs to, once.

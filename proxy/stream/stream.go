@@ -26,6 +26,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/wicketgate/wicketgate/accesslog"
 )
 
 // DefaultDrainTimeout is how long connections of a removed listener may go on.
@@ -35,6 +37,8 @@ const DefaultDrainTimeout = 30 * time.Second
 type Options struct {
 	// Log is told of connections that fail. Nil: nobody is.
 	Log *slog.Logger
+	// AccessLog gets a line for each connection that is over. Nil: there is none.
+	AccessLog *accesslog.Log
 	// Metrics is where the server registers its collector. Nil: it counts for nobody.
 	Metrics prometheus.Registerer
 	// DrainTimeout is how long connections may go on once their listener was removed; zero means DefaultDrainTimeout.
@@ -90,6 +94,10 @@ type Connection struct {
 	// it selects the first that is in protocols. On an error it has closed Client.
 	Handshake func(protocols []string) (net.Conn, error)
 	Offered   []string
+	// ServerName is what the client's handshake asks for; empty without one. It is for the access log alone.
+	ServerName string
+	// TLS says that the connection begins with a handshake, whoever answers it.
+	TLS bool
 	// Release, if set, is called once when Route is not needed any more.
 	Release func()
 }
@@ -97,6 +105,7 @@ type Connection struct {
 // Server carries connections. Its methods may be called concurrently.
 type Server struct {
 	log      *slog.Logger
+	access   *accesslog.Log
 	metrics  *metrics
 	drain    time.Duration
 	portable bool
@@ -112,7 +121,7 @@ type Server struct {
 // NewServer makes a server. It has no goroutine while it has no connections. It panics if Options.Metrics has a collector of the same
 // names already, which is a mistake of the program.
 func NewServer(o Options) *Server {
-	s := &Server{log: o.Log, drain: o.DrainTimeout, portable: o.Portable, pause: sweepPause, conns: map[*conn]struct{}{}}
+	s := &Server{log: o.Log, access: o.AccessLog, drain: o.DrainTimeout, portable: o.Portable, pause: sweepPause, conns: map[*conn]struct{}{}}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
