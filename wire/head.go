@@ -58,6 +58,7 @@ type hop struct {
 	expectMore bool      // an expectation other than 100-continue
 	named      [4][]byte // values of Connection that name fields
 	nameds     int
+	options    int // of Connection that name fields
 }
 
 // parseFields reads field lines from buf[pos:] up to and including the empty line, and returns the position behind it, or 0 if it is not there
@@ -219,7 +220,10 @@ func (p *hop) connection(list []byte) error {
 			p.keepAlive = true
 		case message.Equal(option, "upgrade"):
 			p.upgrading = true
+		case p.options == maxOptions:
+			return malformed("Connection names too many fields")
 		case message.ValidFieldName(option):
+			p.options++
 			named = true
 		default:
 			return malformed("Connection is malformed")
@@ -234,6 +238,9 @@ func (p *hop) connection(list []byte) error {
 	}
 	return nil
 }
+
+// maxOptions is how many fields Connection may name: each is looked for among all fields, and clients name one or two.
+const maxOptions = 64
 
 // dropNamed removes the fields that Connection named, except those on which a later hop's trust rests.
 func (p *hop) dropNamed(fields *message.Fields) {
