@@ -40,18 +40,29 @@ type front struct {
 
 // accept takes a connection from a listener and returns at once.
 func (f *front) accept(c net.Conn, socket netip.AddrPort) {
-	if n := f.connections.Add(1); f.limit > 0 && n > f.limit {
-		f.connections.Add(-1)
-		f.refused.Add(1)
+	if !f.join() {
 		_ = c.Close()
 		return
 	}
 	go f.serve(c, socket)
 }
 
+// join counts a connection in, unless there are too many.
+func (f *front) join() bool {
+	if n := f.connections.Add(1); f.limit > 0 && n > f.limit {
+		f.connections.Add(-1)
+		f.refused.Add(1)
+		return false
+	}
+	return true
+}
+
+// part counts it out.
+func (f *front) part() { f.connections.Add(-1) }
+
 // serve serves one connection to its end.
 func (f *front) serve(c net.Conn, socket netip.AddrPort) {
-	defer f.connections.Add(-1)
+	defer f.part()
 	opening, proxied := f.proxy.Opening(socket, localAddr(c))
 	if proxied {
 		client := f.introductions.introduce(c, socket)

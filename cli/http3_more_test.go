@@ -369,3 +369,32 @@ func TestAltSvcHasTheListenersPort(t *testing.T) {
 		t.Errorf("over HTTP/3: %d %q", code, body)
 	}
 }
+
+// Connections over QUIC count like others against --max-connections.
+func TestHTTP3ConnectionsAreLimited(t *testing.T) {
+	port := freePort(t)
+	cert, key := certificate(t, time.Now().Add(time.Hour), "localhost")
+	g := startGate(t, map[string]string{
+		"gateway.yaml": secureYAML(port, map[string]string{"cert": "localhost"}), "cert.yaml": secretYAML("cert", cert, key),
+		"route.yaml": routeYAML("main", "/", newBackend(t, saying("hello"))),
+	}, "--max-connections", "1")
+	first, second := threeClient(t, port, &tls.Config{}), threeClient(t, port, &tls.Config{})
+	if code, _ := fetch(t, first, "https://localhost/"); code != http.StatusOK {
+		t.Fatal(code)
+	}
+	if res, err := second.Get("https://localhost/"); err == nil {
+		res.Body.Close()
+		t.Error("a second connection is served")
+	}
+	if _, metrics := g.ask("GET", "/metrics"); !strings.Contains(metrics, "wicketgate_connections_active 1\n") {
+		t.Error("the connection is not counted")
+	}
+	_ = first.Transport.(*http3.Transport).Close()
+	eventually(t, "there is room again", func() bool {
+		res, err := second.Get("https://localhost/")
+		if err == nil {
+			res.Body.Close()
+		}
+		return err == nil
+	})
+}

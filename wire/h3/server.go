@@ -51,7 +51,10 @@ type Options struct {
 	// EarlyData admits requests in the first flight of a resumed connection (0-RTT), which an attacker can send again: only those with a
 	// safe method are answered before the handshake is complete (RFC 8470).
 	EarlyData bool
-	Log       *slog.Logger
+	// Join, if set, is asked for leave for each new connection, and Part told of the end of each that has it.
+	Join func() bool
+	Part func()
+	Log  *slog.Logger
 }
 
 // Server serves HTTP/3 on UDP sockets. Its methods may be called concurrently.
@@ -60,6 +63,8 @@ type Server struct {
 	lim     wire.Limits
 	tls     func(netip.AddrPort) *tls.Config
 	early   bool
+	join    func() bool
+	part    func()
 	log     *slog.Logger
 	metrics *Metrics
 	buffers sync.Pool
@@ -80,7 +85,7 @@ type Metrics struct {
 	Connections atomic.Int64  // open now
 	Accepted    atomic.Uint64 // connections whose handshake succeeded
 	Retried     atomic.Uint64 // handshakes that had to prove the client's address
-	Refused     atomic.Uint64 // connections over the limit of one address
+	Refused     atomic.Uint64 // connections over a limit
 	Floods      atomic.Uint64 // connections closed because of what they did
 }
 
@@ -95,8 +100,11 @@ type socket struct {
 // NewServer makes a Server without sockets.
 func NewServer(o Options) *Server {
 	s := &Server{
-		handler: o.Handler, lim: o.Limits.WithDefaults(), tls: o.TLS, early: o.EarlyData, log: o.Log, metrics: &Metrics{},
+		handler: o.Handler, lim: o.Limits.WithDefaults(), tls: o.TLS, early: o.EarlyData, join: o.Join, part: o.Part, log: o.Log, metrics: &Metrics{},
 		sockets: map[netip.AddrPort]*socket{}, perAddr: map[netip.Addr]int{},
+	}
+	if s.join == nil {
+		s.join, s.part = func() bool { return true }, func() {}
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
@@ -257,13 +265,13 @@ type attempt struct {
 
 type attemptKey struct{}
 
-var errTooMany = errors.New("too many connections from one address")
+var errTooMany = errors.New("too many connections, or too many from one address")
 
 // admit is asked of each new connection, before its handshake.
 func (s *Server) admit(ctx context.Context, info *quic.ClientInfo) (context.Context, error) {
 	a := &attempt{addr: addrPort(info.RemoteAddr).Addr()}
 	s.mu.Lock()
-	full := s.perAddr[a.addr] >= maxPerAddress
+	full := s.perAddr[a.addr] >= maxPerAddress || !s.join()
 	if !full {
 		s.perAddr[a.addr]++
 	}
@@ -275,6 +283,7 @@ func (s *Server) admit(ctx context.Context, info *quic.ClientInfo) (context.Cont
 	s.handshakes.Add(1)
 	context.AfterFunc(ctx, func() {
 		s.shaken(a)
+		s.part()
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		if s.perAddr[a.addr]--; s.perAddr[a.addr] <= 0 {
