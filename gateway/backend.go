@@ -206,6 +206,10 @@ func (b *builder) resolveService(key object.Key, port targetKey) *resolution {
 	if service.Spec.Type == corev1.ServiceTypeExternalName {
 		return b.externalName(service, port)
 	}
+	if value, asked := service.Annotations[ProxyProtocolAnnotation]; asked {
+		return &resolution{reason: reasonUnsupportedValue, message: key.String() + ": annotation " + ProxyProtocolAnnotation + ": " + strconv.Quote(value) +
+			" is not served, because the PROXY protocol is not sent to backends yet: remove it"}
+	}
 	servicePort, message := findPort(service, port)
 	if message != "" {
 		return &resolution{reason: reasonBackendNotFound, message: key.String() + " " + message}
