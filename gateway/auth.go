@@ -27,26 +27,54 @@ func checkExternalAuth(f *gatewayv1.HTTPExternalAuthFilter) string {
 	if f == nil {
 		return "externalAuth is missing"
 	}
-	if f.ExternalAuthProtocol != gatewayv1.HTTPRouteExternalAuthHTTPProtocol {
-		return "protocol " + string(f.ExternalAuthProtocol) + " of ExternalAuth is not served yet, and requests are not served without it: use HTTP"
-	}
 	if f.ForwardBody != nil && f.ForwardBody.MaxSize > MaxAuthBody {
 		return "forwardBody.maxSize is more than " + strconv.Itoa(MaxAuthBody) + " bytes, which is the most that is kept of a body"
 	}
-	if f.HTTPAuthConfig == nil {
+	switch f.ExternalAuthProtocol {
+	case gatewayv1.HTTPRouteExternalAuthHTTPProtocol:
+		return checkAuthHTTP(f)
+	case gatewayv1.HTTPRouteExternalAuthGRPCProtocol:
+		return checkAuthGRPC(f)
+	}
+	return "protocol " + strconv.Quote(string(f.ExternalAuthProtocol)) + " of ExternalAuth is not known: use HTTP or GRPC"
+}
+
+func checkAuthGRPC(f *gatewayv1.HTTPExternalAuthFilter) string {
+	switch {
+	case f.GRPCAuthConfig == nil:
+		return "grpc is missing: it goes with protocol GRPC, and may be empty"
+	case f.HTTPAuthConfig != nil:
+		return "http goes with protocol HTTP: remove it, or change the protocol"
+	}
+	return checkHeaderNames(f.GRPCAuthConfig.AllowedRequestHeaders)
+}
+
+func checkAuthHTTP(f *gatewayv1.HTTPExternalAuthFilter) string {
+	switch {
+	case f.HTTPAuthConfig == nil:
 		return "http is missing: it goes with protocol HTTP, and may be empty"
+	case f.GRPCAuthConfig != nil:
+		return "grpc goes with protocol GRPC: remove it, or change the protocol"
 	}
 	if message := checkReplacement("http.path", f.HTTPAuthConfig.Path); message != "" {
 		return message
 	}
-	for _, named := range slices.Concat(f.HTTPAuthConfig.AllowedRequestHeaders, f.HTTPAuthConfig.AllowedResponseHeaders) {
-		if named == "" || strings.ContainsFunc(named, func(r rune) bool { return r <= ' ' || r >= 0x7f || strings.ContainsRune("()<>@,;:\\\"/[]?={}", r) }) {
-			return strconv.Quote(named) + " is not the name of a header"
-		}
+	if message := checkHeaderNames(slices.Concat(f.HTTPAuthConfig.AllowedRequestHeaders, f.HTTPAuthConfig.AllowedResponseHeaders)); message != "" {
+		return message
 	}
 	for _, named := range f.HTTPAuthConfig.AllowedResponseHeaders {
 		if why := fixedHeader(strings.ToLower(named), true); why != "" {
 			return "header " + named + " cannot be taken over from the authorization service: " + why
+		}
+	}
+	return ""
+}
+
+// checkHeaderNames says which of a list is no name of a header.
+func checkHeaderNames(list []string) string {
+	for _, named := range list {
+		if named == "" || strings.ContainsFunc(named, func(r rune) bool { return r <= ' ' || r >= 0x7f || strings.ContainsRune("()<>@,;:\\\"/[]?={}", r) }) {
+			return strconv.Quote(named) + " is not the name of a header"
 		}
 	}
 	return ""

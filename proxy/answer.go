@@ -18,6 +18,7 @@ const (
 	statusNoContent       = 204
 	statusMultipleChoices = 300
 	statusFound           = 302
+	statusNotModified     = 304
 	statusBadRequest      = 400
 	statusForbidden       = 403
 	statusNotFound        = 404
@@ -89,6 +90,9 @@ func (c *call) refuse(status int, why string, err error) int {
 // connection or stream so that the client knows that it has not everything.
 func (c *call) respond(h *message.Head, body message.Body) int {
 	c.advertise(h)
+	if c.granted != nil {
+		change(&h.Fields, c.granted)
+	}
 	err := c.x.Respond(h, body)
 	if err == nil {
 		return h.Status

@@ -1,4 +1,4 @@
-// The ExternalAuth filter (GEP-1494) over HTTP: a service is asked whether a request may pass, before anything of it is forwarded.
+// The ExternalAuth filter (GEP-1494), and its form over HTTP (auth_grpc.go has the other): a service is asked whether a request may pass, before anything of it is forwarded.
 //
 // The question is a request with the client's method, host, path (behind the filter's prefix) and query, its Authorization, the fields that allowedHeaders
 // names, and, where forwardBody says so, its body, which is kept meanwhile; a longer one is refused with 413. The answer is
@@ -17,6 +17,7 @@ import (
 	"bytes"
 	"cmp"
 	"errors"
+	"fmt"
 	"io"
 	"slices"
 	"strings"
@@ -40,6 +41,10 @@ type auth struct {
 	shown   []string // names of fields that the service sees, in lower case
 	taken   []string // those that are taken over from it; none: all that are not about the answer itself
 	body    int      // how much of a body it sees
+
+	grpc      bool   // it is asked over gRPC: prefix and taken are empty, and no names in shown are all
+	secure    bool   // and over TLS
+	authority []byte // under this name
 }
 
 // compileAuth compiles a filter. The reason is why nothing may pass.
@@ -55,27 +60,41 @@ func (c *compiler) compileAuth(source *gateway.ExternalAuth, r *rule) (a *auth, 
 	if id != nil && id.Unusable != "" {
 		return nil, id.Unusable
 	}
-	spec := source.Spec.HTTPAuthConfig
-	if source.Spec.ExternalAuthProtocol != gatewayv1.HTTPRouteExternalAuthHTTPProtocol || spec == nil {
-		return nil, "ExternalAuth is served over HTTP alone"
+	spec, kind := source.Spec, gatewayv1.Kind("HTTPRoute")
+	a = &auth{secure: t.TLS != nil}
+	switch {
+	case spec.ExternalAuthProtocol == gatewayv1.HTTPRouteExternalAuthHTTPProtocol && spec.HTTPAuthConfig != nil:
+		if err := compileInquiry(a, spec.HTTPAuthConfig); err != nil {
+			return nil, err.Error()
+		}
+	case spec.ExternalAuthProtocol == gatewayv1.HTTPRouteExternalAuthGRPCProtocol && spec.GRPCAuthConfig != nil:
+		compileCheck(a, source, r)
+		kind = "GRPCRoute"
+	default:
+		return nil, "ExternalAuth has neither http nor grpc for its protocol"
 	}
+	if spec.ForwardBody != nil {
+		a.body = int(spec.ForwardBody.MaxSize)
+	}
+	h := c.holding(t, id, protocolOf(kind, t))
+	a.backend, r.held = h.upstream, append(r.held, h)
+	return a, ""
+}
+
+// compileInquiry adds to a filter what HTTP needs.
+func compileInquiry(a *auth, spec *gatewayv1.HTTPAuthConfig) error {
 	prefix, err := message.NormalizePath([]byte("/"+strings.TrimPrefix(spec.Path, "/")), true)
 	if err != nil {
-		return nil, "http.path of ExternalAuth is not a path: " + err.Error()
+		return fmt.Errorf("http.path of ExternalAuth is not a path: %w", err)
 	}
-	a = &auth{prefix: bytes.TrimRight(prefix, "/"), shown: []string{"authorization"}}
+	a.prefix, a.shown = bytes.TrimRight(prefix, "/"), []string{"authorization"}
 	for _, name := range spec.AllowedRequestHeaders {
 		a.shown = append(a.shown, strings.ToLower(name))
 	}
 	for _, name := range spec.AllowedResponseHeaders {
 		a.taken = append(a.taken, strings.ToLower(name))
 	}
-	if source.Spec.ForwardBody != nil {
-		a.body = int(source.Spec.ForwardBody.MaxSize)
-	}
-	h := c.holding(t, id, protocolOf("HTTPRoute", t))
-	a.backend, r.held = h.upstream, append(r.held, h)
-	return a, ""
+	return nil
 }
 
 // inquiry is the client's exchange as far as the service is concerned: its interim responses are not for the client.
@@ -84,12 +103,26 @@ type inquiry struct{ wire.Exchange }
 // Inform implements wire.Exchange.
 func (inquiry) Inform(*message.Head) error { return nil }
 
-// pass asks the service of these filters, if they have one; see authorize.
+// pass asks the service of these filters, if they have one; see authorize and check.
 func (c *call) pass(f *filters) int {
 	if f.auth == nil {
 		return 0
 	}
+	if f.auth.grpc {
+		return c.check(f.auth)
+	}
 	return c.authorize(f.auth)
+}
+
+// authDeadline is when a service that is asked now must have answered.
+func (c *call) authDeadline() time.Time {
+	end := time.Now().Add(authTimeout)
+	if d := c.match.rule.source.Timeouts.Request; d > 0 {
+		if whole := c.x.Arrived().Add(d); whole.Before(end) {
+			return whole
+		}
+	}
+	return end
 }
 
 // authorize asks the service, and returns 0 if the request may pass. Else it has been answered, with the status that is returned.
@@ -116,12 +149,7 @@ func (c *call) authorize(a *auth) int {
 			ask.Fields.Add(f.Name, f.Value)
 		}
 	}
-	t := backend.Timeouts{Request: time.Now().Add(authTimeout)}
-	if d := c.match.rule.source.Timeouts.Request; d > 0 {
-		if end := c.x.Arrived().Add(d); end.Before(t.Request) {
-			t.Request = end
-		}
-	}
+	t := backend.Timeouts{Request: c.authDeadline()}
 	var res backend.Response
 	if err := a.backend.RoundTrip(inquiry{c.x}, &ask, body, t, &res); err != nil {
 		return c.unauthorized(err)

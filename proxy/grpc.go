@@ -33,6 +33,7 @@ type grpcCode uint8
 
 // The codes that the proxy itself gives or counts.
 const (
+	grpcOK               grpcCode = 0
 	grpcDeadlineExceeded grpcCode = 4
 	grpcUnimplemented    grpcCode = 12
 	grpcInternal         grpcCode = 13

@@ -9,6 +9,7 @@ import (
 	"github.com/wicketgate/wicketgate/accesslog"
 	"github.com/wicketgate/wicketgate/message"
 	"github.com/wicketgate/wicketgate/proxy/backend"
+	"github.com/wicketgate/wicketgate/proxy/extauth"
 	"github.com/wicketgate/wicketgate/router"
 	"github.com/wicketgate/wicketgate/wire"
 )
@@ -45,10 +46,11 @@ type call struct {
 
 	in      router.Input
 	res     backend.Response
-	stored  *stored         // the request's body, if an authorization service had to see it
-	vouched []string        // names of fields that such a service has the say of, in lower case
-	token   token           // of the session, where the share has any
-	replay  *backend.Replay // nil unless the rule has retries and the request a body
+	stored  *stored          // the request's body, if an authorization service had to see it
+	vouched []string         // names of fields that such a service has the say of, in lower case
+	granted []extauth.Change // fields that such a service gives the response; nil: none
+	token   token            // of the session, where the share has any
+	replay  *backend.Replay  // nil unless the rule has retries and the request a body
 	own     message.Head
 	txt     text
 	content screened
@@ -98,7 +100,7 @@ func (c *call) end() {
 	c.in.Host, c.in.Path, c.in.Method, c.in.Query, c.in.Header = nil, nil, nil, nil, nil
 	c.in.GRPC, c.grpc, c.called = false, false, false
 	c.res.Endpoint, c.res.Socket, c.res.Attempts, c.res.Prefer, c.res.ID = netip.AddrPort{}, "", 0, 0, 0
-	c.token, c.stored, c.vouched = token{}, nil, nil
+	c.token, c.stored, c.vouched, c.granted = token{}, nil, nil, nil
 	p.calls.Put(c)
 }
 

@@ -22,6 +22,9 @@ func (c *call) upgrade() int {
 	if c.share.session != nil {
 		c.remember(res)
 	}
+	if c.granted != nil {
+		change(&res.Fields, c.granted)
+	}
 	// A tunnel may last for days. From here on it needs nothing of the snapshot.
 	c.leave()
 	client, err := c.x.Tunnel(res)

@@ -14,8 +14,9 @@ import (
 // somebody else has said.
 var wallClock = []string{
 	"wire/date.go", "wire/h2/sweep.go", "wire/h3/server.go", // the field Date, made once a second
-	"proxy/session.go",     // ends of sessions are in cookies
-	"cli/objectmetrics.go", // metrics of times
+	"proxy/session.go",         // ends of sessions are in cookies
+	"proxy/extauth/extauth.go", // when the request arrived, for the authorization service
+	"cli/objectmetrics.go",     // metrics of times
 	"reconcile/metrics.go",
 	"tls/obtain/metrics.go",
 	"cli/introduce.go",     // looks out for a clock that was set back

@@ -39,7 +39,8 @@ var allowed = map[string]string{
 	"proxy/backend":    "message wire wire/h2 dial",
 	"proxy/stream":     "proxy/backend accesslog",
 	"proxy/datagram":   "proxy/backend accesslog",
-	"proxy":            "object gateway router message wire dial tls proxy/backend proxy/stream proxy/datagram accesslog",
+	"proxy/extauth":    "message",
+	"proxy":            "object gateway router message wire dial tls proxy/backend proxy/stream proxy/datagram proxy/extauth accesslog",
 	"reconcile":        "*",
 	"admin":            "*",
 	"cli":              "*",
@@ -51,7 +52,7 @@ var allowed = map[string]string{
 }
 
 // dataPath are the packages that carry requests.
-var dataPath = []string{"message", "wire", "wire/h2", "wire/h3", "router", "proxy", "proxy/backend", "proxy/stream", "proxy/datagram", "listeners"}
+var dataPath = []string{"message", "wire", "wire/h2", "wire/h3", "router", "proxy", "proxy/backend", "proxy/stream", "proxy/datagram", "proxy/extauth", "listeners"}
 
 func TestImportsPointOneWay(t *testing.T) {
 	for _, f := range sources(t) {
