@@ -18,6 +18,7 @@ import (
 // backendIndex finds what belongs to a Service, or to a Backend or XBackend.
 type backendIndex struct {
 	slices    map[name][]*discoveryv1.EndpointSlice // by the namespace and name of their Service, ordered by their own names
+	mistaken  map[object.Key]*Policy                // policies that name the Service by another group, where no other targets it
 	policies  map[object.Key]map[string]*Policy     // those in force, by target and sectionName ("" for all of it)
 	users     map[object.Key][]*Route               // see builder.users
 	externals map[object.Key]*external              // the Backends and XBackends
@@ -64,7 +65,7 @@ type resolution struct {
 // indexBackends reads the objects that add to Services.
 func (b *builder) indexBackends(set *object.Set) *backendIndex {
 	index := &backendIndex{
-		slices: map[name][]*discoveryv1.EndpointSlice{}, policies: map[object.Key]map[string]*Policy{},
+		slices: map[name][]*discoveryv1.EndpointSlice{}, policies: map[object.Key]map[string]*Policy{}, mistaken: map[object.Key]*Policy{},
 		externals: map[object.Key]*external{}, traffic: map[object.Key]*traffic{}, targets: map[targetKey]*resolution{},
 	}
 	for _, o := range typed[*discoveryv1.EndpointSlice](set, kind(discoveryGroup, "EndpointSlice")) {

@@ -78,6 +78,9 @@ func (b *builder) target(p *Policy, index int, ref *gatewayv1.LocalPolicyTargetR
 	if service.GroupKind != coreKind("Service") && service.GroupKind != backendKind() {
 		p.faults.add(typeAccepted, reasonInvalid, field, service.String()+kindGroup(string(ref.Group))+" cannot be the target of the policy: refer to a Service")
 		b.backends.policies[service] = map[string]*Policy{"": p} // for XBackends: nothing is sent to one as if the policy were not there
+		if ref.Kind == "Service" {                               // of another group: a mistake for the core group's, which is ""
+			b.backends.mistaken[keyOf(coreKind("Service"), service.Namespace, service.Name)] = p
+		}
 		return
 	}
 	section := string(deref(ref.SectionName, ""))
@@ -130,6 +133,9 @@ func (b *builder) policyFor(target targetKey, port *corev1.ServicePort, spec *co
 			if spec == nil || !hasPort(spec, section) {
 				return nil, all[section].Object.Key.String() + " targets port " + section + ", which is not one that is defined, and requests are not sent without TLS"
 			}
+		}
+		if mistaken := b.backends.mistaken[target.Key]; mistaken != nil {
+			return nil, mistaken.Object.Key.String() + " seems to be meant for it (the group of a Service is \"\"), and requests are not sent without TLS"
 		}
 		return nil, ""
 	}
