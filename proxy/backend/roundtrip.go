@@ -288,12 +288,7 @@ func (a *attempt) again(e *endpoint, f *wire.BackendError, req *message.Head) er
 			return nil
 		}
 	case wire.BackendRefused:
-		http1 := errors.Is(f.Err, h2.ErrHTTP1Required)
-		if http1 && a.b.protocol != Auto {
-			break
-		}
-		a.http1 = a.http1 || http1
-		if !f.Consumed && !a.t.Single && a.refused() {
+		if a.elsewhere(f) {
 			e.stats.Retried.Add(1)
 			return nil
 		}
@@ -307,6 +302,18 @@ func (a *attempt) again(e *endpoint, f *wire.BackendError, req *message.Head) er
 	return &Error{
 		Result: resultOf(f), Endpoint: e.addr, Socket: e.path, Sent: f.Kind != wire.BackendRefused, Err: fmt.Errorf("endpoint %s: %w", e, f),
 	}
+}
+
+// elsewhere reports whether a request that a backend of HTTP/2 did not process may be sent once more: on another connection, or over HTTP/1.1 if
+// the backend demands that and its protocol was left to the handshake.
+func (a *attempt) elsewhere(f *wire.BackendError) bool {
+	if errors.Is(f.Err, h2.ErrHTTP1Required) {
+		if a.b.protocol != Auto {
+			return false
+		}
+		a.http1 = true
+	}
+	return !f.Consumed && !a.t.Single && a.refused()
 }
 
 // harmless reports whether a request that broke off may be repeated: it does no harm twice, nothing was answered, and its body is still there.
