@@ -77,10 +77,7 @@ func (b *builder) target(p *Policy, index int, ref *gatewayv1.LocalPolicyTargetR
 	service := keyOf(kind(string(ref.Group), string(ref.Kind)), p.Object.Namespace, string(ref.Name))
 	if service.GroupKind != coreKind("Service") && service.GroupKind != backendKind() {
 		p.faults.add(typeAccepted, reasonInvalid, field, service.String()+kindGroup(string(ref.Group))+" cannot be the target of the policy: refer to a Service")
-		b.backends.policies[service] = map[string]*Policy{"": p} // for XBackends: nothing is sent to one as if the policy were not there
-		if ref.Kind == "Service" {                               // of another group: a mistake for the core group's, which is ""
-			b.backends.mistaken[keyOf(coreKind("Service"), service.Namespace, service.Name)] = p
-		}
+		b.mistarget(p, service)
 		return
 	}
 	section := string(deref(ref.SectionName, ""))
@@ -110,6 +107,14 @@ func (b *builder) target(p *Policy, index int, ref *gatewayv1.LocalPolicyTargetR
 	if v, ok := object.Value.(*corev1.Service); ok && section != "" && !hasPort(v, section) {
 		p.faults.add(typeAccepted, string(gatewayv1.PolicyReasonTargetNotFound), field, service.String()+" has no port named "+quoteName(section)+
 			": ports without a policy of their own carry no traffic, because this one may be meant for them")
+	}
+}
+
+// mistarget keeps plaintext from what a policy seems to be meant for although it cannot be its target.
+func (b *builder) mistarget(p *Policy, at object.Key) {
+	b.backends.policies[at] = map[string]*Policy{"": p} // for XBackends: nothing is sent to one as if the policy were not there
+	if at.Kind == "Service" {                           // of another group: a mistake for the core group's, which is ""
+		b.backends.mistaken[keyOf(coreKind("Service"), at.Namespace, at.Name)] = p
 	}
 }
 
