@@ -175,13 +175,28 @@ func serve(t *testing.T, name string) map[string]*http.Client {
 	}
 	start(t, args...)
 	await(t, "http://"+admin+"/readyz")
-	if !slices.Contains(files, filepath.Join(name, "tls.yaml")) { // which is used in place of what a Certificate asks for
+	if issues(t, files) {
 		awaitCertificates(t, "http://"+admin+"/apis/cert-manager.io/v1/certificates")
 	}
 	return clientsOf(t, ports, roots)
 }
 
-// awaitCertificates waits until every Certificate is ready: before, listeners show placeholders that no client trusts.
+// issues reports whether an example has its certificates issued, by an issuer of its own.
+func issues(t *testing.T, files []string) (found bool) {
+	t.Helper()
+	for _, path := range files {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		found = found || issuerKind.Match(text)
+	}
+	return found
+}
+
+var issuerKind = regexp.MustCompile(`(?m)^kind: (Cluster)?Issuer$`)
+
+// awaitCertificates waits until there is a Certificate and every one is ready: before, listeners show placeholders that no client trusts.
 func awaitCertificates(t *testing.T, url string) {
 	t.Helper()
 	var list struct {
@@ -206,7 +221,7 @@ func awaitCertificates(t *testing.T, url string) {
 				return false
 			}
 		}
-		return true
+		return len(list.Items) > 0
 	}
 	for end := time.Now().Add(time.Minute); !ready(); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(end) {
