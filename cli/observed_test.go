@@ -52,13 +52,16 @@ func TestObservedGenerationIsNeverAheadOfWhatIsServed(t *testing.T) {
 	const last = 30
 	var written atomic.Int64
 	written.Store(1)
-	done := make(chan struct{})
+	done, looked := make(chan struct{}), make(chan struct{}, 1)
 	go func() {
 		defer close(done)
 		for n := 2; n <= last; n++ {
 			written.Store(int64(n))
 			g.put(map[string]string{"route.yaml": generationYAML(n, backend)})
 			g.reload("POST /reload")
+			if n%5 == 0 {
+				<-looked // so that edits are not over before anybody has looked
+			}
 		}
 	}()
 	// The status is read first: what it tells must be served by then, and what is served must have been about to be written.
@@ -73,6 +76,10 @@ func TestObservedGenerationIsNeverAheadOfWhatIsServed(t *testing.T) {
 			newest = status
 		}
 		seen[newest] = true
+		select {
+		case looked <- struct{}{}:
+		default:
+		}
 	}
 	<-done
 	if len(seen) < 3 {
