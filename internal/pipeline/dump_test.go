@@ -11,6 +11,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/wicketgate/wicketgate/proxy"
 )
@@ -64,6 +65,9 @@ func (d *dumper) value(v reflect.Value) {
 	case reflect.Interface:
 		d.value(v.Elem())
 	case reflect.Struct:
+		if v.Type() == reflect.TypeFor[time.Time]() {
+			return // when a budget's interval began: each run has its own
+		}
 		d.structure(v)
 	case reflect.Map:
 		d.entries(v)
