@@ -63,8 +63,12 @@ func TestSessionsStay(t *testing.T) {
 		"header.yaml":  ruleYAML("header", "    sessionPersistence: {type: Header, header: {name: X-Session}}\n    backendRefs: [{name: app, port: 80}]\n"),
 		"both.yaml":    ruleYAML("both", "    sessionPersistence: {cookie: {name: both}}\n    backendRefs: [{name: app, port: 80}, {name: other, port: 80}]\n"),
 		"policy.yaml":  ruleYAML("policy", "    backendRefs: [{name: other, port: 80}]\n"),
+		"apart.yaml":   sliceYAML("apart", newBackend(t, saying("apart 0")), newBackend(t, saying("apart 1"))),
+		"named.yaml":   ruleYAML("named", "    backendRefs: [{name: apart, port: 80}]\n"),
 		"traffic.yaml": "apiVersion: gateway.networking.x-k8s.io/v1alpha1\nkind: XBackendTrafficPolicy\nmetadata: {name: sticky}\nspec:\n" +
 			"  targetRefs: [{group: \"\", kind: Service, name: other}]\n  sessionPersistence: {cookie: {path: /policy}}\n",
+		"header-traffic.yaml": "apiVersion: gateway.networking.x-k8s.io/v1alpha1\nkind: XBackendTrafficPolicy\nmetadata: {name: named}\nspec:\n" +
+			"  targetRefs: [{group: \"\", kind: Service, name: apart}]\n  sessionPersistence: {type: Header, header: {name: X-Apart}}\n",
 	}, "--state-dir", t.TempDir())
 	cookie := func(set string) string {
 		pair, _, _ := strings.Cut(set, ";")
@@ -102,6 +106,8 @@ func TestSessionsStay(t *testing.T) {
 		t.Errorf("Set-Cookie: %s", set)
 	}
 	stays(at(port, "/policy"), cookie(set), "Set-Cookie", polled)
+	held, text = visit(t, at(port, "/named"), "", "X-Apart")
+	stays(at(port, "/named"), "X-Apart: "+text, "X-Apart", held)
 
 	// Weights choose the backend; within each the endpoint stays.
 	jar, homes, counts := "", map[string]map[string]bool{"endpoint": {}, "other": {}}, map[string]int{}
@@ -150,6 +156,8 @@ func TestRetryBudgetsAreKept(t *testing.T) {
 		"gateway.yaml": gatewayYAML(port),
 		"app.yaml":     sliceYAML("app", failing),
 		"route.yaml":   ruleYAML("app", "    retry: {codes: [500], attempts: 1, backoff: 1ms}\n    backendRefs: [{name: app, port: 80}]\n"),
+		"apart.yaml":   sliceYAML("apart", newBackend(t, saying("apart 0")), newBackend(t, saying("apart 1"))),
+		"named.yaml":   ruleYAML("named", "    backendRefs: [{name: apart, port: 80}]\n"),
 		"traffic.yaml": "apiVersion: gateway.networking.x-k8s.io/v1alpha1\nkind: XBackendTrafficPolicy\nmetadata: {name: budget}\nspec:\n" +
 			"  targetRefs: [{group: \"\", kind: Service, name: app}]\n  retryConstraint: {budget: {percent: 0, interval: 1h}, minRetryRate: {count: 3, interval: 1h}}\n",
 	})

@@ -48,7 +48,7 @@ func (w *tally) sum(now time.Duration) (n int64) {
 // budget is a gateway.RetryBudget of one backend, with what was spent of it. It may be used concurrently.
 type budget struct {
 	spec  gateway.RetryBudget
-	start time.Time
+	began time.Time
 
 	mu                      sync.Mutex
 	requests, retries, last tally // last has retries, too, over the shorter time
@@ -56,13 +56,13 @@ type budget struct {
 
 func newBudget(spec gateway.RetryBudget) *budget {
 	return &budget{
-		spec: spec, start: time.Now(), requests: newTally(spec.Interval), retries: newTally(spec.Interval), last: newTally(spec.MinInterval),
+		spec: spec, began: time.Now(), requests: newTally(spec.Interval), retries: newTally(spec.Interval), last: newTally(spec.MinInterval),
 	}
 }
 
 // request counts a request of a client.
 func (b *budget) request() {
-	now := time.Since(b.start)
+	now := time.Since(b.began)
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.requests.add(now)
@@ -70,7 +70,7 @@ func (b *budget) request() {
 
 // retry reports whether one more retry is allowed, and counts it if so.
 func (b *budget) retry() bool {
-	now := time.Since(b.start)
+	now := time.Since(b.began)
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	retries := b.retries.sum(now) + 1

@@ -11,7 +11,6 @@ import (
 	"reflect"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/wicketgate/wicketgate/proxy"
 )
@@ -50,7 +49,7 @@ const module = "github.com/wicketgate/wicketgate/"
 
 // passing are fields that differ from load to load although nothing does: counters, clocks, numbers of generations; and faults and
 // conditions, of which statuses tell; and what is kept for the next Compile.
-var passing = []string{"generation", "life", "series", "unmatched", "registry", "faults", "Conditions", "attached", "held", "balancers"}
+var passing = []string{"generation", "life", "series", "unmatched", "registry", "faults", "Conditions", "attached", "held", "balancers", "began"}
 
 func (d *dumper) value(v reflect.Value) {
 	if !v.IsValid() {
@@ -65,9 +64,6 @@ func (d *dumper) value(v reflect.Value) {
 	case reflect.Interface:
 		d.value(v.Elem())
 	case reflect.Struct:
-		if v.Type() == reflect.TypeFor[time.Time]() {
-			return // when a budget's interval began: each run has its own
-		}
 		d.structure(v)
 	case reflect.Map:
 		d.entries(v)
