@@ -4,7 +4,6 @@ package proxy
 
 import (
 	"errors"
-	"io"
 	"log/slog"
 
 	"github.com/wicketgate/wicketgate/message"
@@ -47,25 +46,6 @@ var answers = map[int][]byte{
 	statusTimeout:        []byte("the backend did not answer in time\n"),
 }
 
-// text is a body that is all in hand.
-type text struct{ rest []byte }
-
-var _ message.Body = (*text)(nil)
-
-func (t *text) InHand() ([]byte, bool) { return t.rest, true }
-
-func (t *text) Next() ([]byte, error) {
-	if len(t.rest) == 0 {
-		return nil, io.EOF
-	}
-	p := t.rest
-	t.rest = nil
-	return p, nil
-}
-
-func (t *text) Trailers() *message.Fields { return nil }
-func (t *text) Stop(message.Reason)       {}
-
 // refuse answers with an error, logs why, and returns the status that was sent: to a gRPC call that is for a GRPCRoute, if for anybody, it is
 // in grpc-status.
 func (c *call) refuse(status int, why string, err error) int {
@@ -81,7 +61,7 @@ func (c *call) refuse(status int, why string, err error) int {
 	c.own.Status, c.own.Length = status, int64(len(body))
 	c.own.Fields.Add(nameContentType, plainText)
 	c.permit(&c.own)
-	c.txt.rest = body
+	c.txt = body
 	c.log(status, why, err)
 	return c.respond(&c.own, &c.txt)
 }

@@ -136,7 +136,7 @@ func (c *call) authorize(a *auth) int {
 			return status
 		}
 		if ask.Length = int64(len(kept)); len(kept) > 0 {
-			body = &stored{content: kept}
+			body = (*message.Text)(&kept)
 		}
 	} else {
 		ask.Length = 0
@@ -254,7 +254,7 @@ func (c *call) keep(limit int) (content []byte, status int) {
 // source is the request's body, which may have been read already.
 func (c *call) source() message.Body {
 	if c.stored != nil {
-		c.stored.done = false
+		c.stored.Text = c.stored.content
 		return c.stored
 	}
 	return c.x.Body()
@@ -262,22 +262,11 @@ func (c *call) source() message.Body {
 
 // stored is a body in memory.
 type stored struct {
-	content  []byte
-	trailers *message.Fields
-	done     bool
+	message.Text // what of content is left
+	content      []byte
+	trailers     *message.Fields
 }
 
 var _ message.Body = (*stored)(nil)
 
-func (s *stored) InHand() ([]byte, bool) { return s.content, true }
-
-func (s *stored) Next() ([]byte, error) {
-	if s.done || len(s.content) == 0 {
-		return nil, io.EOF
-	}
-	s.done = true
-	return s.content, nil
-}
-
 func (s *stored) Trailers() *message.Fields { return s.trailers }
-func (s *stored) Stop(message.Reason)       {}

@@ -69,7 +69,7 @@ func (c *call) check(a *auth) int {
 	ask.Fields.Add(nameContentType, contentGRPC)
 	ask.Fields.Add(nameGRPCTimeout, append(strconv.AppendInt(nil, max(time.Until(t.Request).Milliseconds(), 1), 10), 'm'))
 	var res backend.Response
-	if err := a.backend.RoundTrip(inquiry{c.x}, &ask, &stored{content: content}, t, &res); err != nil {
+	if err := a.backend.RoundTrip(inquiry{c.x}, &ask, (*message.Text)(&content), t, &res); err != nil {
 		return c.unauthorized(err)
 	}
 	answer, err := readAnswer(&res)
@@ -200,7 +200,7 @@ func (c *call) deny(answer *extauth.Answer) int {
 	if len(answer.Body) > 0 && !h.Fields.Has("content-type") {
 		h.Fields.Add(nameContentType, plainText)
 	}
-	h.Length, c.txt.rest = int64(len(answer.Body)), answer.Body
+	h.Length, c.txt = int64(len(answer.Body)), answer.Body
 	return c.respond(h, &c.txt)
 }
 

@@ -14,7 +14,7 @@ import (
 // A client cannot put into the trailer what only the service may say: backends may merge that into the header.
 func TestTrailersDoNotContradictTheAuthorizationService(t *testing.T) {
 	for name, taken := range map[string][]string{"named fields": {"x-user"}, "whatever it says": nil} {
-		b := &trailed{text: text{[]byte("hello")}}
+		b := &trailed{Text: message.Text("hello")}
 		b.trailers.Add([]byte("X-User"), []byte("root"))
 		b.trailers.Add([]byte("Checksum"), []byte("1"))
 		p, _ := fakes(Options{})

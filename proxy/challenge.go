@@ -28,6 +28,6 @@ func (c *call) challenge() int {
 	c.own.Reset()
 	c.own.Status, c.own.Length = statusOK, int64(len(body))
 	c.own.Fields.Add(nameContentType, plainText)
-	c.txt.rest = body
+	c.txt = body
 	return c.respond(&c.own, &c.txt)
 }

@@ -64,7 +64,7 @@ func rpcExchange(fields ...string) *fakeExchange {
 
 // trailed is a body with trailers.
 type trailed struct {
-	text
+	message.Text
 	trailers message.Fields
 }
 
@@ -125,7 +125,7 @@ func TestCallsAreCountedByTheirStatus(t *testing.T) {
 	}
 	// In the trailers.
 	answer(func(res *backend.Response) {
-		b := &trailed{text: text{[]byte("content")}}
+		b := &trailed{Text: message.Text("content")}
 		b.trailers.Add([]byte("grpc-status"), []byte("0"))
 		res.Body = b
 	})
@@ -268,7 +268,7 @@ func TestMirrorsAndTrailersOfCalls(t *testing.T) {
 		return nil
 	}
 	x := rpcExchange()
-	b := &trailed{text: text{[]byte("message")}}
+	b := &trailed{Text: message.Text("message")}
 	b.trailers.Add([]byte("my_meta"), []byte("1"))
 	x.body, x.req.Length = b, message.LengthUnknown
 	p.Serve(x)

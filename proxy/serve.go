@@ -52,7 +52,7 @@ type call struct {
 	token   token            // of the session, where the share has any
 	replay  *backend.Replay  // nil unless the rule has retries and the request a body
 	own     message.Head
-	txt     text
+	txt     message.Text
 	content screened
 	tee     tee
 	// Memory for values made for this request; they are valid until it ends.
@@ -94,7 +94,7 @@ func (c *call) end() {
 	}
 	c.leave()
 	c.x, c.req, c.peer, c.conn, c.life, c.counts = nil, nil, nil, nil, nil, nil
-	c.listener, c.match, c.share, c.sent, c.txt.rest = nil, nil, nil, nil, nil
+	c.listener, c.match, c.share, c.sent, c.txt = nil, nil, nil, nil, nil
 	c.cors, c.allowed, c.why = nil, nil, ""
 	c.content = screened{}
 	c.in.Host, c.in.Path, c.in.Method, c.in.Query, c.in.Header = nil, nil, nil, nil, nil

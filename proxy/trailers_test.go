@@ -12,6 +12,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/wicketgate/wicketgate/message"
 )
 
 func TestTrailersFollowTheHeaderPolicy(t *testing.T) {
@@ -66,7 +68,7 @@ func TestTrailersFollowTheHeaderPolicy(t *testing.T) {
 
 // HTTP/2 and HTTP/3 have trailers behind content of known length, too, and HTTP/2 takes them to the backend.
 func TestTrailersBehindContentOfKnownLengthFollowThePolicy(t *testing.T) {
-	b := &trailed{text: text{[]byte("hello")}}
+	b := &trailed{Text: message.Text("hello")}
 	for _, name := range []string{"checksum", "x-user-id", "x_under", "x-forwarded-for"} {
 		b.trailers.Add([]byte(name), []byte("1"))
 	}

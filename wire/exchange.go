@@ -165,10 +165,7 @@ func (x *exchange) abort() {
 	x.answered, x.aborted, x.keep = true, true, false
 }
 
-var (
-	errAnswered = errors.New("exchange was answered already")
-	errStalled  = errors.New("client takes nothing any more: write timed out")
-)
+var errStalled = errors.New("client takes nothing any more: write timed out")
 
 func (x *exchange) Request() *message.Head { return &x.head }
 

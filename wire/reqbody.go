@@ -12,8 +12,6 @@ import (
 	"github.com/wicketgate/wicketgate/message"
 )
 
-var errUnwanted = errors.New("request body is not wanted any more")
-
 // requestBody implements message.Body. One goroutine reads it, not necessarily the handler's; Stop may be called by another, and makes a
 // Next that waits return.
 type requestBody struct {
@@ -76,7 +74,7 @@ func (b *requestBody) Next() ([]byte, error) {
 	defer b.mu.Unlock()
 	switch {
 	case b.stopped:
-		return nil, errUnwanted
+		return nil, ErrUnwanted
 	case len(b.pending) == 0 && b.err == nil && !b.complete:
 		b.fill()
 	}
@@ -84,7 +82,7 @@ func (b *requestBody) Next() ([]byte, error) {
 	b.pending = nil
 	switch {
 	case b.stopped:
-		return nil, errUnwanted
+		return nil, ErrUnwanted
 	case len(p) > 0:
 		return p, nil
 	case b.err != nil:

@@ -16,16 +16,11 @@ const misdirected = 421
 // gather is up to which size a piece of body is copied behind what goes in front of it, instead of being written from where it is.
 const gather = 4 << 10
 
-var (
-	errTooShort = errors.New("response body is shorter than its Content-Length")
-	errTooLong  = errors.New("response body is longer than its Content-Length")
-	errStatus   = errors.New("not the status of a final response")
-	crlf        = []byte("\r\n") // never written to
-)
+var crlf = []byte("\r\n") // never written to
 
 func (x *exchange) Inform(h *message.Head) error {
 	if h.Status < 100 || h.Status > 199 || h.Status == 101 {
-		return fmt.Errorf("interim response with status %d: %w", h.Status, errStatus)
+		return fmt.Errorf("interim response with status %d: %w", h.Status, ErrStatus)
 	}
 	if x.head.Minor == 0 || x.answered {
 		return nil // HTTP/1.0 has none
@@ -47,7 +42,7 @@ func (x *exchange) sendContinue() error {
 		return nil
 	}
 	if x.responded {
-		return errUnwanted // the body will not come
+		return ErrUnwanted // the body will not come
 	}
 	x.expects = false
 	return x.c.transport.send([]byte("HTTP/1.1 100 Continue\r\n\r\n"), nil, nil)
@@ -56,7 +51,7 @@ func (x *exchange) sendContinue() error {
 // start begins the final response, and reports whether the client still waits for a 100 that it will not get.
 func (x *exchange) start() (waits bool, err error) {
 	if x.answered {
-		return false, errAnswered
+		return false, ErrAnswered
 	}
 	x.answered = true
 	x.outMu.Lock()
@@ -71,7 +66,7 @@ func (x *exchange) Respond(h *message.Head, body message.Body) error {
 		return err
 	}
 	if h.Status < 200 || h.Status > 999 {
-		err = fmt.Errorf("response with status %d: %w", h.Status, errStatus)
+		err = fmt.Errorf("response with status %d: %w", h.Status, ErrStatus)
 	} else {
 		f := x.frame(h, body)
 		// A client that waits for a 100 may send its body or not: nothing can follow. One that is misdirected is to come on another
@@ -124,7 +119,7 @@ func (x *exchange) copy(f Framing, body message.Body) error {
 		return x.c.transport.send(x.out, nil, nil)
 	case body == nil:
 		if f.Length > 0 {
-			return errTooShort
+			return ErrTooShort
 		}
 		return x.c.transport.send(x.out, nil, nil)
 	}
@@ -149,7 +144,7 @@ func (x *exchange) copyBody(f Framing, body message.Body) error {
 			return fmt.Errorf("response body broke off: %w", err)
 		}
 		if f.Body == BodyLength && x.written+int64(len(p)) > f.Length {
-			return errTooLong
+			return ErrTooLong
 		}
 		// When nothing is to follow, the last chunk leaves together with this one.
 		rest, all := body.InHand()
@@ -194,7 +189,7 @@ func (x *exchange) sendPiece(f Framing, p []byte, body message.Body, ended bool)
 // conclude ends a body whose producer has ended.
 func (x *exchange) conclude(f Framing, body message.Body, ended bool) error {
 	if f.Body == BodyLength && x.written < f.Length {
-		return errTooShort
+		return ErrTooShort
 	}
 	if f.Body == BodyChunked && !ended {
 		x.out = AppendLastChunk(x.out, body.Trailers())

@@ -2,7 +2,11 @@
 
 package wire
 
-import "github.com/wicketgate/wicketgate/message"
+import (
+	"fmt"
+
+	"github.com/wicketgate/wicketgate/message"
+)
 
 // ParseResponseHead reads the response head that buf begins with into h and returns the head's length, or 0 without an error if
 // it is not complete yet. toHEAD says that the request's method was HEAD. h points into buf afterwards. An interim response (status
@@ -57,6 +61,27 @@ func parseStatusLine(line []byte, h *message.Head) (err error) {
 		return malformed("reason phrase has a control byte")
 	}
 	return nil
+}
+
+// Content settles, for wires whose frames say where content ends, what content a response has: the length that is announced (negative: none)
+// and what is sent; a nil body is none. toHEAD says that the request's method was HEAD. A body that is not sent is stopped.
+func Content(h *message.Head, body message.Body, toHEAD bool) (length int64, content message.Body, err error) {
+	switch {
+	case h.Status < 200 || h.Status > 999:
+		return 0, nil, fmt.Errorf("response with status %d: %w", h.Status, ErrStatus)
+	case bodiless(h.Status, toHEAD):
+		if body != nil {
+			body.Stop(message.Drain)
+		}
+		if h.Status == 204 {
+			return message.LengthNone, nil, nil
+		}
+	case body == nil && h.Length > 0:
+		return 0, nil, ErrTooShort
+	default:
+		content = body
+	}
+	return h.Length, content, nil
 }
 
 // bodiless reports whether a response never has a body, whatever its fields say (RFC 9112 section 6.3, rule 1).

@@ -368,7 +368,7 @@ func TestStopWhileReading(t *testing.T) {
 			<-waits
 			respond(x, 200, "early\n")
 			x.Body().Stop(message.Drain)
-			if err := receive(t, got, "return of Next"); !errors.Is(err, errUnwanted) {
+			if err := receive(t, got, "return of Next"); !errors.Is(err, ErrUnwanted) {
 				t.Errorf("Next returned %v", err)
 			}
 			close(stopped)

@@ -19,11 +19,9 @@ type Spliceable interface {
 	NetConn() net.Conn
 }
 
-var errNoUpgrade = errors.New("request asked for no upgrade")
-
 func (x *exchange) Tunnel(h *message.Head) (Duplex, error) {
 	if len(x.head.Upgrade) == 0 || h.Status != 101 {
-		return nil, errNoUpgrade
+		return nil, ErrNoUpgrade
 	}
 	if _, err := x.start(); err != nil {
 		return nil, err

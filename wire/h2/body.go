@@ -3,15 +3,12 @@
 package h2
 
 import (
-	"errors"
 	"fmt"
 	"io"
 
 	"github.com/wicketgate/wicketgate/message"
 	"github.com/wicketgate/wicketgate/wire"
 )
-
-var errUnwanted = errors.New("request body is not wanted any more")
 
 // requestBody implements message.Body. Everything in it is guarded by conn.mu, but what lent points to, which belongs to the consumer.
 type requestBody struct {
@@ -79,7 +76,7 @@ func (b *requestBody) Next() ([]byte, error) {
 	waited := b.fill()
 	switch {
 	case b.stopped:
-		return nil, errUnwanted
+		return nil, wire.ErrUnwanted
 	case s.gone && s.reason == message.ClientGone:
 		return nil, fmt.Errorf("reading request body: %w: %w", wire.ErrClientGone, io.ErrUnexpectedEOF)
 	case s.gone:

@@ -6,21 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strconv"
 
 	"github.com/wicketgate/wicketgate/message"
 	"github.com/wicketgate/wicketgate/wire"
 )
 
-var (
-	errTooShort = errors.New("response body is shorter than its Content-Length")
-	errTooLong  = errors.New("response body is longer than its Content-Length")
-	errStatus   = errors.New("not the status of such a response")
-)
-
 func (s *stream) Inform(h *message.Head) error {
 	if h.Status < 100 || h.Status > 199 || h.Status == 101 {
-		return fmt.Errorf("interim response with status %d: %w", h.Status, errStatus)
+		return fmt.Errorf("interim response with status %d: %w", h.Status, wire.ErrStatus)
 	}
 	s.c.mu.Lock()
 	defer s.c.mu.Unlock()
@@ -40,7 +33,7 @@ func (s *stream) Inform(h *message.Head) error {
 
 func (s *stream) Respond(h *message.Head, body message.Body) error {
 	if s.answered {
-		return errAnswered
+		return wire.ErrAnswered
 	}
 	s.answered = true
 	err := s.respond(h, body)
@@ -59,27 +52,15 @@ func (s *stream) Respond(h *message.Head, body message.Body) error {
 }
 
 func (s *stream) respond(h *message.Head, body message.Body) error {
-	if h.Status < 200 || h.Status > 999 {
-		return fmt.Errorf("response with status %d: %w", h.Status, errStatus)
-	}
-	if h.Status == 204 || h.Status == 304 || string(s.request.Method) == "HEAD" {
-		length := h.Length
-		if h.Status == 204 {
-			length = message.LengthNone
-		}
-		if body != nil {
-			body.Stop(message.Drain)
-		}
-		return s.start(h, length, nil)
+	length, body, err := wire.Content(h, body, string(s.request.Method) == "HEAD")
+	if err != nil {
+		return err
 	}
 	if body == nil {
-		if h.Length > 0 {
-			return errTooShort
-		}
-		return s.start(h, h.Length, nil)
+		return s.start(h, length, nil)
 	}
-	b := outgoing{s: s, body: body, length: h.Length}
-	if err := s.start(h, h.Length, &b); err != nil {
+	b := outgoing{s: s, body: body, length: length}
+	if err := s.start(h, length, &b); err != nil {
 		return err
 	}
 	return b.copy()
@@ -190,7 +171,7 @@ func (b *outgoing) copy() error {
 			continue
 		}
 		if b.length >= 0 && b.s.written+int64(len(p)) > b.length {
-			return errTooLong
+			return wire.ErrTooLong
 		}
 		rest, all := b.body.InHand()
 		end := all && len(rest) == 0 && (b.length < 0 || b.s.written+int64(len(p)) == b.length) && !b.trailed()
@@ -208,7 +189,7 @@ func (b *outgoing) conclude() error {
 	case b.ended:
 		return nil
 	case b.length >= 0 && s.written < b.length:
-		return errTooShort
+		return wire.ErrTooShort
 	}
 	return s.end(b.body.Trailers())
 }
@@ -315,30 +296,10 @@ func (s *stream) append(p []byte, end bool) (sent int) {
 // refuse answers a request that the handler does not get to see.
 func (s *stream) refuse() {
 	why := s.refusal
-	h := message.Head{Status: why.Status, Length: message.LengthUnknown}
-	h.Fields.Add([]byte("Content-Type"), []byte("text/plain; charset=utf-8"))
-	text := refusal(strconv.Itoa(why.Status) + " " + wire.StatusText(why.Status) + ": " + why.Why + "\n")
-	h.Length = int64(len(text))
+	h, text := why.Answer()
 	status := why.Status
-	if s.Respond(&h, &text) != nil {
+	if s.Respond(h, &text) != nil {
 		status = 0
 	}
 	s.c.s.handler.Refused(&s.peer, status, why)
 }
-
-// refusal is the text of an answer of the wire's own.
-type refusal string
-
-func (r *refusal) InHand() ([]byte, bool) { return []byte(*r), true }
-
-func (r *refusal) Next() ([]byte, error) {
-	if *r == "" {
-		return nil, io.EOF
-	}
-	p := []byte(*r)
-	*r = ""
-	return p, nil
-}
-
-func (r *refusal) Trailers() *message.Fields { return nil }
-func (r *refusal) Stop(message.Reason)       {}

@@ -246,8 +246,6 @@ func (s *stream) ends() error {
 // errBrokenOff is why nothing more can be read from or sent on a stream.
 var errBrokenOff = errors.New("the stream was reset or its connection lost")
 
-var errAnswered = errors.New("exchange was answered already")
-
 func (s *stream) Request() *message.Head { return &s.request }
 
 func (s *stream) Body() message.Body {

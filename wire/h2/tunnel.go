@@ -16,17 +16,14 @@ const wsAcceptName = "sec-websocket-accept"
 // wsKeyName is never written to.
 var wsKeyName = []byte("sec-websocket-key")
 
-var (
-	errNoUpgrade = errors.New("request asked for no upgrade")
-	errHandshake = errors.New("the backend's Sec-WebSocket-Accept does not answer the request's key")
-)
+var errHandshake = errors.New("the backend's Sec-WebSocket-Accept does not answer the request's key")
 
 func (s *stream) Tunnel(h *message.Head) (wire.Duplex, error) {
 	if len(s.request.Upgrade) == 0 || h.Status != 101 {
-		return nil, errNoUpgrade
+		return nil, wire.ErrNoUpgrade
 	}
 	if s.answered {
-		return nil, errAnswered
+		return nil, wire.ErrAnswered
 	}
 	s.answered = true
 	head := message.Head{Status: 200}

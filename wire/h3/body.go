@@ -17,8 +17,6 @@ import (
 	"github.com/wicketgate/wicketgate/wire/h2"
 )
 
-var errUnwanted = errors.New("request body is not wanted any more")
-
 // requestBody implements message.Body. One goroutine reads it, not necessarily the handler's; Stop may be called by another, and makes a
 // Next that waits return.
 type requestBody struct {
@@ -203,7 +201,7 @@ func (b *requestBody) Next() ([]byte, error) {
 	b.lent = nil
 	switch {
 	case b.stopped.Load():
-		return nil, errUnwanted
+		return nil, wire.ErrUnwanted
 	case len(p) > 0:
 		return p, nil
 	case b.err != nil:

@@ -9,20 +9,17 @@ import (
 	"time"
 
 	"github.com/wicketgate/wicketgate/message"
+	"github.com/wicketgate/wicketgate/wire"
 )
 
 // gather is up to which size a piece of content is copied behind the head of its frame, so that both are one write.
 const gather = 16 << 10
 
-var (
-	errTooShort = errors.New("response body is shorter than its Content-Length")
-	errTooLong  = errors.New("response body is longer than its Content-Length")
-	nameDate    = []byte("date") // never written to
-)
+var nameDate = []byte("date") // never written to
 
 func (x *exchange) Inform(h *message.Head) error {
 	if h.Status < 100 || h.Status > 199 || h.Status == 101 {
-		return fmt.Errorf("interim response with status %d: %w", h.Status, errStatus)
+		return fmt.Errorf("interim response with status %d: %w", h.Status, wire.ErrStatus)
 	}
 	if h.Status == 100 {
 		return x.sendContinue()
@@ -45,7 +42,7 @@ func (x *exchange) sendContinue() error {
 	}
 	x.expects = false
 	if x.final {
-		return errUnwanted // the content will not come
+		return wire.ErrUnwanted // the content will not come
 	}
 	return x.send(appendHead(nil, &message.Head{Status: 100}, message.LengthNone, nil))
 }
@@ -66,7 +63,7 @@ func appendHead(dst []byte, h *message.Head, length int64, date []byte) []byte {
 
 func (x *exchange) Respond(h *message.Head, body message.Body) error {
 	if x.answered {
-		return errAnswered
+		return wire.ErrAnswered
 	}
 	x.answered = true
 	x.outMu.Lock()
@@ -84,33 +81,19 @@ func (x *exchange) Respond(h *message.Head, body message.Body) error {
 }
 
 func (x *exchange) respond(h *message.Head, body message.Body) error {
-	if h.Status < 200 || h.Status > 999 {
-		return fmt.Errorf("response with status %d: %w", h.Status, errStatus)
+	length, body, err := wire.Content(h, body, string(x.head.Method) == "HEAD")
+	if err != nil {
+		return err
 	}
 	var date []byte
 	if !h.Fields.Has("date") {
 		date = x.c.s.date()
 	}
-	if h.Status == 204 || h.Status == 304 || string(x.head.Method) == "HEAD" {
-		length := h.Length
-		if h.Status == 204 {
-			length = message.LengthNone
-		}
-		if body != nil {
-			body.Stop(message.Drain)
-		}
-		x.out = appendHead(x.out[:0], h, length, date)
-		return x.finish()
-	}
+	x.out = appendHead(x.out[:0], h, length, date)
 	if body == nil {
-		if h.Length > 0 {
-			return errTooShort
-		}
-		x.out = appendHead(x.out[:0], h, 0, date)
 		return x.finish()
 	}
-	x.out = appendHead(x.out[:0], h, h.Length, date)
-	return x.copy(h.Length, body)
+	return x.copy(length, body)
 }
 
 // copy sends x.out, which is the head, and the content.
@@ -130,7 +113,7 @@ func (x *exchange) copy(length int64, body message.Body) error {
 			return fmt.Errorf("response body broke off: %w", err)
 		}
 		if x.written += int64(len(p)); length >= 0 && x.written > length {
-			return errTooLong
+			return wire.ErrTooLong
 		}
 		if err := x.piece(p, body); err != nil {
 			return err
@@ -160,7 +143,7 @@ func (x *exchange) piece(p []byte, body message.Body) error {
 // conclude ends the stream behind the content.
 func (x *exchange) conclude(length int64, body message.Body) error {
 	if length >= 0 && x.written < length {
-		return errTooShort
+		return wire.ErrTooShort
 	}
 	if trailers := body.Trailers(); trailers != nil && trailers.Len() > 0 {
 		start := len(x.out)

@@ -160,7 +160,8 @@ func say(x wire.Exchange, status int, text string, fields ...string) {
 	for i := 0; i < len(fields); i += 2 {
 		h.Fields.Add([]byte(fields[i]), []byte(fields[i+1]))
 	}
-	_ = x.Respond(&h, &whole{[]byte(text)}) // the client's end says whether it went well
+	content := message.Text(text)
+	_ = x.Respond(&h, &content) // the client's end says whether it went well
 }
 
 // describe writes down a request's head.
@@ -310,7 +311,8 @@ func TestResponsesWithoutContent(t *testing.T) {
 		case "/304":
 			h.Status = 304
 		}
-		_ = x.Respond(&h, &whole{[]byte("hello")}) // the client's end says whether it went well
+		hello := message.Text("hello")
+		_ = x.Respond(&h, &hello) // the client's end says whether it went well
 	})
 	c := s.client()
 	for _, want := range []struct {
@@ -326,12 +328,12 @@ func TestResponsesWithoutContent(t *testing.T) {
 }
 
 // broken is a body that breaks off.
-type broken struct{ whole }
+type broken struct{ message.Text }
 
-func (b *broken) InHand() ([]byte, bool) { return b.rest, false }
+func (b *broken) InHand() ([]byte, bool) { return b.Text, false }
 
 func (b *broken) Next() ([]byte, error) {
-	if p, err := b.whole.Next(); err == nil {
+	if p, err := b.Text.Next(); err == nil {
 		return p, nil
 	}
 	return nil, errors.New("the backend is gone")
@@ -343,7 +345,7 @@ func TestAResponseThatBreaksOffDoesNotEndCleanly(t *testing.T) {
 		if string(x.Request().Target) == "/short" {
 			length = 100
 		}
-		_ = x.Respond(&message.Head{Status: 200, Length: length}, &broken{whole{[]byte("half")}}) // the client's end says
+		_ = x.Respond(&message.Head{Status: 200, Length: length}, &broken{message.Text("half")}) // the client's end says
 	})
 	for _, path := range []string{"/", "/short"} {
 		res, err := s.client().RoundTrip(s.request("GET", path, nil))

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"io"
 	"os"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -25,12 +24,6 @@ const bufferSize = 16 << 10
 // endWait is how long the end of a request may take that by its method has no content: most clients send it in the packet of the head, some
 // in the next. Whoever takes longer is taken at their word: content follows.
 const endWait = 50 * time.Millisecond
-
-var (
-	errAnswered  = errors.New("the request was answered already")
-	errNoUpgrade = errors.New("request asked for no upgrade")
-	errStatus    = errors.New("not the status of such a response")
-)
 
 // exchange is a request stream. It implements wire.Exchange, and is recycled within its connection.
 type exchange struct {
@@ -223,12 +216,9 @@ func (x *exchange) hasContent() bool {
 func (x *exchange) refuse(why *wire.ParseError) {
 	_ = x.stream.SetReadDeadline(time.Time{})
 	x.stream.CancelRead(quic.StreamErrorCode(NoError))
-	h := message.Head{Status: why.Status}
-	text := []byte(strconv.Itoa(why.Status) + " " + wire.StatusText(why.Status) + ": " + why.Why + "\n")
-	h.Length = int64(len(text))
-	h.Fields.Add([]byte("content-type"), []byte("text/plain; charset=utf-8"))
+	h, text := why.Answer()
 	status := why.Status
-	if x.Respond(&h, &whole{text}) != nil {
+	if x.Respond(h, &text) != nil {
 		status = 0
 	}
 	x.c.s.handler.Refused(&x.peer, status, why)
@@ -307,20 +297,3 @@ func (x *exchange) left() {
 		x.watching.Cancel(message.ClientGone)
 	}
 }
-
-// whole is a body that is all in hand.
-type whole struct{ rest []byte }
-
-func (w *whole) InHand() ([]byte, bool) { return w.rest, true }
-
-func (w *whole) Next() ([]byte, error) {
-	if len(w.rest) == 0 {
-		return nil, io.EOF
-	}
-	p := w.rest
-	w.rest = nil
-	return p, nil
-}
-
-func (w *whole) Trailers() *message.Fields { return nil }
-func (w *whole) Stop(message.Reason)       {}

@@ -31,10 +31,10 @@ func (x *exchange) handshake() {
 
 func (x *exchange) Tunnel(h *message.Head) (wire.Duplex, error) {
 	if len(x.head.Upgrade) == 0 || h.Status != 101 {
-		return nil, errNoUpgrade
+		return nil, wire.ErrNoUpgrade
 	}
 	if x.answered {
-		return nil, errAnswered
+		return nil, wire.ErrAnswered
 	}
 	x.answered = true
 	if string(h.Fields.Get(nameAccept)) != h2.WebSocketAccept(x.key[:]) {
