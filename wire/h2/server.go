@@ -104,26 +104,7 @@ func (s *Server) Drain(ctx context.Context, socket netip.AddrPort) {
 	// A connection that was accepted before its listener closed may turn up here a little later.
 	until := s.now() + int64(time.Second)
 	concerned := func(c *conn) bool { return !socket.IsValid() || c.peer.Socket == socket && c.born <= until }
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		left := s.connections(concerned)
-		if len(left) == 0 {
-			return
-		}
-		for _, c := range left {
-			c.drain()
-		}
-		select {
-		case <-ctx.Done():
-			for _, c := range s.connections(concerned) {
-				c.kill(message.Shutdown)
-			}
-			s.await(concerned)
-			return
-		case <-tick.C:
-		}
-	}
+	s.ending(concerned).Gracefully(ctx)
 }
 
 // Close ends all connections at once; exchanges are broken off. ServeConn then closes new ones unserved.
@@ -131,21 +112,12 @@ func (s *Server) Close() {
 	s.mu.Lock()
 	s.closed = true
 	s.mu.Unlock()
-	all := func(*conn) bool { return true }
-	for _, c := range s.connections(all) {
-		c.kill(message.Shutdown)
-	}
-	s.await(all)
+	s.ending(func(*conn) bool { return true }).AtOnce()
 }
 
-// await waits for connections that were killed, for as long as a handler may take to notice.
-func (s *Server) await(concerned func(*conn) bool) {
-	tick := time.NewTicker(time.Millisecond)
-	defer tick.Stop()
-	for patience := time.Now().Add(time.Second); time.Now().Before(patience); <-tick.C {
-		if len(s.connections(concerned)) == 0 {
-			return
-		}
+func (s *Server) ending(concerned func(*conn) bool) wire.Ending[*conn] {
+	return wire.Ending[*conn]{
+		Left: func() []*conn { return s.connections(concerned) }, Drain: (*conn).drain, Kill: func(c *conn) { c.kill(message.Shutdown) },
 	}
 }
 
