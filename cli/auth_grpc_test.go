@@ -4,7 +4,6 @@ package cli
 
 import (
 	endian "encoding/binary"
-	"encoding/json"
 	"io"
 	"net"
 	"net/http"
@@ -117,35 +116,11 @@ func TestExternalAuthGRPC(t *testing.T) {
 
 	send := func(method, path, body string, header ...string) (*http.Response, string) {
 		t.Helper()
-		req, err := http.NewRequestWithContext(t.Context(), method, at(port, path), strings.NewReader(body))
-		if err != nil {
-			t.Fatal(err)
-		}
-		req.Host = "shop.test"
-		for i := 0; i < len(header); i += 2 {
-			req.Header.Add(header[i], header[i+1])
-		}
-		res, err := client.Do(req)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer res.Body.Close()
-		text, err := io.ReadAll(res.Body)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return res, string(text)
-	}
-	arrived := func(text string) (a asked) {
-		t.Helper()
-		if err := json.Unmarshal([]byte(text), &a); err != nil {
-			t.Fatalf("%v: %s", err, text)
-		}
-		return a
+		return askShop(t, port, method, path, body, header...)
 	}
 
 	res, text := send("POST", "/a/x?q=1", "content", "Authorization", "Bearer t", "X-List", "1", "X-List", "2", "X-User", "mallory")
-	question, got := seen.Load(), arrived(text)
+	question, got := seen.Load(), arrived(t, text)
 	if question.Method != http.MethodPost || question.URI != "HTTP/2.0/envoy.service.auth.v3.Authorization/Check" || question.Host != "auth.default" ||
 		question.Length != int64(len(question.Body)) || question.Header.Get("Te") != "trailers" || !strings.HasSuffix(question.Header.Get("Grpc-Timeout"), "m") {
 		t.Errorf("the service was asked %+v", question)
@@ -172,7 +147,7 @@ func TestExternalAuthGRPC(t *testing.T) {
 	if b := seen.Load().Body; !strings.Contains(b, pb(3, pb(1, "x-shown"), pb(2, "1"))) || strings.Contains(b, "x-hidden") || strings.Contains(b, "authorization") || strings.Contains(b, ":path") {
 		t.Errorf("with a list of headers the service was shown %q", b)
 	}
-	if _, text = send("POST", "/body", "ten bytes!"); arrived(text).Body != "ten bytes!" || !strings.HasSuffix(seen.Load().Body, pb(11, "ten bytes!")) {
+	if _, text = send("POST", "/body", "ten bytes!"); arrived(t, text).Body != "ten bytes!" || !strings.HasSuffix(seen.Load().Body, pb(11, "ten bytes!")) {
 		t.Errorf("the service saw %q, the backend got %s", seen.Load().Body, text)
 	}
 	if res, _ = send("GET", "/share", ""); res.StatusCode != http.StatusOK || len(res.Header["X-Granted"]) != 2 {

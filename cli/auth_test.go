@@ -54,6 +54,39 @@ func authorityOf(seen *atomic.Pointer[asked]) http.HandlerFunc {
 	}
 }
 
+// askShop sends a request for shop.test, whose further arguments are names and values of fields, and follows no redirect.
+func askShop(t *testing.T, port int, method, path, body string, header ...string) (*http.Response, string) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), method, at(port, path), strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Host = "shop.test"
+	for i := 0; i < len(header); i += 2 {
+		req.Header.Add(header[i], header[i+1])
+	}
+	noRedirect := &http.Client{Transport: client.Transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	res, err := noRedirect.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	text, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return res, string(text)
+}
+
+// arrived reads what a backend that tells what it sees has answered.
+func arrived(t *testing.T, text string) (a asked) {
+	t.Helper()
+	if err := json.Unmarshal([]byte(text), &a); err != nil {
+		t.Fatalf("%v: %s", err, text)
+	}
+	return a
+}
+
 func TestExternalAuth(t *testing.T) {
 	port := freePort(t)
 	var seen atomic.Pointer[asked]
@@ -84,36 +117,11 @@ func TestExternalAuth(t *testing.T) {
 
 	send := func(method, path, body string, header ...string) (*http.Response, string) {
 		t.Helper()
-		req, err := http.NewRequestWithContext(t.Context(), method, at(port, path), strings.NewReader(body))
-		if err != nil {
-			t.Fatal(err)
-		}
-		req.Host = "shop.test"
-		for i := 0; i < len(header); i += 2 {
-			req.Header.Add(header[i], header[i+1])
-		}
-		noRedirect := &http.Client{Transport: client.Transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-		res, err := noRedirect.Do(req)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer res.Body.Close()
-		text, err := io.ReadAll(res.Body)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return res, string(text)
-	}
-	arrived := func(text string) (a asked) {
-		t.Helper()
-		if err := json.Unmarshal([]byte(text), &a); err != nil {
-			t.Fatalf("%v: %s", err, text)
-		}
-		return a
+		return askShop(t, port, method, path, body, header...)
 	}
 
 	res, text := send("POST", "/a/x?q=1", "content", "Authorization", "Bearer t", "X-Shown", "1", "X-Hidden", "2", "X-User", "mallory", "Content-Type", "text/app")
-	question, got := seen.Load(), arrived(text)
+	question, got := seen.Load(), arrived(t, text)
 	if res.StatusCode != http.StatusOK || question.Method != http.MethodPost || question.URI != "/check/a/x?q=1" || question.Host != "shop.test" || question.Body != "" || question.Length != 0 {
 		t.Errorf("the service was asked %+v", question)
 	}
@@ -124,16 +132,16 @@ func TestExternalAuth(t *testing.T) {
 		t.Errorf("the backend got %+v", got)
 	}
 	_, text = send("GET", "/a/anonymous", "", "X-User", "mallory")
-	if got := arrived(text); got.Header.Get("X-User") != "" {
+	if got := arrived(t, text); got.Header.Get("X-User") != "" {
 		t.Errorf("a client names itself: %v", got.Header)
 	}
 	_, text = send("GET", "/all", "", "Content-Type", "text/app")
-	if got := arrived(text); got.Header.Get("X-Secret") == "" || got.Header.Get("Content-Type") != "text/app" || got.Host != "shop.test" {
+	if got := arrived(t, text); got.Header.Get("X-Secret") == "" || got.Header.Get("Content-Type") != "text/app" || got.Host != "shop.test" {
 		t.Errorf("without a list the backend got %v", got.Header)
 	}
 	for _, length := range []int{0, 1, 10} {
 		body := strings.Repeat("x", length)
-		if _, text = send("POST", "/body", body); arrived(text).Body != body || seen.Load().Body != body || seen.Load().Length != int64(length) {
+		if _, text = send("POST", "/body", body); arrived(t, text).Body != body || seen.Load().Body != body || seen.Load().Length != int64(length) {
 			t.Errorf("%d bytes: the service saw %+v, the backend got %s", length, seen.Load(), text)
 		}
 	}
@@ -165,7 +173,7 @@ func TestExternalAuth(t *testing.T) {
 		t.Errorf("%d requests passed", n-before)
 	}
 	for _, path := range []string{"/a/early", "/share"} {
-		if res, text := send("GET", path, ""); res.StatusCode != http.StatusOK || arrived(text).Header.Get("X-User") == "" {
+		if res, text := send("GET", path, ""); res.StatusCode != http.StatusOK || arrived(t, text).Header.Get("X-User") == "" {
 			t.Errorf("%s: %d %s", path, res.StatusCode, text)
 		}
 	}

@@ -93,13 +93,8 @@ func (s *http2Clients) open(t *testing.T, c *tableCase) net.Conn {
 	return nc
 }
 
-// composeHTTP2 is a client's preface, and one request.
-func composeHTTP2(c *tableCase) []byte {
-	var out, block bytes.Buffer
-	enc := hpack.NewEncoder(&block)
-	field := func(name, value string) {
-		_ = enc.WriteField(hpack.HeaderField{Name: strings.ToLower(name), Value: value})
-	}
+// headerSection gives the fields of the request as HTTP/2 and HTTP/3 have them (RFC 9113 section 8.3.1, RFC 9114 section 4.3.1).
+func (c *tableCase) headerSection(field func(name, value string)) {
 	field(":method", c.method)
 	if c.method != "CONNECT" {
 		field(":scheme", c.scheme)
@@ -107,8 +102,15 @@ func composeHTTP2(c *tableCase) []byte {
 	}
 	field(":authority", c.authority)
 	for _, h := range c.header {
-		field(h[0], h[1])
+		field(strings.ToLower(h[0]), h[1])
 	}
+}
+
+// composeHTTP2 is a client's preface, and one request.
+func composeHTTP2(c *tableCase) []byte {
+	var out, block bytes.Buffer
+	enc := hpack.NewEncoder(&block)
+	c.headerSection(func(name, value string) { _ = enc.WriteField(hpack.HeaderField{Name: name, Value: value}) })
 	out.WriteString(http2.ClientPreface)
 	f := http2.NewFramer(&out, nil)
 	_ = f.WriteSettings()

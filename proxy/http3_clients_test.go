@@ -17,7 +17,6 @@ import (
 	"net"
 	"net/netip"
 	"strconv"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -142,18 +141,7 @@ func (s *http3Clients) do(t *testing.T, c *tableCase) (seenResponse, *seenReques
 func composeHTTP3(c *tableCase) []byte {
 	var block bytes.Buffer
 	enc := qpack.NewEncoder(&block)
-	field := func(name, value string) {
-		_ = enc.WriteField(qpack.HeaderField{Name: strings.ToLower(name), Value: value})
-	}
-	field(":method", c.method)
-	if c.method != "CONNECT" {
-		field(":scheme", c.scheme)
-		field(":path", c.target)
-	}
-	field(":authority", c.authority)
-	for _, h := range c.header {
-		field(h[0], h[1])
-	}
+	c.headerSection(func(name, value string) { _ = enc.WriteField(qpack.HeaderField{Name: name, Value: value}) })
 	return append(quicvarint.Append([]byte{1}, uint64(block.Len())), block.Bytes()...)
 }
 

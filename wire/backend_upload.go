@@ -23,6 +23,26 @@ import (
 // expectWait is how long a backend may take to answer an expectation before the body is sent regardless.
 const expectWait = time.Second
 
+// Gate is what the body of a request that expects 100-continue waits at (RFC 9110 section 10.1.1): closing it lets the body through. A nil Gate is
+// no gate.
+type Gate chan struct{}
+
+// Await waits for the backend to ask for the body, but not for ever. It reports whether the body may be sent: false if stopped was closed first.
+func (g Gate) Await(stopped <-chan struct{}) bool {
+	if g == nil {
+		return true
+	}
+	timer := time.NewTimer(expectWait)
+	defer timer.Stop()
+	select {
+	case <-g:
+	case <-timer.C:
+	case <-stopped:
+		return false
+	}
+	return true
+}
+
 // chunkRoom is what framing adds to a piece of a chunked body at most: its size line, its end, and the last chunk.
 const chunkRoom = 16 + 2 + 5
 
@@ -49,7 +69,7 @@ func compose(out *outbox, req *message.Head, body message.Body) (*upload, error)
 	chunked := req.Length == message.LengthUnknown
 	up := &upload{body: body, chunked: chunked, left: req.Length}
 	if expect {
-		up.gate = make(chan struct{})
+		up.gate = make(Gate)
 	}
 	if cap(dst)-len(dst) < len(p)+chunkRoom {
 		p, all = nil, false
@@ -100,11 +120,11 @@ type upload struct {
 	c       *BackendConn
 	body    message.Body // nil: only what is left in the connection's outbox
 	chunked bool
-	left    int64         // bytes of a body of known length that Next has not given yet
-	skip    int           // bytes that Next will give and that were sent already
-	gate    chan struct{} // closed by the backend's 100; nil if it is not waited for
-	opened  bool          // the gate; of the goroutine that reads the response
-	asked   atomic.Bool   // the body was asked for
+	left    int64       // bytes of a body of known length that Next has not given yet
+	skip    int         // bytes that Next will give and that were sent already
+	gate    Gate        // closed by the backend's 100; nil if it is not waited for
+	opened  bool        // the gate; of the goroutine that reads the response
+	asked   atomic.Bool // the body was asked for
 
 	stopped chan struct{}
 	stop    sync.Once
@@ -135,7 +155,7 @@ func (u *upload) run(sent int) {
 		u.all = true
 		return
 	}
-	if !u.admitted() {
+	if !u.gate.Await(u.stopped) {
 		return
 	}
 	u.asked.Store(true)
@@ -150,22 +170,6 @@ func (u *upload) giveUp() {
 	if !u.all && u.body != nil {
 		u.body.Stop(message.Drain)
 	}
-}
-
-// admitted waits for the backend to ask for the body, if it is to be asked.
-func (u *upload) admitted() bool {
-	if u.gate == nil {
-		return true
-	}
-	timer := time.NewTimer(expectWait)
-	defer timer.Stop()
-	select {
-	case <-u.gate:
-	case <-timer.C:
-	case <-u.stopped:
-		return false
-	}
-	return true
 }
 
 // pump sends the body. It returns an error if the body is at fault. A backend that does not take it is no error here: its response, or the

@@ -12,24 +12,20 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"time"
 
 	"github.com/wicketgate/wicketgate/message"
 	"github.com/wicketgate/wicketgate/wire"
 )
 
-// expectWait is how long a backend may take to answer an expectation before the body is sent regardless.
-const expectWait = time.Second
-
 // backendUpload is the sending of what did not leave with the head. Its zero value is complete.
 type backendUpload struct {
 	s       *BackendStream
-	body    message.Body  // nil: nothing is left to be sent
-	left    int64         // bytes of a body of known length that Next has not given yet
-	skip    int           // bytes that Next will give and that were sent already
-	gate    chan struct{} // closed by the backend's 100; nil if it is not waited for
-	opened  bool          // the gate; this and halting are of the goroutine that waits for the response
-	halting bool          // stopped was closed
+	body    message.Body // nil: nothing is left to be sent
+	left    int64        // bytes of a body of known length that Next has not given yet
+	skip    int          // bytes that Next will give and that were sent already
+	gate    wire.Gate    // closed by the backend's 100; nil if it is not waited for
+	opened  bool         // the gate; this and halting are of the goroutine that waits for the response
+	halting bool         // stopped was closed
 	stopped chan struct{}
 	ended   chan struct{} // closed when the goroutine has ended; nil: there was none
 
@@ -73,7 +69,7 @@ func (s *BackendStream) compose(req *message.Head, body message.Body, p []byte, 
 	case !all || n < len(p):
 		s.up.body, s.up.left, s.up.skip = body, req.Length, n
 		if expect {
-			s.up.gate = make(chan struct{})
+			s.up.gate = make(wire.Gate)
 		}
 	case !s.sent:
 		c.appendTrailers(s.id, trailers)
@@ -96,7 +92,7 @@ func (u *backendUpload) begin() {
 
 func (u *backendUpload) run() {
 	defer close(u.ended)
-	if !u.admitted() || !u.ask() {
+	if !u.gate.Await(u.stopped) || !u.ask() {
 		return
 	}
 	complete, err := u.pump()
@@ -110,22 +106,6 @@ func (u *backendUpload) run() {
 		defer c.mu.Unlock()
 		u.s.breakOff(&wire.BackendError{Kind: wire.BackendRequest, Err: err})
 	}
-}
-
-// admitted waits for the backend to ask for the body, if it is to be asked.
-func (u *backendUpload) admitted() bool {
-	if u.gate == nil {
-		return true
-	}
-	timer := time.NewTimer(expectWait)
-	defer timer.Stop()
-	select {
-	case <-u.gate:
-	case <-timer.C:
-	case <-u.stopped:
-		return false
-	}
-	return true
 }
 
 // ask reports whether the body may be asked for: from then on the request cannot be sent again.
