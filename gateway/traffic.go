@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"time"
 
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 	xv1alpha1 "sigs.k8s.io/gateway-api/apisx/v1alpha1"
 
 	"github.com/wicketgate/wicketgate/object"
@@ -67,6 +68,9 @@ func (b *builder) readTrafficPolicies() {
 				continue
 			}
 			b.backends.traffic[target] = p
+			if b.set.Get(target) == nil && !b.opts.DNSBackends {
+				p.faults.add(typeAccepted, string(gatewayv1.PolicyReasonTargetNotFound), field, target.String()+" is not defined"+b.hint(target))
+			}
 		}
 		if slices.ContainsFunc(p.faults, func(f fault) bool { return f.reason == reasonInvalid }) {
 			p.session, p.budget = nil, nil // its author meant something else

@@ -77,6 +77,16 @@ apiVersion: v1
 kind: ConfigMap
 metadata: {name: there, namespace: NS}
 data: {ca.crt: @pem@}
+---
+apiVersion: gateway.envoyproxy.io/v1alpha1
+kind: Backend
+metadata: {name: there, namespace: NS}
+spec: {endpoints: [{ip: {address: 10.8.8.8, port: 80}}]}
+---
+apiVersion: gateway.networking.x-k8s.io/v1alpha1
+kind: XBackend
+metadata: {name: there, namespace: NS}
+spec: {type: ExternalHostname, port: {number: 80}, externalHostname: {hostname: there.example.org}}
 `
 
 const grants = `apiVersion: gateway.networking.k8s.io/v1
@@ -91,17 +101,29 @@ spec:
   - {group: gateway.networking.k8s.io, kind: TLSRoute, namespace: default}
   - {group: gateway.networking.k8s.io, kind: TCPRoute, namespace: default}
   - {group: gateway.networking.k8s.io, kind: UDPRoute, namespace: default}
-  to: [{group: "", kind: Service}, {group: "", kind: Secret}, {group: "", kind: ConfigMap}]
+  - {group: gateway.networking.x-k8s.io, kind: XBackend, namespace: default}
+  - {group: gateway.envoyproxy.io, kind: Backend, namespace: default}
+  to:
+  - {group: "", kind: Service}
+  - {group: "", kind: Secret}
+  - {group: "", kind: ConfigMap}
+  - {group: gateway.envoyproxy.io, kind: Backend}
+  - {group: gateway.networking.x-k8s.io, kind: XBackend}
 `
 
 // referrer is an object with one reference, written REF.
 type referrer struct {
 	name string
-	kind string // of the object, which is called subject
+	kind string // of the object, which is called subject, with its group and version unless they are the Gateway API's
 	spec string
 	good []string // references that resolve
 	// bad are references that do not: what is wrong, the reference, and the condition.
 	bad []badReference
+}
+
+// spared says whether the rest of the object is served without what the reference leads to.
+func (r *referrer) spared() bool {
+	return strings.HasPrefix(r.name, "a mirror") || r.name == "a target"
 }
 
 type badReference struct{ what, ref, condition string }
@@ -187,7 +209,7 @@ func referrers() []referrer {
 			},
 		},
 	}
-	return slices.Concat(list, parents())
+	return slices.Concat(list, elsewhere(rule, beside), parents())
 }
 
 // parents are the references of routes to Gateways.
@@ -226,11 +248,19 @@ func TestReferences(t *testing.T) {
 	}
 	base := parsed(t, filled(text))
 	for _, r := range referrers() {
-		key := object.Key{Group: "gateway.networking.k8s.io", Kind: r.kind, Namespace: "default", Name: "subject"}
+		apiVersion, kind, ok := strings.Cut(r.kind, " ")
+		if !ok {
+			apiVersion, kind = "gateway.networking.k8s.io/v1", r.kind
+		}
+		group, _, _ := strings.Cut(apiVersion, "/")
+		key := object.Key{Group: group, Kind: kind, Namespace: "default", Name: "subject"}
 		// come gives what comes of a reference, and the conditions of the subject.
 		come := func(ref string) (out outcome, conditions string) {
-			subject := parsed(t, "apiVersion: gateway.networking.k8s.io/v1\nkind: "+r.kind+"\nmetadata: {name: subject, namespace: default}\nspec: "+
+			subject := parsed(t, "apiVersion: "+apiVersion+"\nkind: "+kind+"\nmetadata: {name: subject, namespace: default}\nspec: "+
 				strings.ReplaceAll(r.spec, "REF", ref)+"\n")
+			if strings.HasSuffix(kind, "Backend") {
+				subject = append(subject, parsed(t, strings.NewReplacer("GROUP", group, "KIND", kind).Replace(leads))...)
+			}
 			s := newStand(t, gateway.Options{})
 			out = s.outcome(t, object.NewSet(slices.Concat(base, subject)...), nil)
 			return out, flatConditions(s.statuses.Get(key))
@@ -242,7 +272,7 @@ func TestReferences(t *testing.T) {
 		}
 		for _, b := range r.bad {
 			out, conditions := come(b.ref)
-			for _, wrong := range b.complaints(out, conditions) {
+			for _, wrong := range b.complaints(out, conditions, r.spared()) {
 				t.Errorf("%s of %s, which is %s (%s): %s", r.name, r.kind, b.what, b.ref, wrong)
 			}
 		}
@@ -250,7 +280,7 @@ func TestReferences(t *testing.T) {
 }
 
 // complaints says what is wrong with what came of a reference that does not resolve.
-func (b badReference) complaints(out outcome, conditions string) (list []string) {
+func (b badReference) complaints(out outcome, conditions string, spared bool) (list []string) {
 	if b.condition != "" && !strings.Contains(conditions, b.condition) {
 		list = append(list, "conditions "+conditions+"want "+b.condition)
 	}
@@ -262,6 +292,9 @@ func (b badReference) complaints(out outcome, conditions string) (list []string)
 	}
 	if strings.Contains(out.routes, "/there:80") {
 		list = append(list, "what the object leads to is served")
+	}
+	if line := servedOf(out); line != "" && !spared {
+		list = append(list, "it is served: "+line)
 	}
 	if !served(out) {
 		list = append(list, "the route beside it is not served")
@@ -279,6 +312,17 @@ func parsed(t *testing.T, text string) []*object.Object {
 		}
 	}
 	return objects
+}
+
+// servedOf finds a line that says that requests of the subject, or those that lead to it, get to a backend.
+func servedOf(out outcome) string {
+	for line := range strings.Lines(out.routes) {
+		refused := strings.Contains(line, ": 500 (") || strings.Contains(line, ": refused (") || strings.Contains(line, ": UNAVAILABLE (")
+		if !refused && (strings.Contains(line, "default/subject rule") || strings.Contains(line, "default/leads rule")) {
+			return strings.TrimSpace(line)
+		}
+	}
+	return ""
 }
 
 // served says whether the route that stands beside the references is served.
