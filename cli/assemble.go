@@ -80,7 +80,7 @@ func assemble(o *runOptions, s settings, log *slog.Logger, version admin.Version
 		Challenge:  g.certificates.engine.HTTP,
 		SessionKey: s.sessionKey, TrustedProxies: s.trustedProxies, KeepSlashes: !o.mergeSlashes, Underscore: s.underscore, HTTP3: g.offersHTTP3,
 	})
-	two := h2.NewServer(h2.Options{Handler: g.proxy, Log: log, Flood: countFloods(g.metrics)})
+	two := h2.NewServer(h2.Options{Handler: g.proxy, Log: log, Flood: countFloods(g.metrics, "http2", h2.Floods())})
 	g.wire = wire.NewServer(wire.Options{Handler: g.proxy, Log: log, Transport: s.transport, HTTP2: two.Adopt})
 	g.front = &front{wire: g.wire, h2: two, proxy: g.proxy, streams: streams, limit: s.maxConnections, introductions: introductions{trusted: s.trustedProxies, log: log}, tls: tls.NewServer(tls.Options{
 		Current: g.proxy.Certificates, Log: log, Done: countHandshakes(g.metrics),
@@ -233,13 +233,13 @@ func countHandshakes(r prometheus.Registerer) func(tls.Outcome) {
 	}
 }
 
-// countFloods counts connections of HTTP/2 that were ended because of what their client did without end, by kind.
-func countFloods(r prometheus.Registerer) func(kind string) {
+// countFloods counts connections of a version of HTTP that were ended because of what their client did without end, by kind.
+func countFloods(r prometheus.Registerer, version string, kinds []string) func(kind string) {
 	count := prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "wicketgate_http2_floods_total", Help: "HTTP/2 connections ended because the client does one thing far too often, by kind.",
+		Name: "wicketgate_" + version + "_floods_total", Help: "Connections ended because the client does one thing far too often, by kind.",
 	}, []string{"kind"})
 	r.MustRegister(count)
-	for _, kind := range h2.Floods() {
+	for _, kind := range kinds {
 		count.WithLabelValues(kind)
 	}
 	return func(kind string) { count.WithLabelValues(kind).Inc() }

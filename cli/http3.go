@@ -27,7 +27,10 @@ func (g *running) serveHTTP3(o *runOptions) {
 	if !o.http3 {
 		return
 	}
-	g.front.h3 = h3.NewServer(h3.Options{Handler: g.proxy, TLS: g.front.tls.QUIC, EarlyData: o.http3EarlyData, Log: g.log, Join: g.front.join, Part: g.front.part})
+	g.front.h3 = h3.NewServer(h3.Options{
+		Handler: g.proxy, TLS: g.front.tls.QUIC, EarlyData: o.http3EarlyData, Log: g.log, Join: g.front.join, Part: g.front.part,
+		Flood: countFloods(g.metrics, "http3", h3.Floods()),
+	})
 	g.http3 = &follower{server: g.front.h3, log: g.log, drain: o.drainTimeout, told: map[netip.AddrPort]string{}}
 	g.http3.register(g.metrics)
 }
@@ -77,6 +80,5 @@ func (f *follower) register(r prometheus.Registerer) {
 		count("connections", "Connections over QUIC whose handshake succeeded.", m.Accepted.Load),
 		count("retries", "Handshakes that had to prove the client's address, because many were under way.", m.Retried.Load),
 		count("connections_refused", "Connections over QUIC refused because there are too many, or one address has too many.", m.Refused.Load),
-		count("floods", "Connections over QUIC closed because their client broke off most of its requests.", m.Floods.Load),
 	)
 }

@@ -53,7 +53,7 @@ type conn struct {
 	born int64
 
 	rests  atomic.Bool  // idle for a while: the sweeper looks at it seldom
-	useful atomic.Int64 // responses and frames with content that were sent since the ledger was looked at
+	useful atomic.Int64 // responses and frames with content that were sent
 	quiet  sync.Cond    // a stream or the flusher has ended
 
 	// Of the reader.
@@ -308,7 +308,7 @@ func (c *conn) report(err error, ours bool) {
 	if f, ok := errors.AsType[*FloodError](err); ok {
 		c.s.flood(f.Kind)
 	} else if e, ok := errors.AsType[*ConnError](err); ok && e.Code == EnhanceYourCalm {
-		c.s.flood(allowances[floodHeader].name)
+		c.s.flood(allowances[floodHeader].Name)
 	}
 	if ours {
 		c.s.handler.Refused(&c.peer, 0, err)

@@ -1,10 +1,12 @@
-// What a client may do too often. Nothing in HTTP/2 forbids a client to open and reset streams all day, or to send frames that mean
-// nothing: each costs the client less than it costs us. So each kind is a debt that a connection runs up, and that time and useful work
-// pay off; beyond its limit the connection is ended with ENHANCE_YOUR_CALM. The limits are far beyond what clients do that mean well.
+// What a client may do too often: see wire.Debt. Beyond its allowance the connection is ended with ENHANCE_YOUR_CALM.
 
 package h2
 
-import "time"
+import (
+	"time"
+
+	"github.com/wicketgate/wicketgate/wire"
+)
 
 // flood is a kind of thing that may be done too often.
 type flood uint8
@@ -24,29 +26,26 @@ const (
 	floods
 )
 
-// allowances say, for each kind, how many may come at once, and how many more each second. They are never written to.
-var allowances = [floods]struct {
-	name          string
-	burst, second int
-}{
-	floodReset:    {"reset", 200, 50},
-	floodError:    {"error", 100, 10},
-	floodRefused:  {"refused", 500, 100},
-	floodClosed:   {"closed", 1000, 100},
-	floodSettings: {"settings", 100, 10},
-	floodPing:     {"ping", 500, 100},
-	floodEmpty:    {"empty", 500, 100},
-	floodWindow:   {"window", 2000, 500},
-	floodOther:    {"other", 2000, 500},
-	floodHeader:   {"header", 0, 0},
-	floodUnread:   {"unread", 0, 0},
+// allowances are what is allowed of each kind. They are never written to.
+var allowances = [floods]wire.Allowance{
+	floodReset:    {Name: "reset", Burst: 200, Second: 50, Worked: true},
+	floodError:    {Name: "error", Burst: 100, Second: 10},
+	floodRefused:  {Name: "refused", Burst: 500, Second: 100, Worked: true},
+	floodClosed:   {Name: "closed", Burst: 1000, Second: 100, Worked: true},
+	floodSettings: {Name: "settings", Burst: 100, Second: 10},
+	floodPing:     {Name: "ping", Burst: 500, Second: 100, Worked: true},
+	floodEmpty:    {Name: "empty", Burst: 500, Second: 100, Worked: true},
+	floodWindow:   {Name: "window", Burst: 2000, Second: 500, Worked: true},
+	floodOther:    {Name: "other", Burst: 2000, Second: 500, Worked: true},
+	floodHeader:   {Name: "header"},
+	floodUnread:   {Name: "unread"},
 }
 
 // Floods are the kinds that Options.Flood is told of.
 func Floods() []string {
 	var names []string
 	for _, a := range allowances {
-		names = append(names, a.name)
+		names = append(names, a.Name)
 	}
 	return names
 }
@@ -60,38 +59,12 @@ func (e *FloodError) Error() string { return "client floods the connection: " + 
 func (e *FloodError) Unwrap() error { return &ConnError{EnhanceYourCalm, e.Error()} }
 
 // ledger is what a connection owes. It belongs to the goroutine that reads the connection.
-type ledger struct {
-	debt [floods]int
-	paid int64 // when it was paid off last
-}
+type ledger [floods]wire.Debt
 
 // charge adds to a debt, and returns an error if that is too much.
 func (c *conn) charge(k flood) error {
-	l := &c.ledger
-	l.debt[k]++
-	if l.debt[k] <= allowances[k].burst/2 {
-		return nil
-	}
-	l.pay(c.s.now(), int(c.useful.Swap(0)))
-	if l.debt[k] > allowances[k].burst {
-		return &FloodError{allowances[k].name}
+	if c.ledger[k].Charge(&allowances[k], time.Duration(c.s.now()), c.useful.Load()) {
+		return &FloodError{allowances[k].Name}
 	}
 	return nil
-}
-
-// pay pays off what has become due. Useful work stands for as many frames that it may have taken.
-func (l *ledger) pay(now int64, useful int) {
-	elapsed := time.Duration(now - l.paid)
-	if elapsed >= tick {
-		l.paid = now
-	}
-	for k := range l.debt {
-		if elapsed >= tick {
-			l.debt[k] -= int(min(elapsed, time.Hour) * time.Duration(allowances[k].second) / time.Second)
-		}
-		if flood(k) != floodError && flood(k) != floodSettings {
-			l.debt[k] -= useful
-		}
-		l.debt[k] = max(l.debt[k], 0)
-	}
 }

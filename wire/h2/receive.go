@@ -110,7 +110,7 @@ func (c *conn) wasReset(stream uint32) bool {
 func (c *conn) reply() error {
 	c.wake()
 	if len(c.out) > outputLimit+controlLimit {
-		return &FloodError{allowances[floodUnread].name}
+		return &FloodError{allowances[floodUnread].Name}
 	}
 	return nil
 }

@@ -6,11 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/quic-go/quic-go"
-	"github.com/quic-go/quic-go/quicvarint"
 
 	"github.com/wicketgate/wicketgate/message"
 	"github.com/wicketgate/wicketgate/wire"
@@ -38,109 +39,127 @@ type requestBody struct {
 	decoder  *decoder // of trailers; nil until there are some
 }
 
-// begin prepares for the content behind the head. end says that there is none.
-func (b *requestBody) begin(x *exchange, end bool) {
+// begin prepares for the content behind the head. end says that there is none. It returns an error if what is in hand breaks a rule.
+func (b *requestBody) begin(x *exchange, end bool) error {
 	b.x, b.length, b.complete = x, x.head.Length, end // the rest is zero: recycle saw to it
 	b.idle.L = &b.mu
-	if !end {
-		b.peek()
+	switch {
+	case end:
+		return nil
+	case b.length == 0:
+		return b.expectNone()
 	}
+	return b.peek()
 }
 
 // peek takes the content that is in hand already, without waiting: a small request can be sent on in one piece.
-func (b *requestBody) peek() {
+func (b *requestBody) peek() error {
 	in := &b.x.in
-	p := in.buf[in.r:in.w]
-	typ, n, err := quicvarint.Parse(p)
-	if err != nil || typ != frameData {
-		return
+	head, left := in.ahead()
+	if head == 0 || in.r+head == in.w {
+		return nil
 	}
-	left, m, err := quicvarint.Parse(p[n:])
-	if err != nil || left == 0 || n+m == len(p) {
-		return
-	}
-	in.r += n + m
+	in.r += head
 	in.left, b.inData = left, true
-	b.lend(in.take())
+	return b.lend(in.take())
+}
+
+// expectNone waits a moment for the end of a request that by its length has no content, because nobody will read it: content is an error.
+func (b *requestBody) expectNone() error {
+	_ = b.x.stream.SetReadDeadline(time.Now().Add(b.x.c.s.endWait)) // fails never
+	err := b.read()
+	_ = b.x.stream.SetReadDeadline(time.Time{})
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return nil
+	}
+	return err
 }
 
 // advance finds content that can be lent, or the end, or an error. It waits for the client if nothing is in hand. Only the goroutine that
 // reads the body calls it.
 func (b *requestBody) advance() {
+	if err := b.read(); err != nil {
+		b.fail(err)
+	}
+}
+
+// read reads up to content that can be lent, or the end.
+func (b *requestBody) read() error {
 	in := &b.x.in
 	for {
 		if b.inData && in.left > 0 {
 			p, err := in.piece()
 			if err != nil {
-				b.fail(err)
-				return
+				return err
 			}
-			b.lend(p)
-			return
+			return b.lend(p)
 		}
 		b.inData = false
 		typ, err := in.next()
 		switch {
 		case errors.Is(err, io.EOF):
-			b.end()
-			return
+			return b.end()
 		case err != nil:
-			b.fail(err)
-			return
+			return err
 		}
-		if done := b.frame(typ); done {
-			return
+		if err := b.frame(typ); err != nil {
+			return err
 		}
 	}
 }
 
-// frame deals with the head of a frame. It reports whether there is an error.
-func (b *requestBody) frame(typ uint64) (done bool) {
+// frame deals with the head of a frame, and with all of it if it is not DATA.
+func (b *requestBody) frame(typ uint64) error {
 	in := &b.x.in
 	switch {
 	case typ == frameData && !b.trailed:
 		b.inData = true
-		return false
+		if in.left > 0 || in.ended() {
+			return nil
+		}
+		return b.x.c.charge(floodEmpty)
 	case typ == frameHeaders && !b.trailed:
 		b.trailed = true
-		if err := b.readTrailers(); err != nil {
-			b.fail(err)
-			return true
-		}
-		return false
+		return b.readTrailers()
 	case known(typ):
-		b.fail(&ConnError{FrameUnexpected, "frame does not belong on a request stream, or behind trailers"})
-		return true
+		return &ConnError{FrameUnexpected, "frame does not belong on a request stream, or behind trailers"}
 	}
-	if err := in.skip(); err != nil {
-		b.fail(err)
-		return true
-	}
-	return false
+	return b.x.pass()
 }
 
-func (b *requestBody) lend(p []byte) {
+// lend lends content, and what is in hand of the DATA frames behind it: whoever sends frames of a byte each costs no write each.
+func (b *requestBody) lend(p []byte) error {
+	in := &b.x.in
+	for in.left == 0 {
+		head, left := in.ahead()
+		if head == 0 {
+			break
+		}
+		in.r += head
+		in.left = left
+		p = append(p, in.take()...) // within the buffer, where the heads of the frames were
+	}
 	b.received += int64(len(p))
 	if b.length >= 0 && b.received > b.length {
-		b.fail(&StreamError{MessageError, "content is longer than content-length"})
-		return
+		return &StreamError{MessageError, "content is longer than content-length"}
 	}
 	b.lent = p
 	// With the whole length in hand and the end seen, nothing is left to wait for.
-	if in := &b.x.in; in.left == 0 && in.eof && in.r == in.w {
+	if in.ended() {
 		b.inData = false
-		b.end()
+		return b.end()
 	}
+	return nil
 }
 
 // end is the end of the stream.
-func (b *requestBody) end() {
+func (b *requestBody) end() error {
 	if b.length >= 0 && b.received != b.length {
 		b.lent = nil
-		b.fail(&StreamError{MessageError, "content is shorter than content-length"})
-		return
+		return &StreamError{MessageError, "content is shorter than content-length"}
 	}
 	b.complete = true
+	return nil
 }
 
 func (b *requestBody) fail(err error) {

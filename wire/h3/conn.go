@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/quic-go/quic-go"
@@ -54,7 +55,10 @@ type conn struct {
 	free     []*exchange
 	requests int
 	broken   int // requests that the client broke off
+	began    time.Time
+	ledger   [floods]wire.Debt
 	flooded  bool
+	failed   atomic.Bool // because of its client
 	opened   [streamDecoder + 1]bool
 }
 
@@ -171,6 +175,13 @@ func (c *conn) put(x *exchange) {
 // done counts a request out, and notices clients that do nothing but break requests off; broke says that the request came to nothing because
 // of what the client sent.
 func (c *conn) done(s *quic.Stream, broke bool) {
+	if c.settle(s, broke) {
+		c.close(&ConnError{ExcessiveLoad, "too many requests were broken off"})
+	}
+}
+
+// settle reports whether the client breaks off too much.
+func (c *conn) settle(s *quic.Stream, broke bool) (excess bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.active--
@@ -180,11 +191,11 @@ func (c *conn) done(s *quic.Stream, broke bool) {
 	if broken, ok := errors.AsType[*quic.StreamError](context.Cause(s.Context())); broke || ok && broken.Remote {
 		c.broken++
 		if c.broken > restless && c.broken > c.requests/2 && !c.flooded {
-			c.flooded = true
-			c.s.metrics.Floods.Add(1)
-			c.close(&ConnError{ExcessiveLoad, "too many requests were broken off"})
+			c.floods(floodReset)
+			return true
 		}
 	}
+	return false
 }
 
 // lastStream is the largest identifier of a request: a GOAWAY with it refuses nothing.
@@ -265,16 +276,28 @@ func (c *conn) drain(ctx context.Context) {
 	_ = c.quic.CloseWithError(quic.ApplicationErrorCode(NoError), "") // closed already, perhaps
 }
 
-// close ends the connection because of an error of its client's.
+// close ends the connection because of an error of its client's, which is told of once.
 func (c *conn) close(e *ConnError) {
 	_ = c.quic.CloseWithError(quic.ApplicationErrorCode(e.Code), e.Why)
+	if !c.failed.Swap(true) {
+		peer := c.peer // whose Cache is the handler's
+		c.s.handler.Refused(&peer, 0, e)
+	}
+}
+
+// fail ends the connection if the error is one of a connection.
+func (c *conn) fail(err error) bool {
+	broken, ok := errors.AsType[*ConnError](err)
+	if ok {
+		c.close(broken)
+	}
+	return ok
 }
 
 // fail ends the stream or the connection because of an error. The goroutine that reads the request calls it.
 func (x *exchange) fail(err error) {
 	x.broke.Store(true)
-	if broken, ok := errors.AsType[*ConnError](err); ok {
-		x.c.close(broken)
+	if x.c.fail(err) {
 		return
 	}
 	code := RequestIncomplete
@@ -304,6 +327,9 @@ func (c *conn) serveUni(s *quic.ReceiveStream) {
 	}
 	if typ > streamDecoder {
 		s.CancelRead(quic.StreamErrorCode(StreamCreationError)) // of an extension that we do not know
+		if err := c.charge(floodOther); err != nil {
+			c.fail(err)
+		}
 		return
 	}
 	c.mu.Lock()
@@ -332,11 +358,10 @@ func (c *conn) serveUni(s *quic.ReceiveStream) {
 	if c.quic.Context().Err() != nil {
 		return
 	}
-	broken, ok := errors.AsType[*ConnError](err)
-	if !ok || broken == errTruncated {
-		broken = &ConnError{ClosedCriticalStream, "stream that lasts as long as the connection has ended"}
+	if broken, ok := errors.AsType[*ConnError](err); !ok || broken == errTruncated {
+		err = &ConnError{ClosedCriticalStream, "stream that lasts as long as the connection has ended"}
 	}
-	c.close(broken)
+	c.fail(err)
 }
 
 // drop reads a stream to its end.
@@ -375,6 +400,12 @@ func (c *conn) readControl(in *reader) error {
 			return err
 		}
 		if err := checkControl(typ, payload); err != nil {
+			return err
+		}
+		if first {
+			continue
+		}
+		if err := c.charge(floodOther); err != nil {
 			return err
 		}
 	}

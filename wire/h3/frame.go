@@ -125,6 +125,20 @@ func (r *reader) next() (typ uint64, err error) {
 	return typ, err
 }
 
+// ahead looks for the head of a DATA frame with content that is in hand whole, without consuming it: its length, or 0, and that of the content.
+func (r *reader) ahead() (head int, left uint64) {
+	p := r.buf[r.r:r.w]
+	typ, n, err := quicvarint.Parse(p)
+	if err != nil || typ != frameData {
+		return 0, 0
+	}
+	left, m, err := quicvarint.Parse(p[n:])
+	if err != nil || left == 0 {
+		return 0, 0
+	}
+	return n + m, left
+}
+
 // piece returns bytes of the payload, those in hand or else what comes next. They are valid until the next call.
 func (r *reader) piece() ([]byte, error) {
 	for r.r == r.w {

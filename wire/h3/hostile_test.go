@@ -12,7 +12,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"log/slog"
 	"math/big"
 	"net"
 	"net/netip"
@@ -111,15 +110,7 @@ func TestNoAmplification(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	config := &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}, NextProtos: []string{"h3"}, MinVersion: tls.VersionTLS13}
-	s := &server{
-		Server: NewServer(Options{Handler: &handler{}, TLS: func(netip.AddrPort) *tls.Config { return config }, Log: slog.New(slog.DiscardHandler)}),
-		t:      t, addr: freePort(t),
-	}
-	if _, failed := s.Follow([]netip.AddrPort{s.addr}); failed != nil {
-		t.Fatal(failed)
-	}
-	t.Cleanup(s.Close)
+	s := startWith(t, nil, tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, Options{}, patience)
 	d := s.half()
 	eventually(t, "an answer", func() bool { return d.received.Load() > 1200 })
 	eventually(t, "a second attempt", func() bool { return d.sent.Load() > 2*1200 })
@@ -183,8 +174,86 @@ func TestClientsThatHaveEverythingResetAreSentAway(t *testing.T) {
 		_ = str.Close()
 		str.CancelRead(quic.StreamErrorCode(NoError))
 	}
-	if got := c.ended(); got != ExcessiveLoad || s.Metrics().Floods.Load() != 1 {
-		t.Errorf("ended with %#x, %d floods", uint64(got), s.Metrics().Floods.Load())
+	if got := c.ended(); got != ExcessiveLoad || s.flooded() != "reset" {
+		t.Errorf("ended with %#x, floods: %s", uint64(got), s.flooded())
+	}
+}
+
+// What means nothing may be sent, but not without end; nobody else notices.
+func TestFloods(t *testing.T) {
+	release := make(chan struct{})
+	defer close(release)
+	s := start(t, func(x wire.Exchange) {
+		if string(x.Request().Target) == "/stuck" {
+			<-release
+			x.Abort(message.ClientGone)
+			return
+		}
+		echoBody(x)
+	})
+	post := func(path string) []byte {
+		return frame(frameHeaders, section(":method", "POST", ":scheme", "https", ":authority", "example.test", ":path", path))
+	}
+	request := func(first, again []byte) func(*rawClient, func() bool) {
+		return func(c *rawClient, more func() bool) {
+			r := c.open()
+			r.send(first)
+			for p := bytes.Repeat(again, 100); more(); {
+				r.send(p)
+			}
+		}
+	}
+	good := s.dial()
+	served := func() {
+		t.Helper()
+		r := good.open()
+		r.send(append(post("/"), frame(frameData, []byte("hello"))...))
+		r.end()
+		if got := r.fate(); got != "200" {
+			t.Errorf("beside a flood: %s", got)
+		}
+	}
+	served()
+	for _, f := range []struct {
+		name, kind string
+		send       func(c *rawClient, more func() bool)
+	}{
+		{"empty DATA frames", "empty", request(post("/"), frame(frameData, nil))},
+		{"unknown frames behind a request", "other", request(post("/"), frame(0x21, nil))},
+		{"unknown frames in front of a request", "other", request(nil, frame(0x21, []byte("x")))},
+		{"unknown frames on the control stream", "other", func(c *rawClient, more func() bool) {
+			control := c.uni(streamControl, frame(frameSettings, nil)...)
+			for p := bytes.Repeat(frame(0x21, nil), 100); more(); {
+				_, _ = control.Write(p)
+			}
+		}},
+		{"GOAWAY again and again", "other", func(c *rawClient, more func() bool) {
+			control := c.uni(streamControl, frame(frameSettings, nil)...)
+			for p := bytes.Repeat(frame(frameGoAway, []byte{0}), 100); more(); {
+				_, _ = control.Write(p)
+			}
+		}},
+		{"unknown streams", "other", func(c *rawClient, more func() bool) {
+			for more() {
+				if u, err := c.OpenUniStreamSync(t.Context()); err == nil {
+					_, _ = u.Write([]byte{0x21})
+					_ = u.Close()
+				}
+			}
+		}},
+	} {
+		t.Run(f.name, func(t *testing.T) {
+			before := s.flooded()
+			bad := s.dial()
+			f.send(bad, func() bool { return bad.Context().Err() == nil })
+			if got := bad.ended(); got != ExcessiveLoad {
+				t.Errorf("ended with %#x", uint64(got))
+			}
+			if got := strings.TrimSpace(strings.TrimPrefix(s.flooded(), before)); got != f.kind {
+				t.Errorf("floods: %q, want %q", got, f.kind)
+			}
+			served()
+		})
 	}
 }
 
@@ -204,21 +273,23 @@ func TestRequestsThatAreWorkedOnAreLimited(t *testing.T) {
 		x.Abort(message.ClientGone)
 	})
 	c := s.dial()
-	wrong := append(frame(frameHeaders, section(":method", "POST", ":scheme", "https", ":authority", "example.test", ":path", "/", "content-length", "1")), frame(frameData, []byte("22"))...)
-	for range maxActive {
+	post := frame(frameHeaders, section(":method", "POST", ":scheme", "https", ":authority", "example.test", ":path", "/", "content-length", "1"))
+	wrong := frame(frameData, []byte("22"))
+	for i := range int64(maxActive) {
 		str, err := c.OpenStreamSync(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
+		_, _ = str.Write(post)
+		eventually(t, "the request is worked on", func() bool { return working.Load() == i+1 })
 		_, _ = str.Write(wrong)
 		str.CancelRead(quic.StreamErrorCode(RequestCancelled))
 	}
-	eventually(t, "that many requests", func() bool { return working.Load() == maxActive })
 	str, err := c.OpenStreamSync(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, _ = str.Write(wrong)
+	_, _ = str.Write(post)
 	_, err = str.Read(make([]byte, 1))
 	if broken, ok := errors.AsType[*quic.StreamError](err); !ok || broken.ErrorCode != quic.StreamErrorCode(RequestRejected) {
 		t.Errorf("one more: %v", err)

@@ -51,6 +51,8 @@ type Options struct {
 	// EarlyData admits requests in the first flight of a resumed connection (0-RTT), which an attacker can send again: only those with a
 	// safe method are answered before the handshake is complete (RFC 8470).
 	EarlyData bool
+	// Flood is told of connections that were closed because their client does one thing far too often, with one of Floods. Nil: nobody is.
+	Flood func(kind string)
 	// Join, if set, is asked for leave for each new connection, and Part told of the end of each that has it.
 	Join func() bool
 	Part func()
@@ -65,9 +67,11 @@ type Server struct {
 	early   bool
 	join    func() bool
 	part    func()
+	flood   func(kind string)
 	log     *slog.Logger
 	metrics *Metrics
 	buffers sync.Pool
+	endWait time.Duration // see the constant
 
 	handshakes atomic.Int64
 	dated      atomic.Pointer[dateText]
@@ -86,7 +90,6 @@ type Metrics struct {
 	Accepted    atomic.Uint64 // connections whose handshake succeeded
 	Retried     atomic.Uint64 // handshakes that had to prove the client's address
 	Refused     atomic.Uint64 // connections over a limit
-	Floods      atomic.Uint64 // connections closed because of what they did
 }
 
 // socket is a bound UDP socket. It stays bound while connections on it drain.
@@ -100,11 +103,14 @@ type socket struct {
 // NewServer makes a Server without sockets.
 func NewServer(o Options) *Server {
 	s := &Server{
-		handler: o.Handler, lim: o.Limits.WithDefaults(), tls: o.TLS, early: o.EarlyData, join: o.Join, part: o.Part, log: o.Log, metrics: &Metrics{},
-		sockets: map[netip.AddrPort]*socket{}, perAddr: map[netip.Addr]int{},
+		handler: o.Handler, lim: o.Limits.WithDefaults(), tls: o.TLS, early: o.EarlyData, join: o.Join, part: o.Part, flood: o.Flood, log: o.Log, metrics: &Metrics{},
+		sockets: map[netip.AddrPort]*socket{}, perAddr: map[netip.Addr]int{}, endWait: endWait,
 	}
 	if s.join == nil {
 		s.join, s.part = func() bool { return true }, func() {}
+	}
+	if s.flood == nil {
+		s.flood = func(string) {}
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
@@ -336,7 +342,7 @@ func (s *Server) accept(k *socket, l *quic.EarlyListener) {
 
 // serveConn serves one connection.
 func (s *Server) serveConn(k *socket, q *quic.Conn) {
-	c := &conn{s: s, quic: q, socket: k.bind}
+	c := &conn{s: s, quic: q, socket: k.bind, began: time.Now()}
 	s.mu.Lock()
 	if s.closed || s.sockets[k.bind] != k {
 		s.mu.Unlock()

@@ -21,7 +21,7 @@ import (
 // bufferSize is that of the buffer that a request is read through while it lasts.
 const bufferSize = 16 << 10
 
-// endWait is how long the end of a request may take that by its method has no content: most clients send it in the packet of the head, some
+// endWait is how long the end of a request may take that by its head has no content: most clients send it in the packet of the head, some
 // in the next. Whoever takes longer is taken at their word: content follows.
 const endWait = 50 * time.Millisecond
 
@@ -132,7 +132,9 @@ func (x *exchange) readHead() error {
 	}
 	x.head.Scheme = schemeHTTPS // whatever the client claims: that is what it uses
 	x.expects = x.head.ExpectContinue
-	x.body.begin(x, end)
+	if err := x.body.begin(x, end); err != nil {
+		return err
+	}
 	if len(x.head.Upgrade) > 0 {
 		x.handshake()
 	}
@@ -166,10 +168,18 @@ func (x *exchange) findHead() error {
 		case known(typ):
 			return &ConnError{FrameUnexpected, "request begins with another frame than HEADERS"}
 		}
-		if err := x.in.skip(); err != nil {
+		if err := x.pass(); err != nil {
 			return err
 		}
 	}
+}
+
+// pass drops the payload of a frame that has no meaning here.
+func (x *exchange) pass() error {
+	if err := x.c.charge(floodOther); err != nil {
+		return err
+	}
+	return x.in.skip()
 }
 
 // pseudoFields is how many pseudo-fields a request may have besides its fields.
@@ -186,30 +196,32 @@ func (x *exchange) endsSoon() error {
 	if x.in.eof || x.in.r < x.in.w || x.hasContent() {
 		return nil
 	}
-	_ = x.stream.SetReadDeadline(time.Now().Add(endWait))
+	_ = x.stream.SetReadDeadline(time.Now().Add(x.c.s.endWait))
 	if err := x.in.fill(); err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, os.ErrDeadlineExceeded) {
 		return err
 	}
 	return nil
 }
 
-// hasContent guesses by the fields whether content follows.
+// hasContent guesses by the fields whether content follows: it has a length, or a type where the method is one with content. A tunnel has some.
 func (x *exchange) hasContent() bool {
-	method, content := "", false
+	method, announced, typed := "", false, false
 	x.fields.fields(func(name, value []byte) string {
 		switch string(name) {
 		case ":method":
 			method = string(value)
 		case "content-length":
-			content = string(value) != "0"
+			announced = string(value) != "0"
+		case "content-type", "expect":
+			typed = true
 		}
 		return ""
 	})
 	switch method {
 	case "GET", "HEAD", "DELETE", "OPTIONS", "TRACE":
-		return content
+		return announced
 	}
-	return true
+	return announced || typed || method == "CONNECT"
 }
 
 // refuse answers a request that the handler does not get to see.
