@@ -71,7 +71,7 @@ func assemble(o *runOptions, s settings, log *slog.Logger, version admin.Version
 		countAccessLog(g.metrics, access)
 	}
 	var err error
-	if g.certificates, err = newCertificates(s, o.acme.dnsHook, dialer, version.GitVersion, g.certificatesChanged, log, g.metrics); err != nil {
+	if g.certificates, err = newCertificates(s, &o.acme, dialer, version.GitVersion, g.certificatesChanged, log, g.metrics); err != nil {
 		return nil, err
 	}
 	streams, datagrams := g.carriers(o, s)
@@ -85,6 +85,7 @@ func assemble(o *runOptions, s settings, log *slog.Logger, version admin.Version
 	g.front = &front{wire: g.wire, h2: two, proxy: g.proxy, streams: streams, limit: s.maxConnections, introductions: introductions{trusted: s.trustedProxies, log: log}, tls: tls.NewServer(tls.Options{
 		Current: g.proxy.Certificates, Log: log, Done: countHandshakes(g.metrics),
 		Challenge: g.certificates.engine.Handshake,
+		OnDemand:  g.certificates.engine.OnDemand,
 	})}
 	g.front.register(g.metrics)
 	g.serveHTTP3(o)
@@ -111,7 +112,7 @@ func assemble(o *runOptions, s settings, log *slog.Logger, version admin.Version
 		Strict:     o.strict, DrainTimeout: o.drainTimeout, Log: log, Metrics: g.metrics,
 	})
 	g.metrics.MustRegister(newGatewayMetrics(g.loop.View))
-	g.metrics.MustRegister(newObjectMetrics(g.loop.View))
+	g.metrics.MustRegister(newObjectMetrics(g.loop.View, g.certificates.engine.Expiries))
 	return g, nil
 }
 

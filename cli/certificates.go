@@ -4,10 +4,12 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/netip"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -23,6 +25,7 @@ import (
 	"github.com/wicketgate/wicketgate/dial"
 	"github.com/wicketgate/wicketgate/gateway"
 	"github.com/wicketgate/wicketgate/object"
+	"github.com/wicketgate/wicketgate/tls/demand"
 	"github.com/wicketgate/wicketgate/tls/issue"
 	"github.com/wicketgate/wicketgate/tls/obtain"
 )
@@ -37,6 +40,8 @@ const (
 type acmeFlags struct {
 	email, directory, caFile, dnsHook string
 	staging, localCA                  bool
+	ask                               string
+	askLimit                          int
 }
 
 func (a *acmeFlags) register(f *pflag.FlagSet) {
@@ -46,6 +51,8 @@ func (a *acmeFlags) register(f *pflag.FlagSet) {
 	f.BoolVar(&a.staging, "acme-staging", false, "ask the staging server of Let's Encrypt, whose certificates no client trusts")
 	f.StringVar(&a.dnsHook, "acme-dns-hook", "", "program that sets and removes TXT records, for --acme-email to prove names, wildcards too, by DNS-01")
 	f.BoolVar(&a.localCA, "local-ca", false, "sign certificates for all HTTPS hostnames that have none with an authority of the gateway's own")
+	f.StringVar(&a.ask, "on-demand-ask", "", "URL to ask, with ?domain=NAME, whether to obtain a certificate for a name that clients ask for and only routes without hostnames, or wildcards, serve")
+	f.IntVar(&a.askLimit, "on-demand-limit", demand.DefaultHourly, "for how many names certificates may be obtained on demand in an hour")
 }
 
 // refined says whether any flag is given that says how --acme-email asks.
@@ -82,6 +89,37 @@ func (a *acmeFlags) options() (o issue.Options, err error) {
 	return o, nil
 }
 
+// onDemand checks the flags that let certificates be obtained on demand, and gives the URL to ask; nil: none are.
+func (a *acmeFlags) onDemand() (*url.URL, error) {
+	switch {
+	case a.ask == "" && a.askLimit != demand.DefaultHourly:
+		return nil, errors.New("--on-demand-limit says how often --on-demand-ask lets certificates be obtained: give that, too")
+	case a.ask == "":
+		return nil, nil
+	case a.email == "" && !a.localCA:
+		return nil, errors.New("--on-demand-ask says for which names certificates are obtained: give --acme-email or --local-ca, too, which say from whom")
+	case a.askLimit < 1 || a.askLimit > maxAskLimit:
+		return nil, fmt.Errorf("--on-demand-limit %d is not a number from 1 to %d", a.askLimit, maxAskLimit)
+	}
+	at, err := url.Parse(a.ask)
+	if err != nil || at.Scheme != "http" && at.Scheme != "https" || at.Host == "" || at.Fragment != "" {
+		return nil, fmt.Errorf("--on-demand-ask %q is not a URL such as http://127.0.0.1:5555/allowed", a.ask)
+	}
+	return at, nil
+}
+
+// maxAskLimit bounds --on-demand-limit: no authority issues more.
+const maxAskLimit = 10_000
+
+// gate makes what decides about names on demand; nil: none of them gets a certificate.
+func (a *acmeFlags) gate(ask *url.URL, o demand.Options) *demand.Gate {
+	if ask == nil {
+		return nil
+	}
+	o.URL, o.Hourly = ask, a.askLimit
+	return demand.New(o)
+}
+
 // certificates joins the engine to the loop's stages. Its fields other than engine belong to the loop's goroutine.
 type certificates struct {
 	engine  *obtain.Engine
@@ -100,10 +138,13 @@ func certificateStorage(stateDir string) obtain.Storage {
 }
 
 // newCertificates makes the engine. Changed is told as obtain.Options says.
-func newCertificates(s settings, hook string, dialer *dial.Dialer, version string, changed func(bool), log *slog.Logger, metrics prometheus.Registerer) (*certificates, error) {
+func newCertificates(s settings, flags *acmeFlags, dialer *dial.Dialer, version string, changed func(bool), log *slog.Logger, metrics prometheus.Registerer) (*certificates, error) {
+	agent, resolver := "wicketgate/"+version, asking(s.dnsServers)
 	engine, err := obtain.New(obtain.Options{
-		Storage: certificateStorage(s.stateDir), Dial: dialer.Dial, Changed: changed, Log: log, Metrics: metrics, UserAgent: "wicketgate/" + version, Hook: obtain.Hook{Command: hook},
-		Resolver: asking(s.dnsServers), Wildcards: hook != "" || s.issue.LocalCA,
+		Storage: certificateStorage(s.stateDir), Dial: dialer.Dial, Changed: changed, Log: log, Metrics: metrics, UserAgent: agent, Hook: obtain.Hook{Command: flags.dnsHook},
+		Resolver: resolver, Wildcards: flags.dnsHook != "" || s.issue.LocalCA,
+		// A flag names whom to ask, so that may be on this machine.
+		Demand: flags.gate(s.ask, demand.Options{Dial: obtain.DialNames(dialer.Dial, resolver, true), Log: log, Metrics: metrics, UserAgent: agent}),
 	})
 	return &certificates{engine: engine, options: s.issue, secrets: secretdir.New(s.secrets)}, err
 }
@@ -165,6 +206,10 @@ func checkedCertificates(o *checkOptions) (*certificates, error) {
 	if err != nil {
 		return nil, err
 	}
-	engine, err := obtain.New(obtain.Options{Wildcards: o.acme.dnsHook != "" || o.acme.localCA})
+	ask, err := o.acme.onDemand()
+	if err != nil {
+		return nil, err
+	}
+	engine, err := obtain.New(obtain.Options{Wildcards: o.acme.dnsHook != "" || o.acme.localCA, Demand: o.acme.gate(ask, demand.Options{})})
 	return &certificates{engine: engine, options: options, secrets: secretdir.New(secrets)}, err
 }

@@ -31,6 +31,25 @@ func TestFlagsForCertificates(t *testing.T) {
 			t.Errorf("%s: %v, want %q", c.name, err, c.wrong)
 		}
 	}
+	for _, c := range []struct {
+		name  string
+		flags acmeFlags
+		wrong string
+	}{
+		{"none", acmeFlags{askLimit: 60}, ""},
+		{"by ACME", acmeFlags{email: "ops@example.com", ask: "https://app.example/allowed?key=1", askLimit: 1}, ""},
+		{"by the local authority", acmeFlags{localCA: true, ask: "http://127.0.0.1:5555", askLimit: 60}, ""},
+		{"from nobody", acmeFlags{ask: "http://127.0.0.1:5555", askLimit: 60}, "give --acme-email or --local-ca"},
+		{"a limit of nothing", acmeFlags{localCA: true, askLimit: 5}, "--on-demand-limit"},
+		{"no limit", acmeFlags{localCA: true, ask: "http://127.0.0.1:5555", askLimit: 0}, "--on-demand-limit 0"},
+		{"no scheme", acmeFlags{localCA: true, ask: "127.0.0.1:5555/allowed", askLimit: 60}, "is not a URL such as"},
+		{"a file", acmeFlags{localCA: true, ask: "file:///etc/names", askLimit: 60}, "is not a URL such as"},
+	} {
+		at, err := c.flags.onDemand()
+		if (err == nil) != (c.wrong == "") || err != nil && !strings.Contains(err.Error(), c.wrong) || (at != nil) != (c.flags.ask != "" && c.wrong == "") {
+			t.Errorf("on demand, %s: %v %v, want %q", c.name, at, err, c.wrong)
+		}
+	}
 	o, err := (&acmeFlags{directory: letsEncrypt, staging: true, email: "ops@example.com"}).options()
 	if err != nil || o.ACME.Server != letsEncryptStaging {
 		t.Errorf("--acme-staging asks %v: %v", o.ACME, err)

@@ -204,7 +204,9 @@ func everyMetric(t *testing.T) *prometheus.Registry {
 	o := &runOptions{}
 	flags := pflag.NewFlagSet("run", pflag.ContinueOnError)
 	o.register(flags)
-	if err := flags.Parse([]string{"--config", t.TempDir(), "--access-log", filepath.Join(t.TempDir(), "access.log")}); err != nil {
+	if err := flags.Parse([]string{
+		"--config", t.TempDir(), "--access-log", filepath.Join(t.TempDir(), "access.log"), "--local-ca", "--on-demand-ask", "http://127.0.0.1:1/",
+	}); err != nil {
 		t.Fatal(err)
 	}
 	s, err := o.understand()

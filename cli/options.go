@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 	"net/netip"
+	"net/url"
 	"path/filepath"
 	"runtime"
 	"strconv"
@@ -154,6 +155,7 @@ type settings struct {
 	roots          []config.Root
 	gateway        gateway.Options
 	issue          issue.Options
+	ask            *url.URL // for certificates on demand; nil: there are none
 	secrets        []secretdir.Source
 	dnsServers     []netip.AddrPort
 	dnsNetworks    []netip.Prefix
@@ -182,10 +184,7 @@ func (o *runOptions) understand() (s settings, err error) {
 	if s.gateway, err = o.gatewayOptions(); err != nil {
 		return s, err
 	}
-	if s.issue, err = o.acme.options(); err != nil {
-		return s, err
-	}
-	if s.secrets, err = each("--secret", o.secrets, secretdir.Parse); err != nil {
+	if err = o.certificates(&s); err != nil {
 		return s, err
 	}
 	if s.dnsServers, err = each("--dns-server", o.dnsServers, dnsServer); err != nil {
@@ -216,6 +215,18 @@ func (o *runOptions) understand() (s settings, err error) {
 	}
 	s.transport, err = transport(o.transport)
 	return s, err
+}
+
+// certificates fills in where certificates come from.
+func (o *runOptions) certificates(s *settings) (err error) {
+	if s.issue, err = o.acme.options(); err != nil {
+		return err
+	}
+	if s.ask, err = o.acme.onDemand(); err != nil {
+		return err
+	}
+	s.secrets, err = each("--secret", o.secrets, secretdir.Parse)
+	return err
 }
 
 // mostUDPSessions is how many sessions there may be by default, however many files may be open.

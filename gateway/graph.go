@@ -116,7 +116,9 @@ type Listener struct {
 	// TLSOptions are how its handshakes differ from the default; nil: they do not.
 	TLSOptions *TLSOptions
 	// Managed are the hostnames for which certificates are obtained because none of its references is usable: see Options.Managed.
-	Managed        []string
+	Managed []string
+	// OnDemand are names for which certificates are obtained when clients ask for them; nil: there are none.
+	OnDemand       *OnDemand
 	SupportedKinds []gatewayv1.RouteGroupKind
 	// Usable: it can carry traffic. Attachable: routes may attach (and are counted) even if it carries none for now.
 	Usable, Attachable bool

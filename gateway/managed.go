@@ -8,6 +8,11 @@
 // Where such a way is at hand, one certificate with the wildcard is for all that it covers, which is one label:
 //
 //	the same listener, and a route for x.y.example.com                                  ->   *.example.com, x.y.example.com
+//
+// Names that routes have only by a wildcard, or by having no hostnames, are not known before a client asks for them. Where certificates may
+// be obtained on demand, that is what OnDemand is for:
+//
+//	listener without a hostname, a route for a.example.com and one without hostnames    ->   a.example.com, and any name on demand
 
 package gateway
 
@@ -23,6 +28,24 @@ type ManagedCertificates struct {
 	Waiting *Certificate
 	// Wildcards says that certificates with wildcards can be had.
 	Wildcards bool
+	// OnDemand says that certificates may be obtained when a client asks for a name that nothing else tells of.
+	OnDemand bool
+}
+
+// OnDemand says for which names a listener's certificates are obtained when clients ask for them. It is immutable; nil stands for none.
+type OnDemand struct {
+	hostnames []string // of routes: with a wildcard, or "" for any name
+	managed   []string // what certificates are obtained for anyway
+}
+
+// Covers says whether a certificate may be obtained for a name, in lower case, because a client asks for it: some route serves it, and none of the
+// certificates that are obtained anyway is for it.
+func (o *OnDemand) Covers(name string) bool {
+	if o == nil || !slices.ContainsFunc(o.hostnames, func(h string) bool { return HostnameCovers(h, name) }) {
+		return false
+	}
+	_, parent, _ := strings.Cut(name, ".")
+	return !slices.Contains(o.managed, name) && !slices.Contains(o.managed, "*."+parent)
 }
 
 // manageCertificates gives the listeners that need them their managed certificates. Routes must be attached.
@@ -32,7 +55,10 @@ func (b *builder) manageCertificates() {
 			continue
 		}
 		l.Managed = managedHostnames(l, b.opts.Managed.Wildcards)
-		waiting := len(l.Managed) == 0
+		if b.opts.Managed.OnDemand {
+			l.OnDemand = onDemand(l)
+		}
+		waiting := len(l.Managed) == 0 && l.OnDemand == nil
 		for _, name := range l.Managed {
 			if c := b.opts.Managed.ByHostname[name]; c != nil {
 				l.Certificates = append(l.Certificates, c)
@@ -68,6 +94,22 @@ func managedHostnames(l *Listener, wildcards bool) (names []string) {
 	}
 	slices.Sort(names)
 	return slices.Compact(names)
+}
+
+// onDemand gives the names that a listener's routes serve without telling which they are, or nil.
+func onDemand(l *Listener) *OnDemand {
+	o := &OnDemand{managed: l.Managed}
+	for _, a := range l.Attachments {
+		for _, h := range a.Hostnames {
+			if (h.Effective == "" || strings.HasPrefix(h.Effective, "*")) && !slices.Contains(o.hostnames, h.Effective) {
+				o.hostnames = append(o.hostnames, h.Effective)
+			}
+		}
+	}
+	if len(o.hostnames) == 0 {
+		return nil
+	}
+	return o
 }
 
 // waiting says why a listener answers with self-signed certificates alone, or "".

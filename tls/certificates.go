@@ -41,6 +41,8 @@ type credentials struct {
 	list    []*tls.Certificate
 	clients *gateway.ClientValidation // nil: clients are not asked for certificates
 	options *gateway.TLSOptions       // nil: handshakes are like any other
+
+	onDemand *gateway.OnDemand // names whose certificates are not in list; nil: none
 }
 
 // Compile makes the table for sockets. A listener none of whose certificates resolved refuses handshakes, so that its hostname does not fall
@@ -59,7 +61,7 @@ func compile(listeners []*gateway.Listener) *names {
 	n := &names{exact: map[string]*credentials{}, wildcard: map[string]*credentials{}}
 	var first *credentials
 	for _, l := range listeners {
-		cr := &credentials{clients: l.Clients, options: l.TLSOptions}
+		cr := &credentials{clients: l.Clients, options: l.TLSOptions, onDemand: l.OnDemand}
 		for _, cert := range l.Certificates {
 			cr.list = append(cr.list, cert.TLS)
 		}

@@ -26,8 +26,11 @@ func (s *Server) QUIC(bind netip.AddrPort) *tls.Config {
 			config := &tls.Config{
 				MinVersion: tls.VersionTLS13,
 				NextProtos: []string{HTTP3},
-				// Without a certificate, nil and no error: the client gets the alert unrecognized_name.
-				GetCertificate: func(info *tls.ClientHelloInfo) (*tls.Certificate, error) { return cr.choose(info), nil },
+				// Without a certificate, nil and no error: the client gets the alert unrecognized_name. It does not wait for one that is obtained
+				// on demand, because meanwhile nobody would read its packets: TCP is where clients begin.
+				GetCertificate: func(info *tls.ClientHelloInfo) (*tls.Certificate, error) {
+					return cr.certificate(info, s.onDemand, false), nil
+				},
 			}
 			if cr != nil {
 				apply(cr.options, config)

@@ -32,6 +32,8 @@ type Options struct {
 	Log     *slog.Logger
 	// Challenge, if set, gives the certificate that answers a TLS-ALPN-01 challenge for a name, or nil. It may block a little.
 	Challenge func(ctx context.Context, name string) *tls.Certificate
+	// OnDemand, if set, gives the certificates of names that listeners have on demand.
+	OnDemand OnDemand
 	// Done, if set, is told of every handshake: Succeeded or why it failed, as a word for a metric's label.
 	Done func(Outcome)
 }
@@ -77,11 +79,12 @@ type Server struct {
 	done    func(Outcome)
 
 	challenge func(context.Context, string) *tls.Certificate
+	onDemand  OnDemand
 }
 
 // NewServer makes a Server.
 func NewServer(o Options) *Server {
-	s := &Server{current: o.Current, timeout: o.Timeout, log: o.Log, done: o.Done, challenge: o.Challenge}
+	s := &Server{current: o.Current, timeout: o.Timeout, log: o.Log, done: o.Done, challenge: o.Challenge, onDemand: o.OnDemand}
 	if s.timeout == 0 {
 		s.timeout = DefaultHandshakeTimeout
 	}
@@ -111,6 +114,7 @@ func (s *Server) Terminates(c net.Conn, bind netip.AddrPort) bool {
 // hello travels in a handshake's context to the choice of the certificate and back.
 type hello struct {
 	names  *names // nil: nothing is served there any more
+	demand OnDemand
 	name   string
 	missed bool
 	// protocols, unless foreign is false, replace the Server's: the application on the connection is not ours.
@@ -130,7 +134,7 @@ func certificate(info *tls.ClientHelloInfo) (*tls.Certificate, error) {
 	h.name = info.ServerName
 	var cert *tls.Certificate
 	if h.names != nil {
-		cert = h.names.listener(info.ServerName).choose(info)
+		cert = h.names.listener(info.ServerName).certificate(info, h.demand, true)
 	}
 	h.missed = cert == nil
 	return cert, nil
@@ -149,6 +153,7 @@ func (s *Server) HandshakeFor(c net.Conn, bind netip.AddrPort, protocols []strin
 }
 
 func (s *Server) handshake(c net.Conn, bind netip.AddrPort, h *hello) (*tls.Conn, error) {
+	h.demand = s.onDemand
 	if table := s.current(); table != nil {
 		h.names = table.at(bind, localAddr(c))
 	}

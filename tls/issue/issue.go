@@ -79,6 +79,8 @@ type Certificate struct {
 	Given *object.Object
 	// Hostname is set for a certificate that is found by it, and not by its Secret.
 	Hostname string
+	// OnDemand: it is wanted because a client asked for the name, and for as long as clients do.
+	OnDemand bool
 }
 
 // ID names the certificate wherever something is remembered of it.
@@ -224,19 +226,59 @@ func (p *Plan) Managed(g *gateway.Graph) []*Certificate {
 			if byHost[host] != nil {
 				continue
 			}
-			name := NameOf(host)
-			c := &Certificate{
-				Spec:   &certmanager.CertificateSpec{DNSNames: []string{host}, SecretName: name, IssuerRef: refTo(p.flags)},
-				Source: l.Object(), Field: listenerField(l.Index, "hostname"), Secret: secretKey(l.Object().Namespace, name),
-				Issuer: p.flags, Hostname: host,
-			}
-			c.Object = implied(c)
-			byHost[host] = c
-			list = append(list, c)
+			byHost[host] = p.forHostname(l, host)
+			list = append(list, byHost[host])
 		}
 	}
 	slices.SortFunc(list, func(a, b *Certificate) int { return strings.Compare(a.Hostname, b.Hostname) })
 	return list
+}
+
+// forHostname is the certificate of the flags' issuer for a hostname of a listener.
+func (p *Plan) forHostname(l *gateway.Listener, host string) *Certificate {
+	name := NameOf(host)
+	c := &Certificate{
+		Spec:   &certmanager.CertificateSpec{DNSNames: []string{host}, SecretName: name, IssuerRef: refTo(p.flags)},
+		Source: l.Object(), Field: listenerField(l.Index, "hostname"), Secret: secretKey(l.Object().Namespace, name),
+		Issuer: p.flags, Hostname: host,
+	}
+	c.Object = implied(c)
+	return c
+}
+
+// Demand is what clients may ask for. It is immutable; nil stands for nothing.
+type Demand struct {
+	plan      *Plan
+	listeners []*gateway.Listener // that have names on demand
+}
+
+// Demand finds the listeners of a graph that have names on demand.
+func (p *Plan) Demand(g *gateway.Graph) *Demand {
+	if p.flags == nil {
+		return nil
+	}
+	d := &Demand{plan: p}
+	for l := range g.Listeners() {
+		if l.OnDemand != nil && l.Usable {
+			d.listeners = append(d.listeners, l)
+		}
+	}
+	return d
+}
+
+// Certificate is the certificate for a name that a client asks for, in lower case, or nil if no listener has it on demand.
+func (d *Demand) Certificate(name string) *Certificate {
+	if d == nil {
+		return nil
+	}
+	for _, l := range d.listeners {
+		if l.OnDemand.Covers(name) {
+			c := d.plan.forHostname(l, name)
+			c.OnDemand = true
+			return c
+		}
+	}
+	return nil
 }
 
 // wildcardLabel stands for the asterisk of a hostname in names of objects and files. No hostname has such a label.

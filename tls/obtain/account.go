@@ -300,8 +300,15 @@ func (q quiet) WithGroup(name string) slog.Handler { return quiet{q.Handler.With
 // not confined to a namespace.
 func mayDialLoopback(i *issue.Issuer) bool { return namesLoopback(i, i.Spec.ACME.Server) }
 
-// dialer makes connections by name through Options.Dial, so that the address which is checked is the one that is dialled.
+// dialer makes connections by name through Options.Dial.
 func (e *Engine) dialer(loopback bool) func(ctx context.Context, network, addr string) (net.Conn, error) {
+	return DialNames(e.opt.Dial, e.opt.Resolver, loopback)
+}
+
+// DialNames makes connections by name through a dial, as of Options, so that the address which that checks is the one that is dialled.
+func DialNames(
+	dial func(ctx context.Context, addr netip.AddrPort, loopback bool) (net.Conn, error), resolver *net.Resolver, loopback bool,
+) func(ctx context.Context, network, addr string) (net.Conn, error) {
 	return func(ctx context.Context, _, addr string) (net.Conn, error) {
 		host, port, err := net.SplitHostPort(addr)
 		if err != nil {
@@ -311,13 +318,13 @@ func (e *Engine) dialer(loopback bool) func(ctx context.Context, network, addr s
 		if err != nil {
 			return nil, err
 		}
-		ips, err := e.opt.Resolver.LookupNetIP(ctx, "ip", host)
+		ips, err := resolver.LookupNetIP(ctx, "ip", host)
 		if err != nil {
 			return nil, err
 		}
 		var errs []error
 		for _, ip := range ips {
-			conn, err := e.opt.Dial(ctx, netip.AddrPortFrom(ip.Unmap(), uint16(number)), loopback) //nolint:gosec // a port fits
+			conn, err := dial(ctx, netip.AddrPortFrom(ip.Unmap(), uint16(number)), loopback) //nolint:gosec // a port fits
 			if err == nil {
 				return conn, nil
 			}

@@ -36,21 +36,23 @@ func (e *Engine) attend(ctx context.Context, s *state) {
 	defer cancel()
 	begun := time.Now()
 	h, err := e.attempt(attempt, c, before)
-	if err != nil && ctx.Err() != nil {
+	switch {
+	case err != nil && ctx.Err() != nil:
 		e.release(s) // the program ends; this was no failure
-		return
-	}
-	if err != nil {
+	case errors.Is(err, errLapsed):
+		e.lapse(s, c)
+	case err != nil:
 		e.failed(ctx, s, c, filled, err)
-		return
+	default:
+		e.succeeded(ctx, s, c, h, time.Since(begun))
 	}
-	e.succeeded(ctx, s, c, h, time.Since(begun))
 }
 
 func (e *Engine) release(s *state) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	s.busy = false
+	s.settle()
 }
 
 // attempt brings a certificate up to date, and returns what is held then.
@@ -70,6 +72,11 @@ func (e *Engine) attempt(ctx context.Context, c *issue.Certificate, before *held
 	if before != nil && before.request == requestDigest(c) {
 		if before = e.maintain(ctx, c, before); time.Now().Before(before.renewal(c)) {
 			return before, nil
+		}
+	}
+	if before != nil && c.OnDemand {
+		if err := e.stillWanted(ctx, c, before); err != nil {
+			return nil, err
 		}
 	}
 	h, err = e.obtain(ctx, c, before)
@@ -115,6 +122,7 @@ func (e *Engine) succeeded(ctx context.Context, s *state, c *issue.Certificate, 
 		e.filled++
 		e.unblock(c.Secret)
 	}
+	s.settle()
 	e.mu.Unlock()
 	if fresh {
 		e.metrics.issued(c)
@@ -151,6 +159,10 @@ func (e *Engine) failed(ctx context.Context, s *state, c *issue.Certificate, fil
 			s.next = s.lastTry // the Secret that was missing may be there by now
 		}
 	}
+	if c.OnDemand && s.held == nil {
+		s.want = nil // until a client asks for it again
+	}
+	s.settle()
 	record := failure{Attempts: s.failures, Error: s.lastError, Request: []byte(requestDigest(c)), Next: s.next}
 	level := slog.LevelWarn
 	if s.held != nil && time.Until(s.held.leaf.NotAfter) < 7*24*time.Hour {
@@ -187,6 +199,7 @@ func (e *Engine) lookAround(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
+		e.forgetUnwanted(time.Now())
 		for s, c := range e.unlucky() {
 			h, err := e.readHeld(ctx, s.id)
 			if err == nil && h.request == requestDigest(c) && time.Now().Before(h.renewal(c)) {

@@ -91,7 +91,7 @@ func answerable(g *gateway.Graph, name string) (plain, secure bool) {
 		case !l.Usable:
 		case l.Protocol == gatewayv1.HTTPProtocolType:
 			plain = true
-		case len(l.Certificates) > 0 && gateway.HostnameCovers(l.Hostname, name):
+		case (len(l.Certificates) > 0 || l.OnDemand.Covers(name)) && gateway.HostnameCovers(l.Hostname, name):
 			secure = true
 		}
 	}

@@ -3,8 +3,11 @@
 package obtain
 
 import (
+	"time"
+
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/wicketgate/wicketgate/object"
 	"github.com/wicketgate/wicketgate/tls/issue"
 )
 
@@ -43,29 +46,21 @@ func (m *metrics) failed(c *issue.Certificate) {
 	m.failures.WithLabelValues(issuerLabel(c.Issuer)).Inc()
 }
 
-// expiry is a gauge for each certificate that is managed, made when it is asked for.
-type expiry struct {
-	engine      *Engine
-	description *prometheus.Desc
+// Expiry says when a certificate ends that is held.
+type Expiry struct {
+	Secret   object.Key
+	NotAfter time.Time
 }
 
-func newExpiry(e *Engine) *expiry {
-	return &expiry{e, prometheus.NewDesc("wicketgate_certificate_expiry_timestamp_seconds", "When a managed certificate expires.",
-		[]string{"namespace", "name"}, nil)}
-}
-
-// Describe implements prometheus.Collector.
-func (x *expiry) Describe(out chan<- *prometheus.Desc) { out <- x.description }
-
-// Collect implements prometheus.Collector.
-func (x *expiry) Collect(out chan<- prometheus.Metric) {
-	x.engine.mu.Lock()
-	defer x.engine.mu.Unlock()
-	for _, s := range x.engine.states {
-		if s.want == nil || s.held == nil {
-			continue
+// Expiries gives the certificates that are wanted and held.
+func (e *Engine) Expiries() []Expiry {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	var list []Expiry
+	for _, s := range e.states {
+		if s.want != nil && s.held != nil {
+			list = append(list, Expiry{s.want.Secret, s.held.leaf.NotAfter})
 		}
-		out <- prometheus.MustNewConstMetric(x.description, prometheus.GaugeValue, float64(s.held.leaf.NotAfter.Unix()),
-			s.want.Object.Namespace, s.want.Object.Name)
 	}
+	return list
 }

@@ -24,8 +24,10 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/wicketgate/wicketgate/certmanager"
 	"github.com/wicketgate/wicketgate/gateway"
 	"github.com/wicketgate/wicketgate/object"
+	"github.com/wicketgate/wicketgate/tls/demand"
 	"github.com/wicketgate/wicketgate/tls/issue"
 )
 
@@ -43,6 +45,8 @@ type Options struct {
 	Hook Hook
 	// Wildcards says that the flags' issuer can have certificates with wildcards.
 	Wildcards bool
+	// Demand decides which names may have certificates because clients ask for them; nil: none.
+	Demand *demand.Gate
 	// Changed is told that something is different: what Load returns (secrets), or else only what Reports does. It must not block.
 	Changed func(secrets bool)
 	Log     *slog.Logger
@@ -67,6 +71,7 @@ type Engine struct {
 	mu        sync.Mutex
 	states    map[string]*state // by issue.Certificate.ID
 	plan      *issue.Plan       // of the last Want
+	asked     *issue.Demand     // what clients may ask for, as of the last Want
 	graph     *gateway.Graph
 	hostnames bool        // readHostnames is done
 	objects   *object.Set // where issuers' Secrets are looked up
@@ -100,9 +105,6 @@ func New(o Options) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	if o.Metrics != nil {
-		o.Metrics.MustRegister(newExpiry(e))
-	}
 	e.waiting, err = pair.certificate(hostObject("placeholder", pair), "No certificate is issued yet")
 	return e, err
 }
@@ -134,6 +136,13 @@ func (e *Engine) Load(ctx context.Context, p *issue.Plan) []*object.Object {
 			made = append(made, e.same(s.want.Object))
 		}
 	}
+	implied := map[object.Key]*object.Object{}
+	for _, o := range made {
+		if o.Kind == certmanager.CertificateKind {
+			implied[o.Key] = o
+		}
+	}
+	e.implied = implied
 	return made
 }
 
@@ -143,7 +152,6 @@ func (e *Engine) same(o *object.Object) *object.Object {
 	if old := e.implied[o.Key]; old != nil && old.Digest == o.Digest && old.Position == o.Position {
 		return old
 	}
-	e.implied[o.Key] = o
 	return o
 }
 
@@ -170,7 +178,9 @@ func (e *Engine) state(ctx context.Context, c *issue.Certificate) *state {
 // runs obtained, once.
 func (e *Engine) Managed(ctx context.Context) *gateway.ManagedCertificates {
 	e.readHostnames(ctx)
-	m := &gateway.ManagedCertificates{ByHostname: map[string]*gateway.Certificate{}, Waiting: e.waiting, Wildcards: e.opt.Wildcards}
+	m := &gateway.ManagedCertificates{
+		ByHostname: map[string]*gateway.Certificate{}, Waiting: e.waiting, Wildcards: e.opt.Wildcards, OnDemand: e.opt.Demand != nil,
+	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for _, s := range e.states {
@@ -186,7 +196,7 @@ func (e *Engine) Managed(ctx context.Context) *gateway.ManagedCertificates {
 
 // Want says what is wanted from now on. The graph is that which is being served, of which the objects are those that Load added to.
 func (e *Engine) Want(p *issue.Plan, g *gateway.Graph) {
-	managed := p.Managed(g)
+	managed, asked := p.Managed(g), p.Demand(g)
 	wanted := map[string]bool{}
 	grown := false
 	for _, c := range slices.Concat(p.Certificates, managed) {
@@ -196,19 +206,24 @@ func (e *Engine) Want(p *issue.Plan, g *gateway.Graph) {
 		s := e.state(context.Background(), c) // Load and Managed have read nearly all
 		e.mu.Lock()
 		wanted[s.id] = true
-		grown = grown || s.want == nil && c.Hostname != ""
+		grown = grown || (s.want == nil || s.want.OnDemand) && c.Hostname != ""
 		s.desire(c, time.Now())
 		e.mu.Unlock()
 	}
 	e.mu.Lock()
 	for id, s := range e.states {
-		if _, byHost := hostnameOf(id); !wanted[id] && !s.busy && !byHost {
+		switch _, byHost := hostnameOf(id); {
+		case wanted[id]:
+		case !s.busy && !byHost:
 			delete(e.states, id)
-		} else if !wanted[id] {
+		case s.want != nil && s.want.OnDemand && asked.Certificate(s.want.Hostname) != nil:
+			s.desire(asked.Certificate(s.want.Hostname), time.Now())
+		default:
 			s.want = nil
+			s.settle()
 		}
 	}
-	e.plan, e.graph, e.objects = p, g, g.Objects
+	e.plan, e.asked, e.graph, e.objects = p, asked, g, g.Objects
 	e.mu.Unlock()
 	e.Wake()
 	if grown {

@@ -33,6 +33,10 @@ type state struct {
 	failedFor string // requestDigest of what was tried
 	atHome    bool   // the last failure was one that no authority saw
 
+	used    time.Time     // when a client last asked for it, if it is obtained on demand
+	rest    time.Time     // until then a client's asking does not make it wanted again
+	settled chan struct{} // closed when an attempt has ended; nil if no handshake waits
+
 	made      *object.Object // what object returned last, for a key pair and a want
 	madeOf    *keyPair
 	madeFor   [32]byte // digest of the Certificate
@@ -233,7 +237,13 @@ func (e *Engine) readHostnames(ctx context.Context) {
 	}
 	for _, key := range keys {
 		s := &state{id: hostnamePrefix + path.Base(key)}
-		if e.read(ctx, s); s.held == nil || time.Now().After(s.held.leaf.NotAfter) {
+		if e.read(ctx, s); s.held == nil {
+			continue
+		}
+		if expired := time.Since(s.held.leaf.NotAfter); expired > 0 {
+			if expired > sweepAge {
+				e.sweep(ctx, s.id)
+			}
 			continue
 		}
 		e.mu.Lock()
