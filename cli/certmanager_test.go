@@ -63,10 +63,33 @@ func TestCertificatesAndIssuersAreListed(t *testing.T) {
 	}
 	_, text := g.ask(http.MethodGet, "/metrics")
 	for _, want := range []string{
-		`wicketgate_certificate_expiry_timestamp_seconds{name="shop-tls",namespace="default"}`, `wicketgate_certificates_obtained_total{issuer="default/self"} 1`,
+		`wicketgate_certificate_not_after_timestamp_seconds{namespace="default",secret="shop-tls"}`, `wicketgate_certificates_obtained_total{issuer="default/self"} 1`,
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("metrics lack %s", want)
 		}
+	}
+}
+
+// A certificate that was obtained by hostname has no Secret, and a placeholder is nothing that should be looked after.
+func TestExpiryOfWhatIsObtainedByHostname(t *testing.T) {
+	port := freePort(t)
+	yaml := strings.Replace(secureYAML(port, map[string]string{"shop-tls": "shop.test"}), ", tls: {certificateRefs: [{name: shop-tls}]}", "", 1)
+	if strings.Contains(yaml, "certificateRefs") {
+		t.Fatal(yaml)
+	}
+	g := startGate(t, map[string]string{"gateway.yaml": yaml}, "--local-ca")
+	expiries := func() (lines []string) {
+		_, text := g.ask(http.MethodGet, "/metrics")
+		for line := range strings.Lines(text) {
+			if strings.HasPrefix(line, "wicketgate_certificate_not_after_timestamp_seconds{") {
+				lines = append(lines, line)
+			}
+		}
+		return lines
+	}
+	eventually(t, "the certificate is issued", func() bool { return len(expiries()) > 0 })
+	if lines := expiries(); len(lines) != 1 || !strings.Contains(lines[0], `{namespace="default",secret="shop.test"}`) {
+		t.Errorf("%q", lines)
 	}
 }

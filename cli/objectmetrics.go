@@ -4,6 +4,7 @@ package cli
 
 import (
 	"sync"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
@@ -11,6 +12,7 @@ import (
 	"github.com/wicketgate/wicketgate/gateway"
 	"github.com/wicketgate/wicketgate/object"
 	"github.com/wicketgate/wicketgate/reconcile"
+	"github.com/wicketgate/wicketgate/tls/obtain"
 )
 
 // maxUnmet bounds the series of conditions that are not as one wants them: a directory full of broken routes does not flood Prometheus. The counts
@@ -20,22 +22,24 @@ const maxUnmet = 1000
 // objectMetrics is a prometheus.Collector over the view that is in force. What it shows is computed once a view.
 type objectMetrics struct {
 	view                     func() *reconcile.View
+	held                     func() []obtain.Expiry // certificates that were obtained, served by a listener or not
 	counts, unmet, expiry    *prometheus.Desc
 	mu                       sync.Mutex
 	of                       *reconcile.View
 	conditions, certificates []prometheus.Metric
+	listed                   map[object.Key]bool // the Secrets in certificates
 }
 
-func newObjectMetrics(view func() *reconcile.View) *objectMetrics {
+func newObjectMetrics(view func() *reconcile.View, held func() []obtain.Expiry) *objectMetrics {
 	return &objectMetrics{
-		view: view,
+		view: view, held: held,
 		counts: prometheus.NewDesc("wicketgate_object_conditions", "Conditions in the statuses of the objects in force, by type and status.",
 			[]string{"kind", "type", "status"}, nil),
 		unmet: prometheus.NewDesc("wicketgate_object_condition_unmet",
 			"1 for each condition that is not as one wants it (at most 1000 of them). section is the listener or the parent that it is about.",
 			[]string{"kind", "namespace", "name", "section", "type", "reason"}, nil),
 		expiry: prometheus.NewDesc("wicketgate_certificate_not_after_timestamp_seconds",
-			"When the certificates of listeners expire.", []string{"namespace", "secret"}, nil),
+			"When the certificates expire that listeners serve, and those that are obtained.", []string{"namespace", "secret"}, nil),
 	}
 }
 
@@ -54,9 +58,10 @@ func (m *objectMetrics) Collect(out chan<- prometheus.Metric) {
 	}
 	m.mu.Lock()
 	if m.of != v {
-		m.of, m.conditions, m.certificates = v, m.countConditions(v.Statuses), m.expiries(v.Graph)
+		m.of, m.conditions, m.listed = v, m.countConditions(v.Statuses), map[object.Key]bool{}
+		m.certificates = m.expiries(v.Graph, m.listed)
 	}
-	conditions, certificates := m.conditions, m.certificates
+	conditions, certificates, listed := m.conditions, m.certificates, m.listed
 	m.mu.Unlock()
 	for _, metric := range conditions {
 		out <- metric
@@ -64,6 +69,15 @@ func (m *objectMetrics) Collect(out chan<- prometheus.Metric) {
 	for _, metric := range certificates {
 		out <- metric
 	}
+	for _, h := range m.held() {
+		if !listed[h.Secret] {
+			out <- m.expires(h.Secret, h.NotAfter)
+		}
+	}
+}
+
+func (m *objectMetrics) expires(secret object.Key, at time.Time) prometheus.Metric {
+	return prometheus.MustNewConstMetric(m.expiry, prometheus.GaugeValue, float64(at.Unix()), secret.Namespace, secret.Name)
 }
 
 // conditionCount is the labels of a count.
@@ -148,19 +162,18 @@ func fulfilled(typ, status string) bool {
 	return status == "True"
 }
 
-// expiries lists when the certificates of listeners expire, each Secret once.
-func (m *objectMetrics) expiries(g *gateway.Graph) []prometheus.Metric {
+// expiries lists when the certificates of listeners expire that come from Secrets, each Secret once, and notes them. Those that stand in for others tell
+// nobody anything, and those that are obtained by hostname have no Secret: the engine knows them.
+func (m *objectMetrics) expiries(g *gateway.Graph, listed map[object.Key]bool) []prometheus.Metric {
 	var list []prometheus.Metric
-	seen := map[object.Key]bool{}
 	for _, s := range g.Sockets {
 		for _, l := range s.Listeners {
 			for _, c := range l.Certificates {
-				if seen[c.Secret.Key] {
+				if c.Placeholder != "" || c.Secret.Namespace == "" || listed[c.Secret.Key] {
 					continue
 				}
-				seen[c.Secret.Key] = true
-				list = append(list, prometheus.MustNewConstMetric(m.expiry, prometheus.GaugeValue, float64(c.TLS.Leaf.NotAfter.Unix()),
-					c.Secret.Key.Namespace, c.Secret.Key.Name))
+				listed[c.Secret.Key] = true
+				list = append(list, m.expires(c.Secret.Key, c.TLS.Leaf.NotAfter))
 			}
 		}
 	}
