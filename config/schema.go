@@ -35,8 +35,9 @@ type schema struct {
 	validator  validation.SchemaValidator
 	status     validation.SchemaValidator // of the status alone
 
-	rulesOnce sync.Once
-	rules     *cel.Validator // nil if the schema has no CEL rules
+	rules     *rules // nil if the schema has no CEL rules
+	judgeOnce sync.Once
+	judge     *cel.Validator // the library's, of what rules do not say yes to
 }
 
 // compile readies the schema, all but its rules.
@@ -49,10 +50,14 @@ func (s *schema) compile() error {
 	return s.err
 }
 
-// compileRules readies the rules of a schema that is ready.
-func (s *schema) compileRules() *cel.Validator {
-	s.rulesOnce.Do(func() { s.rules = cel.NewValidator(s.structural, true, celconfig.PerCallLimit) })
-	return s.rules
+// broken lists the CEL rules that an object does not keep. The schema is ready.
+func (s *schema) broken(ctx context.Context, tree map[string]any) field.ErrorList {
+	if s.rules.hold(ctx, tree) {
+		return nil
+	}
+	s.judgeOnce.Do(func() { s.judge = cel.NewValidator(s.structural, true, celconfig.PerCallLimit) })
+	errs, _ := s.judge.Validate(ctx, nil, s.structural, tree, nil, celconfig.RuntimeCELCostBudget)
+	return errs
 }
 
 func (s *schema) build() error {
@@ -83,7 +88,7 @@ func (s *schema) build() error {
 	if s.validator, _, err = validation.NewSchemaValidator(&internal); err != nil {
 		return err
 	}
-	s.structural = structural
+	s.structural, s.rules = structural, newRules(structural)
 	return nil
 }
 
@@ -106,9 +111,8 @@ func (s *schema) admit(ctx context.Context, tree map[string]any, proven bool, f 
 	errs := validation.ValidateCustomResource(nil, tree, s.validator)
 	errs = append(errs, listtype.ValidateListSetsAndMaps(nil, s.structural, tree)...)
 	// As in an API server, rules do not run on what the schema itself refuses: they would fail for its reasons.
-	if rules := s.compileRules(); rules != nil && !refused && !blocksRules(errs) {
-		more, _ := rules.Validate(ctx, nil, s.structural, tree, nil, celconfig.RuntimeCELCostBudget)
-		errs = append(errs, more...)
+	if !refused && !blocksRules(errs) {
+		errs = append(errs, s.broken(ctx, tree)...)
 	}
 	f.add(errs)
 }
