@@ -118,7 +118,7 @@ func TestToolsShortRun(t *testing.T) {
 		t.Fatalf("build: %v: %s", err, text)
 	}
 	var out strings.Builder
-	s := settings{gateway: gateway, rounds: 1, window: time.Second, warmUp: 200 * time.Millisecond, out: "-", idle: 100, most: 100, sizes: []int{2, 10}}
+	s := settings{gateway: gateway, rounds: 1, window: time.Second, warmUp: 200 * time.Millisecond, out: "-", idle: 100, settle: time.Second, most: 100, sizes: []int{2, 10}}
 	if err := run(t.Context(), s, &out); err != nil {
 		t.Fatalf("%v\n%s", err, out.String())
 	}

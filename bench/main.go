@@ -33,14 +33,15 @@ type settings struct {
 	window  time.Duration
 	warmUp  time.Duration
 	out     string
-	idle    int    // connections
-	most    int    // routes, certificates and the like in rows about scale
-	sizes   []int  // HTTPRoutes of the row reload
-	busy    string // the machine's load averages before anything was started
+	idle    int           // connections
+	settle  time.Duration // that proxies have for giving memory back
+	most    int           // routes, certificates and the like in rows about scale
+	sizes   []int         // HTTPRoutes of the row reload
+	busy    string        // the machine's load averages before anything was started
 }
 
 func main() {
-	s := settings{most: 100_000, sizes: []int{2, 10, 1000, 10_000}, warmUp: time.Second}
+	s := settings{most: 100_000, sizes: []int{2, 10, 1000, 10_000}, warmUp: time.Second, settle: 25 * time.Second}
 	flag.StringVar(&s.gateway, "gateway", "bin/wicketgate", "the gateway's binary")
 	flag.StringVar(&s.rows, "row", "", "only these rows, set apart by commas; a name that ends in * stands for all that begin so")
 	flag.IntVar(&s.rounds, "rounds", 7, "rounds a row")

@@ -81,7 +81,7 @@ func assemble(o *runOptions, s settings, log *slog.Logger, version admin.Version
 		SessionKey: s.sessionKey, TrustedProxies: s.trustedProxies, KeepSlashes: !o.mergeSlashes, Underscore: s.underscore, HTTP3: g.offersHTTP3,
 	})
 	two := h2.NewServer(h2.Options{Handler: g.proxy, Log: log, Flood: countFloods(g.metrics, "http2", h2.Floods())})
-	g.wire = wire.NewServer(wire.Options{Handler: g.proxy, Log: log, Transport: s.transport, HTTP2: two.Adopt})
+	g.wire = wire.NewServer(wire.Options{Handler: g.proxy, Log: log, Transport: s.transport, HTTP2: two.Adopt, Over: func() { g.front.part() }})
 	g.front = &front{wire: g.wire, h2: two, proxy: g.proxy, streams: streams, limit: s.maxConnections, introductions: introductions{trusted: s.trustedProxies, log: log}, tls: tls.NewServer(tls.Options{
 		Current: g.proxy.Certificates, Log: log, Done: countHandshakes(g.metrics),
 		Challenge: g.certificates.engine.Handshake,

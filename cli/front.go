@@ -62,34 +62,43 @@ func (f *front) part() { f.connections.Add(-1) }
 
 // serve serves one connection to its end.
 func (f *front) serve(c net.Conn, socket netip.AddrPort) {
-	defer f.part()
+	if !f.open(c, socket) {
+		f.part()
+	}
+}
+
+// open serves one connection to its end, or until HTTP/1 has taken it: then it returns true, and part is called when the connection is over,
+// which may rest meanwhile.
+func (f *front) open(c net.Conn, socket netip.AddrPort) (taken bool) {
 	opening, proxied := f.proxy.Opening(socket, localAddr(c))
 	if proxied {
 		client := f.introductions.introduce(c, socket)
 		if client == nil {
-			return
+			return false
 		}
 		c = client
 	}
 	switch opening {
 	case proxy.Plain:
 		f.wire.ServeConn(c, socket, nil)
+		return true
 	case proxy.Handshake:
-		f.serveTLS(c, socket)
+		return f.serveTLS(c, socket)
 	case proxy.ServerName:
-		f.serveByName(c, socket)
+		return f.serveByName(c, socket)
 	case proxy.Stream:
 		if !f.proxy.ServeStream(stream.Connection{Client: c}, socket, "") {
 			_ = c.Close() // the listener has changed this instant
 		}
 	}
+	return false
 }
 
-// serveTLS serves requests after a handshake.
-func (f *front) serveTLS(c net.Conn, socket netip.AddrPort) {
+// serveTLS serves requests after a handshake. What it returns, open returns.
+func (f *front) serveTLS(c net.Conn, socket netip.AddrPort) (taken bool) {
 	secure, err := f.tls.Handshake(c, socket)
 	if err != nil {
-		return // the handshake has closed the connection and said why
+		return false // the handshake has closed the connection and said why
 	}
 	state := secure.ConnectionState()
 	settled := &wire.TLS{
@@ -97,9 +106,10 @@ func (f *front) serveTLS(c net.Conn, socket netip.AddrPort) {
 	}
 	if settled.Protocol == tls.HTTP2 {
 		f.h2.ServeConn(secure, socket, settled)
-		return
+		return false
 	}
 	f.wire.ServeConn(secure, socket, settled)
+	return true
 }
 
 // drainSocket ends the connections of one socket, or with the zero AddrPort of all, as wire.Server.Drain does.
@@ -113,8 +123,8 @@ func (f *front) drainSocket(ctx context.Context, socket netip.AddrPort) {
 	all.Wait()
 }
 
-// serveByName reads the ClientHello, and has whoever answers it read it again.
-func (f *front) serveByName(c net.Conn, socket netip.AddrPort) {
+// serveByName reads the ClientHello, and has whoever answers it read it again. What it returns, open returns.
+func (f *front) serveByName(c net.Conn, socket netip.AddrPort) (taken bool) {
 	_ = c.SetReadDeadline(time.Now().Add(tls.DefaultHandshakeTimeout)) // a dead connection fails in the read
 	hello, first, err := sni.Read(c)
 	if err == nil {
@@ -127,12 +137,13 @@ func (f *front) serveByName(c net.Conn, socket netip.AddrPort) {
 	}
 	switch {
 	case err != nil && len(first) > 0 && f.proxy.HasHTTPS(socket, localAddr(c)):
-		f.serveTLS(again, socket) // which says in words or in an alert what is wrong
+		return f.serveTLS(again, socket) // which says in words or in an alert what is wrong
 	case err != nil:
 		_ = c.Close()
 	case !f.proxy.ServeStream(in, socket, hello.ServerName):
-		f.serveTLS(again, socket)
+		return f.serveTLS(again, socket)
 	}
+	return false
 }
 
 // replayed is a connection some of whose bytes were read already, and are read again.

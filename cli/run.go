@@ -96,7 +96,7 @@ func (g *running) run(ctx context.Context, roots []config.Root, poll time.Durati
 	loop.Go(func() { looped <- g.loop.Run(loopCtx) })
 	loop.Go(func() { g.notify.follow(loopCtx, g.loop) })
 	loop.Go(func() { g.certificates.engine.Run(loopCtx) })
-	loop.Go(func() { settle(loopCtx) })
+	loop.Go(func() { settle(loopCtx, g.front.connections.Load) })
 	var keeper sync.WaitGroup // a slow disk holds up no drain
 	keeper.Go(func() { g.loader.Keep(loopCtx) })
 	defer keeper.Wait()

@@ -59,6 +59,9 @@ func (r *records) Release() error {
 	return err
 }
 
+// NetConn is the connection below, for those who neither read nor write.
+func (r *records) NetConn() net.Conn { return r.Conn }
+
 // SetLinger has the same meaning as for a *net.TCPConn, which may be further below.
 func (r *records) SetLinger(seconds int) error {
 	for c := r.Conn; ; {

@@ -3,7 +3,8 @@
 //
 // A connection is in one phase at a time, kept with the time it began in one atomic word. Whoever wants it to end early sets the
 // kicked bit by compare-and-swap and moves a deadline into the past, both under mu; the connection's own goroutine swaps
-// the word when a phase ends and finds the bit, so a kick is never lost and never hits a later phase.
+// the word when a phase ends and finds the bit, so a kick is never lost and never hits a later phase. A nudge works like a kick, and asks for
+// less: see sleep.go.
 
 package wire
 
@@ -31,7 +32,8 @@ const (
 	phaseTunnel         // upgraded
 	phaseMask    = 7
 	kicked       = 8
-	stateShift   = 4
+	nudged       = 16
+	stateShift   = 5
 )
 
 func stateOf(phase, since int64) int64 { return since<<stateShift | phase }
@@ -46,6 +48,7 @@ const (
 	park  verdict = iota // read more
 	leave                // the request in hand needs blocking reads: leave the callback, then serve
 	over                 // close
+	rests                // left to the sleepers: not to be touched any more
 )
 
 // conn is one connection. Fields above mu belong to the goroutine of ServeConn.
@@ -67,7 +70,7 @@ type conn struct {
 	state   atomic.Int64
 	closing atomic.Bool // no further request after the one at work
 	used    atomic.Bool // a request was served
-	rests   atomic.Bool // in Server.resting
+	seldom  atomic.Bool // in Server.resting
 	whole   atomic.Bool // nothing of the request at work is still to be read
 	done    atomic.Bool // the connection is being closed
 
@@ -77,6 +80,7 @@ type conn struct {
 
 	mu     sync.Mutex
 	killed bool
+	asleep uint64 // among the sleepers, by this name; 0: some goroutine serves the connection
 	watch  watch
 }
 
@@ -203,7 +207,7 @@ func (c *conn) serve() bool {
 
 // rouse tells the sweeper that a connection that rested is at work again.
 func (c *conn) rouse() {
-	if c.rests.Load() {
+	if c.seldom.Load() {
 		c.s.rouse(c)
 	}
 }
@@ -220,11 +224,12 @@ func (c *conn) handle(x *exchange) {
 
 // begin enters a phase and reports whether the one that ends was kicked; then the deadlines are lifted again.
 func (c *conn) begin(phase, since int64) bool {
-	if c.state.Swap(stateOf(phase, since))&kicked == 0 {
+	ended := c.state.Swap(stateOf(phase, since))
+	if ended&(kicked|nudged) == 0 {
 		return false
 	}
 	c.liftDeadlines()
-	return true
+	return ended&kicked != 0
 }
 
 // liftDeadlines undoes a kick, but not a kill.
@@ -240,6 +245,9 @@ func (c *conn) liftDeadlines() {
 func (c *conn) kick(state int64) {
 	if state&kicked == 0 && c.state.CompareAndSwap(state, state|kicked) {
 		_ = c.nc.SetDeadline(past)
+		if c.asleep != 0 {
+			c.wake()
+		}
 	}
 }
 
@@ -267,35 +275,46 @@ func (c *conn) kill(r message.Reason) {
 	c.closing.Store(true)
 	_ = c.nc.SetDeadline(past)
 	c.watch.breakOff(r)
+	if c.asleep != 0 {
+		c.wake()
+	}
 }
 
-// interrupted is called when waiting for the next bytes failed. It reports whether to read on: after a kick, a request that has just arrived
+// interrupted is called when waiting for the next bytes failed, and says whether to read on (park): after a kick, a request that has just arrived
 // must not be lost, so one last read is made before the connection is closed.
-func (c *conn) interrupted(err error) bool {
-	phase := c.state.Load() & phaseMask
+func (c *conn) interrupted(err error) verdict {
+	state := c.state.Load()
+	phase := state & phaseMask
 	c.mu.Lock()
 	killed := c.killed
 	c.mu.Unlock()
 	switch {
 	case killed:
-		return false
+		return over
 	case !errors.Is(err, os.ErrDeadlineExceeded):
 		c.ended(err)
-		return false
+		return over
 	case phase == phaseHead && c.transport.hungUp():
 		c.ended(io.EOF)
-		return false
+		return over
 	case phase == phaseHead:
 		c.begin(phaseLinger, c.s.now())
 		c.refuse(&ParseError{408, "request head did not arrive in time"})
-		return false
+		return over
 	case c.lastRead:
-		return false
+		return over
+	}
+	if state&(kicked|nudged) == nudged {
+		if c.fallAsleep() {
+			return rests
+		}
+		c.liftDeadlines()
+		return park
 	}
 	c.liftDeadlines()
 	c.closing.Store(true)
 	c.lastRead = true
-	return true
+	return park
 }
 
 // ended is called when the client has closed its side, or the connection broke, between requests or within a head.

@@ -216,6 +216,7 @@ func TestTimeLimits(t *testing.T) {
 // TestRestingConnection: a connection that was idle for long works as before.
 func TestRestingConnection(t *testing.T) {
 	run(t, func(t *testing.T, mode Transport) {
+		t.Parallel()
 		s := serve(t, mode, Limits{}, func(x Exchange) { respond(x, 200, "ok\n") })
 		k := s.dial()
 		for range 2 {

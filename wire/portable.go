@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"sync"
 	"time"
 )
 
@@ -21,7 +22,7 @@ const (
 
 type portable struct {
 	c    *conn
-	idle []byte
+	idle []byte // while run is at work
 
 	// A goroutine that reads ahead to see the client leave. Guarded by conn.mu, except what it waits for.
 	ahead    chan struct{} // closed when it has returned; nil: there is none
@@ -29,14 +30,20 @@ type portable struct {
 	peeked   []byte
 }
 
-func newPortable(c *conn) transport { return &portable{c: c, idle: make([]byte, idleBuffer)} }
+func newPortable(c *conn) transport { return &portable{c: c} }
+
+// idleBuffers are those of connections that do not rest.
+var idleBuffers = sync.Pool{New: func() any { return new([idleBuffer]byte) }}
 
 func (t *portable) inside() bool { return false }
 
 // hungUp is always false: a read that waits sees every end.
 func (t *portable) hungUp() bool { return false }
 
-func (t *portable) run() {
+func (t *portable) run() verdict {
+	small := idleBuffers.Get().(*[idleBuffer]byte)
+	defer idleBuffers.Put(small)
+	t.idle = small[:]
 	c := t.c
 	for {
 		if c.lastRead {
@@ -44,13 +51,15 @@ func (t *portable) run() {
 		}
 		n, err := t.await()
 		if err != nil {
-			if !c.interrupted(err) {
-				return
+			t.idle = nil
+			if v := c.interrupted(err); v != park {
+				return v
 			}
+			t.idle = small[:]
 			continue
 		}
 		if c.received(n) == over {
-			return
+			return over
 		}
 	}
 }

@@ -68,7 +68,7 @@ func newRaw(c *conn) transport {
 func (t *raw) inside() bool { return t.within }
 func (t *raw) stop()        {}
 
-func (t *raw) run() {
+func (t *raw) run() verdict {
 	for {
 		t.next = park
 		err := t.rc.Read(t.readable)
@@ -76,12 +76,14 @@ func (t *raw) run() {
 		switch {
 		case t.next == leave:
 			if !t.c.serve() || t.c.advance() == over {
-				return
+				return over
 			}
-		case t.next == over:
-			return
-		case err == nil || !t.c.interrupted(err):
-			return
+		case t.next == over || err == nil:
+			return over
+		default:
+			if v := t.c.interrupted(err); v != park {
+				return v
+			}
 		}
 	}
 }

@@ -38,6 +38,8 @@ type Options struct {
 	// HTTP2 takes over a plain connection on which the client speaks HTTP/2 with prior knowledge; in is what was read. It keeps account of
 	// the connection from then on, and what it returns serves it to its end. Nil: such clients are refused.
 	HTTP2 func(c net.Conn, socket netip.AddrPort, in []byte) (serve func())
+	// Over, if set, is called once for each connection that ServeConn was given, when it is closed.
+	Over func()
 }
 
 // Server serves HTTP/1 on connections that others accept. All its methods may be called concurrently.
@@ -47,6 +49,7 @@ type Server struct {
 	log       *slog.Logger
 	transport Transport
 	http2     func(net.Conn, netip.AddrPort, []byte) func()
+	over      func()
 
 	// epoch is when all times of connections begin: they are kept as nanoseconds since then.
 	epoch time.Time
@@ -58,53 +61,67 @@ type Server struct {
 	lively   connSet // looked at on every tick
 	resting  connSet // idle for a while: looked at now and then
 	stop     chan struct{}
+	sleepers *sleepers // change only while there is no connection
 	draining bool
 	closed   bool
 }
 
 // NewServer makes a server. It has no goroutine of its own while it has no connections.
 func NewServer(o Options) *Server {
-	s := &Server{handler: o.Handler, lim: o.Limits.WithDefaults(), log: o.Log, transport: o.Transport, http2: o.HTTP2, epoch: time.Now()}
+	s := &Server{handler: o.Handler, lim: o.Limits.WithDefaults(), log: o.Log, transport: o.Transport, http2: o.HTTP2, over: o.Over, epoch: time.Now()}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
+	}
+	if s.over == nil {
+		s.over = func() {}
 	}
 	return s
 }
 
-// ServeConn serves a connection until it is over, and closes it. socket is the address that the listening socket was bound to; tls is
-// nil for a plain connection, otherwise c's handshake is done.
+// ServeConn serves a connection to its end, and closes it. It returns earlier if the connection rests: see Options.Over. socket is the address that
+// the listening socket was bound to; tls is nil for a plain connection, otherwise c's handshake is done.
 func (s *Server) ServeConn(c net.Conn, socket netip.AddrPort, tls *TLS) {
 	k := newConn(s, c, socket, tls)
 	if !s.register(k) {
 		_ = c.Close()
+		s.over()
 		return
 	}
-	s.run(k)
-	if k.handed != nil {
-		serve := s.http2(c, socket, k.handed)
-		k.giveUp()
-		s.unregister(k)
+	s.serve(k)
+}
+
+// serve serves a connection to its end, or until it rests.
+func (s *Server) serve(c *conn) {
+	if s.run(c) == rests {
+		return
+	}
+	defer s.over()
+	if c.handed != nil {
+		serve := s.http2(c.nc, c.peer.Socket, c.handed)
+		c.giveUp()
+		s.unregister(c)
 		serve()
 		return
 	}
-	k.close()
-	s.unregister(k)
+	c.close()
+	s.unregister(c)
 }
 
-// run serves the connection. A panic that no handler caused, a fault of the wire itself, ends this connection and no other; RawConn.Read
-// unlocks the descriptor on its way out.
-func (s *Server) run(k *conn) {
+// run serves the connection, and says whether it is over or rests. A panic that no handler caused, a fault of the wire itself, ends this
+// connection and no other; RawConn.Read unlocks the descriptor on its way out.
+func (s *Server) run(k *conn) (v verdict) {
 	defer func() {
-		v := recover()
-		if v == nil {
+		fault := recover()
+		if fault == nil {
 			return
 		}
-		s.log.LogAttrs(context.Background(), slog.LevelError, "connection ended by a panic", slog.String("panic", fmt.Sprint(v)),
+		v = over
+		s.log.LogAttrs(context.Background(), slog.LevelError, "connection ended by a panic", slog.String("panic", fmt.Sprint(fault)),
 			slog.String("client", k.peer.Remote.String()), slog.String("stack", string(debug.Stack())))
 		// What the exchange holds is in doubt: it does not go back to any pool.
 		k.x, k.resets, k.handed = nil, true, nil
 	}()
-	k.transport.run()
+	return k.transport.run()
 }
 
 // Drain lets the exchanges of a socket's connections finish, tells their clients that the connection ends, and ends idle connections. A request
@@ -156,8 +173,9 @@ func (s *Server) register(c *conn) bool {
 	}
 	if s.stop == nil {
 		s.stop = make(chan struct{})
+		s.sleepers = newSleepers()
 		s.setClock()
-		go s.sweep(s.stop)
+		go s.sweep(s.stop, s.sleepers)
 	}
 	c.born = s.now()
 	c.state.Store(stateOf(phaseIdle, c.born))
@@ -184,7 +202,7 @@ func (s *Server) rouse(c *conn) {
 		s.resting.remove(c)
 		s.lively.add(c)
 	}
-	c.rests.Store(false)
+	c.seldom.Store(false)
 }
 
 // now is the time in nanoseconds since the epoch.

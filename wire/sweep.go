@@ -7,16 +7,17 @@ import "time"
 
 const (
 	tick = 100 * time.Millisecond
-	// restAfter is how long a connection must be idle to be looked at on every restTicks-th tick only.
-	restAfter = time.Second
+	// restAfter is how long a connection must be idle to rest: to be looked at on every restTicks-th tick only, and to have no goroutine.
+	restAfter = 2 * time.Second
 	restTicks = 10
 )
 
-func (s *Server) sweep(stop chan struct{}) {
+func (s *Server) sweep(stop chan struct{}, asleep *sleepers) {
 	t := time.NewTicker(tick)
 	defer t.Stop()
 	w := newWatches()
 	defer w.close()
+	defer asleep.close()
 	var list []*conn
 	for n := 1; ; n++ {
 		select {
@@ -24,29 +25,37 @@ func (s *Server) sweep(stop chan struct{}) {
 			return
 		case <-t.C:
 		}
-		now := s.setClock()
+		r := round{now: s.setClock(), thorough: n%restTicks == 0, watches: w, nudges: nudgesPerTick}
 		s.mu.Lock()
 		list = append(list[:0], s.lively.list...)
-		if n%restTicks == 0 {
+		if r.thorough {
 			list = append(list, s.resting.list...)
 		}
 		s.mu.Unlock()
 		w.collect()
 		for _, c := range list {
-			s.look(c, w, now, n%restTicks == 0)
+			s.look(c, &r)
 		}
 		w.collect()
-		if n%restTicks == 0 {
+		if r.thorough {
 			w.forget()
 		}
 		clear(list)
 	}
 }
 
-// look does what a connection's phase and its age ask for; thorough now and then.
-func (s *Server) look(c *conn, w *watches, now int64, thorough bool) {
+// round is one tick's look at all connections.
+type round struct {
+	now      int64
+	thorough bool // at those too that are looked at now and then
+	watches  *watches
+	nudges   int // how many more connections may be sent to sleep
+}
+
+// look does what a connection's phase and its age ask for.
+func (s *Server) look(c *conn, r *round) {
 	state := c.state.Load()
-	age := time.Duration(now - state>>stateShift)
+	age := time.Duration(r.now - state>>stateShift)
 	limit := time.Duration(0)
 	switch state & phaseMask {
 	case phaseIdle:
@@ -54,21 +63,23 @@ func (s *Server) look(c *conn, w *watches, now int64, thorough bool) {
 		if age > tick && c.probe(state, false) {
 			limit = 0
 		}
-		if age > restAfter && age <= limit {
+		if age > restAfter && age <= limit && state&(kicked|nudged) == 0 && r.nudges > 0 {
+			r.nudges--
 			s.rest(c, state)
+			c.nudge(state)
 		}
 	case phaseHead:
 		limit = s.lim.HeadTime
-		if age > tick && c.probe(state, thorough) {
+		if age > tick && c.probe(state, r.thorough) {
 			limit = 0
 		}
 	case phaseWriting:
 		limit = s.lim.WriteStall
-		c.lookAfter(w, age)
+		c.lookAfter(r.watches, age)
 	case phaseLinger:
 		limit = lingerTime
 	case phaseServing:
-		c.lookAfter(w, age)
+		c.lookAfter(r.watches, age)
 		return
 	default:
 		return
@@ -82,6 +93,7 @@ func (s *Server) look(c *conn, w *watches, now int64, thorough bool) {
 
 // probe looks, once in a phase and when told to, for an end of the client's stream that no edge told of.
 func (c *conn) probe(state int64, again bool) bool {
+	state &^= nudged
 	if c.probed == state && !again {
 		return false
 	}
@@ -113,9 +125,9 @@ func (s *Server) rest(c *conn, state int64) {
 	if c.set != &s.lively {
 		return
 	}
-	c.rests.Store(true)
+	c.seldom.Store(true)
 	if c.state.Load() != state { // it has begun to work, perhaps before it could see that it rests
-		c.rests.Store(false)
+		c.seldom.Store(false)
 		return
 	}
 	s.lively.remove(c)

@@ -10,8 +10,9 @@ import (
 // transport moves the bytes of one connection. Its methods are called by the goroutine that serves the connection, except read, which the
 // goroutine that reads a request's body may call while another writes, and arm (the sweeper).
 type transport interface {
-	// run reads, hands what was read to conn.received, and returns when the connection is to be closed.
-	run()
+	// run reads, hands what was read to conn.received, and returns when the connection is to be closed (over), or rests: then it has touched
+	// nothing since.
+	run() verdict
 	// inside reports whether the caller is within a callback of run, where nothing may block on this connection's reading side.
 	inside() bool
 	// read blocks until there are bytes, at most limit of them, and lends them in a pooled buffer, nil with an error. Not to be called
