@@ -33,13 +33,8 @@ type rawBackend struct {
 
 // newRawBackend returns nil if the connection has no descriptor of its own to work on.
 func newRawBackend(c net.Conn) backendIO {
-	switch c.(type) {
-	case *net.TCPConn, *net.UnixConn:
-	default:
-		return nil
-	}
-	rc, err := c.(syscall.Conn).SyscallConn()
-	if err != nil {
+	rc := descriptor(c)
+	if rc == nil {
 		return nil
 	}
 	t := &rawBackend{rc: rc}

@@ -15,10 +15,7 @@ package wire
 import (
 	"errors"
 	"io"
-	"net"
 	"syscall"
-
-	"github.com/wicketgate/wicketgate/wire/proxyproto"
 )
 
 // errAgain says that a socket is not ready: one value, so that it costs no allocation.
@@ -51,13 +48,8 @@ type raw struct {
 
 // newRaw returns nil if the connection has no descriptor of its own to work on.
 func newRaw(c *conn) transport {
-	switch c.nc.(type) {
-	case *net.TCPConn, *net.UnixConn, *proxyproto.Conn:
-	default:
-		return nil
-	}
-	rc, err := c.nc.(syscall.Conn).SyscallConn()
-	if err != nil {
+	rc := descriptor(c.nc)
+	if rc == nil {
 		return nil
 	}
 	t := &raw{c: c, rc: rc}

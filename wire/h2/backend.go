@@ -56,6 +56,7 @@ type BackendStats struct {
 // BackendConn is a connection to a backend. All methods may be called concurrently.
 type BackendConn struct {
 	nc    net.Conn
+	io    wire.IO
 	opt   BackendOptions
 	ready chan struct{} // closed by the backend's SETTINGS, or by failure
 	load  atomic.Int32  // streams reserved
@@ -114,7 +115,7 @@ func NewBackendConn(nc net.Conn, o BackendOptions) *BackendConn {
 		o.Stats = new(BackendStats)
 	}
 	c := &BackendConn{
-		nc: nc, opt: o, ready: make(chan struct{}), streams: make(map[uint32]*BackendStream), nextID: 1, lastID: maxStreamID,
+		nc: nc, io: wire.NewIO(nc), opt: o, ready: make(chan struct{}), streams: make(map[uint32]*BackendStream), nextID: 1, lastID: maxStreamID,
 		peer: DefaultSettings(), window: DefaultWindow, arrived: NewReceiveWindow(connWindow),
 	}
 	c.wake.L = &c.mu

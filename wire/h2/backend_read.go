@@ -19,19 +19,13 @@ func (c *BackendConn) read() {
 	defer c.ended.Done()
 	buf := make([]byte, backendRead)
 	n := 0
-	for {
-		m, err := c.nc.Read(buf[n:])
-		if n += m; m > 0 {
-			used, ok := c.receive(buf[:n])
-			if !ok {
-				return
-			}
-			n = copy(buf, buf[used:n])
-		}
-		if err != nil {
-			c.closed(err)
-			return
-		}
+	err := c.io.Receive(func() []byte { return buf[n:] }, func(m int) bool {
+		used, ok := c.receive(buf[:n+m])
+		n = copy(buf, buf[used:n+m])
+		return ok
+	})
+	if err != nil {
+		c.closed(err)
 	}
 }
 

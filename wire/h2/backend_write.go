@@ -89,7 +89,7 @@ func (c *BackendConn) write() {
 	for c.await() {
 		runtime.Gosched() // others that are about to send get their turn, and leave with this write
 		p := c.gathered()
-		_, err := c.nc.Write(p)
+		_, err := c.io.Write(p)
 		if !c.wrote(p, err) {
 			return
 		}

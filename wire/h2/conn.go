@@ -48,6 +48,7 @@ var past = time.Unix(1, 0)
 type conn struct {
 	s    *Server
 	nc   net.Conn
+	io   wire.IO
 	held batcher // what is under TLS, if it can gather records
 	peer wire.Peer
 	born int64
@@ -68,6 +69,7 @@ type conn struct {
 	ledger   ledger
 	listened bool // the first frame was SETTINGS
 	arrival  int64
+	wrong    error // what it found wrong, or why else it is to end
 
 	mu         sync.Mutex
 	stage      stage
@@ -91,7 +93,7 @@ type conn struct {
 }
 
 func newConn(s *Server, nc net.Conn, socket netip.AddrPort, tls *wire.TLS) *conn {
-	c := &conn{s: s, nc: nc, peer: wire.NewPeer(nc, socket, tls), streams: map[uint32]*stream{}, remote: DefaultSettings()}
+	c := &conn{s: s, nc: nc, io: wire.NewIO(nc), peer: wire.NewPeer(nc, socket, tls), streams: map[uint32]*stream{}, remote: DefaultSettings()}
 	c.peer.Protocol, c.peer.Leave = "HTTP/2", c.leave
 	c.blocks = NewBlockReader(&s.lim, DefaultHeaderSize)
 	c.idle = make([]byte, idleBuffer)
@@ -123,30 +125,31 @@ func (c *conn) serve(in []byte) {
 // receiveAll reads until the connection is to end, and returns why.
 func (c *conn) receiveAll(in []byte) error {
 	for len(in) > 0 {
-		c.makeRoom()
-		k := copy(c.in[c.n:], in)
+		k := copy(c.space(), in)
 		in = in[k:]
 		if err := c.received(k); err != nil {
 			return err
 		}
 	}
-	for {
-		c.makeRoom()
-		n, err := c.nc.Read(c.in[c.n:])
-		if n > 0 {
-			err = c.received(n)
-		}
-		if err == nil {
-			continue
-		}
-		c.mu.Lock()
-		stopped := c.stopped
-		c.mu.Unlock()
-		if stopped != nil && errors.Is(err, os.ErrDeadlineExceeded) {
-			return stopped
-		}
-		return err
+	err := c.io.Receive(c.space, func(n int) bool {
+		c.wrong = c.received(n)
+		return c.wrong == nil
+	})
+	if err == nil {
+		return c.wrong
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.stopped != nil && errors.Is(err, os.ErrDeadlineExceeded) {
+		return c.stopped
+	}
+	return err
+}
+
+// space is where the next bytes go.
+func (c *conn) space() []byte {
+	c.makeRoom()
+	return c.in[c.n:]
 }
 
 var readBuffers = sync.Pool{New: func() any { return new([readBuffer]byte) }}

@@ -112,7 +112,7 @@ func (c *conn) endFlush() {
 // write sends bytes, under TLS all records of them in one system call.
 func (c *conn) write(b []byte) error {
 	if c.held == nil {
-		_, err := c.nc.Write(b)
+		_, err := c.io.Write(b)
 		return err
 	}
 	c.held.Hold()

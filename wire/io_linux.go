@@ -1,0 +1,115 @@
+// IO by raw system calls, within callbacks of a RawConn. One Receive is one RawConn.Read: a callback that returns false parks the goroutine until the
+// poller sees an edge, and readiness that came while the callback ran is not missed. Each wake-up reads until there is nothing, so that an
+// end which came in one edge with the last bytes is seen.
+
+package wire
+
+import (
+	"errors"
+	"net"
+	"syscall"
+
+	"github.com/wicketgate/wicketgate/wire/proxyproto"
+)
+
+type rawIO struct {
+	rc syscall.RawConn
+
+	// The callbacks are made once; these are what they work on.
+	readable, writable, attempt func(uintptr) bool
+
+	space    func() []byte
+	received func(int) bool
+	rerr     error
+
+	out     []byte
+	written int
+	werr    error
+}
+
+// newRawIO returns nil if the connection has no descriptor of its own to work on.
+func newRawIO(c net.Conn) IO {
+	rc := descriptor(c)
+	if rc == nil {
+		return nil
+	}
+	t := &rawIO{rc: rc}
+	t.readable, t.writable, t.attempt = t.onReadable, t.onWritable, t.onAttempt
+	return t
+}
+
+func (t *rawIO) Receive(space func() []byte, received func(n int) bool) error {
+	t.space, t.received, t.rerr = space, received, nil
+	err := t.rc.Read(t.readable)
+	t.space, t.received = nil, nil
+	if err == nil {
+		err = t.rerr
+	}
+	return err
+}
+
+// onReadable returns false to wait.
+func (t *rawIO) onReadable(fd uintptr) bool {
+	for {
+		n, err := sysRead(fd, t.space())
+		switch {
+		case errors.Is(err, errAgain):
+			return false
+		case err != nil || n == 0:
+			t.rerr = eofOr(err)
+			return true
+		}
+		if !t.received(n) {
+			return true
+		}
+	}
+}
+
+func (t *rawIO) Write(p []byte) (int, error) { return t.write(p, t.writable) }
+
+func (t *rawIO) TryWrite(p []byte) (int, error) { return t.write(p, t.attempt) }
+
+func (t *rawIO) write(p []byte, callback func(uintptr) bool) (int, error) {
+	t.out, t.written, t.werr = p, 0, nil
+	err := t.rc.Write(callback)
+	t.out = nil
+	if err == nil {
+		err = t.werr
+	}
+	return t.written, err
+}
+
+// onWritable returns false to wait.
+func (t *rawIO) onWritable(fd uintptr) bool {
+	for t.written < len(t.out) {
+		n, err := sysWrite(fd, t.out[t.written:])
+		if errors.Is(err, errAgain) {
+			return false
+		}
+		if err != nil {
+			t.werr = err
+			return true
+		}
+		t.written += n
+	}
+	return true
+}
+
+func (t *rawIO) onAttempt(fd uintptr) bool {
+	t.onWritable(fd)
+	return true
+}
+
+// descriptor returns nil if a connection has none of its own.
+func descriptor(c net.Conn) syscall.RawConn {
+	switch c.(type) {
+	case *net.TCPConn, *net.UnixConn, *proxyproto.Conn:
+	default:
+		return nil
+	}
+	rc, err := c.(syscall.Conn).SyscallConn()
+	if err != nil {
+		return nil
+	}
+	return rc
+}
