@@ -96,7 +96,7 @@ func (f *front) open(c net.Conn, socket netip.AddrPort) (taken bool) {
 
 // serveTLS serves requests after a handshake. What it returns, open returns.
 func (f *front) serveTLS(c net.Conn, socket netip.AddrPort) (taken bool) {
-	secure, err := f.tls.Handshake(c, socket)
+	secure, err := f.tls.Handshake(wire.Direct(c), socket)
 	if err != nil {
 		return false // the handshake has closed the connection and said why
 	}
@@ -130,7 +130,7 @@ func (f *front) serveByName(c net.Conn, socket netip.AddrPort) (taken bool) {
 	if err == nil {
 		err = c.SetReadDeadline(time.Time{})
 	}
-	again := &replayed{Conn: c, first: first}
+	again := &replayed{Conn: wire.Direct(c), first: first}
 	in := stream.Connection{
 		Client: c, First: first, Offered: hello.Protocols,
 		Handshake: func(protocols []string) (net.Conn, error) { return f.tls.HandshakeFor(again, socket, protocols) },

@@ -33,7 +33,7 @@ type rawBackend struct {
 
 // newRawBackend returns nil if the connection has no descriptor of its own to work on.
 func newRawBackend(c net.Conn) backendIO {
-	rc := descriptor(c)
+	rc := plain(c)
 	if rc == nil {
 		return nil
 	}

@@ -21,7 +21,7 @@ import (
 // SecureBackend does the handshake of a client on c and returns the connection to be given to NewBackendConn, or to its like of HTTP/2. ctx ends the handshake, and nothing
 // later. After an error c is closed.
 func SecureBackend(ctx context.Context, c net.Conn, config *tls.Config) (net.Conn, error) {
-	socket := &patientSocket{Conn: c, now: readNow(c)}
+	socket := &patientSocket{Conn: Direct(c), now: readNow(c)}
 	s := &secureBackend{Conn: tls.Client(socket, config), socket: socket}
 	if err := s.HandshakeContext(ctx); err != nil {
 		_ = c.Close() // the handshake's error says it all

@@ -4,8 +4,8 @@ package wire
 
 import "net"
 
-// IO moves the bytes of one connection. One goroutine may receive while another writes; deadlines of the connection end what waits. Nobody may close
-// the connection before Receive has returned.
+// IO moves the bytes of one connection. One goroutine may receive while another writes; deadlines of the connection end what waits. To close the
+// connection waits for what runs within Receive.
 //
 // On Linux, those of plain connections are system calls that the scheduler is not told of: telling it costs more than some of them do, and in a
 // process that is idle between any two requests it wakes the runtime's monitor each time, which costs more than all of them.

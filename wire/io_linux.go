@@ -16,10 +16,12 @@ type rawIO struct {
 	rc syscall.RawConn
 
 	// The callbacks are made once; these are what they work on.
-	readable, writable, attempt func(uintptr) bool
+	readable, single, writable, attempt func(uintptr) bool
 
 	space    func() []byte
 	received func(int) bool
+	in       []byte
+	read     int
 	rerr     error
 
 	out     []byte
@@ -29,12 +31,12 @@ type rawIO struct {
 
 // newRawIO returns nil if the connection has no descriptor of its own to work on.
 func newRawIO(c net.Conn) IO {
-	rc := descriptor(c)
+	rc := plain(c)
 	if rc == nil {
 		return nil
 	}
 	t := &rawIO{rc: rc}
-	t.readable, t.writable, t.attempt = t.onReadable, t.onWritable, t.onAttempt
+	t.readable, t.single, t.writable, t.attempt = t.onReadable, t.onSingle, t.onWritable, t.onAttempt
 	return t
 }
 
@@ -63,6 +65,32 @@ func (t *rawIO) onReadable(fd uintptr) bool {
 			return true
 		}
 	}
+}
+
+// Read implements direct. It must not be called while something receives.
+func (t *rawIO) Read(p []byte) (int, error) {
+	if len(p) == 0 {
+		return 0, nil
+	}
+	t.in, t.read, t.rerr = p, 0, nil
+	err := t.rc.Read(t.single)
+	t.in = nil
+	if err == nil {
+		err = t.rerr
+	}
+	return t.read, err
+}
+
+// onSingle returns false to wait.
+func (t *rawIO) onSingle(fd uintptr) bool {
+	n, err := sysRead(fd, t.in)
+	if errors.Is(err, errAgain) {
+		return false
+	}
+	if t.read = n; n == 0 {
+		t.rerr = eofOr(err)
+	}
+	return true
 }
 
 func (t *rawIO) Write(p []byte) (int, error) { return t.write(p, t.writable) }
@@ -100,8 +128,8 @@ func (t *rawIO) onAttempt(fd uintptr) bool {
 	return true
 }
 
-// descriptor returns nil if a connection has none of its own.
-func descriptor(c net.Conn) syscall.RawConn {
+// plain gives access to the socket that a connection is; nil if it is something above one.
+func plain(c net.Conn) syscall.RawConn {
 	switch c.(type) {
 	case *net.TCPConn, *net.UnixConn, *proxyproto.Conn:
 	default:

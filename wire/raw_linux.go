@@ -48,7 +48,7 @@ type raw struct {
 
 // newRaw returns nil if the connection has no descriptor of its own to work on.
 func newRaw(c *conn) transport {
-	rc := descriptor(c.nc)
+	rc := plain(c.nc)
 	if rc == nil {
 		return nil
 	}

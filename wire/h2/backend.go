@@ -4,8 +4,8 @@
 //
 //	the reader    takes in what the backend sends, a whole read at a time, and puts it where streams find it (backend_read.go)
 //	the writer    sends what has gathered in c.out in one write, and gathers again meanwhile (backend_write.go)
-//	streams       those of the requests: one that waits for the response (backend_stream.go, backend_body.go), and one that sends the
-//	              body if that is not all in hand (backend_upload.go)
+//	streams       those of the requests: one that sends the head, as far as the socket takes it without waiting, and waits for the
+//	              response (backend_stream.go, backend_body.go), and one that sends the body if that is not all in hand (backend_upload.go)
 //
 // Nobody waits for anything but memory while holding c.mu, and nobody but the writer ever waits for the socket: so a client that takes
 // its response slowly holds up no other stream. What it leaves lying is bounded by its stream's window; the connection's
@@ -76,7 +76,11 @@ type BackendConn struct {
 	// Sending: backend_write.go.
 	out      []byte
 	spare    []byte
-	wake     sync.Cond        // the writer's
+	wake     sync.Cond // the writer's
+	flushing bool      // somebody is at sending what is in out
+	due      bool      // it is the writer
+	torn     []byte    // what the socket did not take at once, from tornAt on; the writer's once due
+	tornAt   int
 	begun    uint64           // bytes that were handed to the socket
 	queued   uint64           // bytes that were ever put into out
 	writing  int              // bytes that are being written

@@ -77,9 +77,12 @@ func (c *BackendConn) Do(x wire.Exchange, req *message.Head, body message.Body, 
 	if all && body != nil {
 		trailers = body.Trailers()
 	}
-	s, failure := c.open(req, body, p, all, trailers, deadline)
+	s, mine, failure := c.open(req, body, p, all, trailers, deadline)
 	if failure != nil {
 		return nil, failure
+	}
+	if mine {
+		c.push()
 	}
 	if s.x = x; x != nil {
 		x.Watch(s)
@@ -98,10 +101,10 @@ func (c *BackendConn) Do(x wire.Exchange, req *message.Head, body message.Body, 
 	return s, nil
 }
 
-// open puts the head, and what there is of the body, into c.out.
+// open puts the head, and what there is of the body, into c.out. mine says that the caller is to push.
 func (c *BackendConn) open(
 	req *message.Head, body message.Body, p []byte, all bool, trailers *message.Fields, deadline time.Time,
-) (*BackendStream, *wire.BackendError) {
+) (s *BackendStream, mine bool, failure *wire.BackendError) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.failure != nil || c.retired {
@@ -110,9 +113,9 @@ func (c *BackendConn) open(
 		if why == nil {
 			why = errBackendRetired
 		}
-		return nil, &wire.BackendError{Kind: wire.BackendStale, Err: why}
+		return nil, false, &wire.BackendError{Kind: wire.BackendStale, Err: why}
 	}
-	s := c.stream()
+	s = c.stream()
 	s.id = c.nextID
 	if c.nextID += 2; c.nextID > maxStreamID {
 		c.retire()
@@ -127,8 +130,7 @@ func (c *BackendConn) open(
 	c.quiet = 0
 	before := len(c.out)
 	s.compose(req, body, p, all, trailers)
-	c.flush(before)
-	return s, nil
+	return s, c.claim(before), nil
 }
 
 // stream returns one that is not in use. c.mu is held.

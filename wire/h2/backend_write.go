@@ -1,4 +1,7 @@
 // Sending to a backend: frames gather in memory while one write is under way, and leave together in the next one.
+//
+// One goroutine at a time sends (c.flushing). A request that finds nobody at it does it itself, without waiting for the socket: push. Everything else, and
+// what the socket did not take then, is the writer's (c.due).
 
 package h2
 
@@ -17,6 +20,7 @@ func (c *BackendConn) greet() {
 	c.out = own.Append(append(c.out, Preface...), false)
 	c.out = AppendWindowUpdate(c.out, 0, connWindow-DefaultWindow)
 	c.queued = uint64(len(c.out))
+	c.flushing, c.due = true, true
 }
 
 // appendRequest puts the field block of a request into out. c.mu is held.
@@ -53,11 +57,48 @@ func (c *BackendConn) appendTrailers(stream uint32, t *message.Fields) {
 	c.out = FinishBlock(c.out, start, stream, true, int(c.peer.MaxFrameSize))
 }
 
-// flush says that what is in out behind before is to be sent. c.mu is held.
+// flush says that what is in out behind before is to be sent, and leaves that to whoever is at it, or to the writer. c.mu is held.
 func (c *BackendConn) flush(before int) {
 	c.queued += uint64(len(c.out) - before)
-	if before == 0 {
-		c.wake.Signal()
+	if !c.flushing {
+		c.flushing = true
+		c.entrust()
+	}
+}
+
+// entrust leaves it to the writer to send. c.mu is held.
+func (c *BackendConn) entrust() {
+	c.due = true
+	c.wake.Signal()
+}
+
+// claim is for whoever has put something into out at before and will call push: it reports whether nobody else is at it. c.mu is held.
+func (c *BackendConn) claim(before int) bool {
+	c.queued += uint64(len(c.out) - before)
+	mine := !c.flushing
+	c.flushing = true
+	return mine
+}
+
+// push sends what has gathered, if that is possible without waiting. It spares a lone request the writer, and with it a goroutine's wake-up.
+// The caller has claimed that, and does not hold c.mu.
+func (c *BackendConn) push() {
+	runtime.Gosched() // others that are about to send get their turn, and leave with this write
+	p := c.gathered()
+	n, err := 0, error(nil)
+	if len(p) > 0 {
+		n, err = c.io.TryWrite(p)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if n < len(p) && err == nil {
+		c.torn, c.tornAt = p, n
+		c.entrust()
+		return
+	}
+	if c.wrote(p, err); err == nil && len(c.out) > 0 {
+		c.flushing = true
+		c.entrust()
 	}
 }
 
@@ -87,25 +128,29 @@ func (c *BackendConn) write() {
 	defer c.ended.Done()
 	defer func() { _ = c.nc.Close() }() // nobody is left who could do anything about an error
 	for c.await() {
-		runtime.Gosched() // others that are about to send get their turn, and leave with this write
-		p := c.gathered()
-		_, err := c.io.Write(p)
-		if !c.wrote(p, err) {
+		p, at := c.torn, c.tornAt
+		if c.torn = nil; p == nil {
+			runtime.Gosched() // as in push
+			p, at = c.gathered(), 0
+		}
+		_, err := c.io.Write(p[at:])
+		if !c.wroteAll(p, err) {
 			return
 		}
 	}
 }
 
-// await waits until there is something to write, and reports false when there never will be.
+// await waits until there is something for the writer to write, and reports false when there never will be.
 func (c *BackendConn) await() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for len(c.out) == 0 && c.failure == nil {
+	for !c.due && (c.failure == nil || c.flushing) {
 		c.wake.Wait()
 	}
-	return len(c.out) > 0
+	return c.due
 }
 
+// gathered takes what is in out. The caller is who flushes.
 func (c *BackendConn) gathered() []byte {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -116,23 +161,34 @@ func (c *BackendConn) gathered() []byte {
 	return p
 }
 
+// wroteAll is what follows a write of the writer's. It reports whether to go on.
+func (c *BackendConn) wroteAll(p []byte, err error) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.due = false
+	if c.wrote(p, err); err == nil && len(c.out) > 0 {
+		c.flushing, c.due = true, true
+	}
+	return err == nil
+}
+
 // maxSpare is the size up to which a buffer is kept.
 const maxSpare = maxQueued + 64<<10
 
-// wrote is what follows a write. It reports whether to go on.
-func (c *BackendConn) wrote(p []byte, err error) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.writing = 0
+// wrote is what follows a write: nobody flushes. c.mu is held.
+func (c *BackendConn) wrote(p []byte, err error) {
+	c.writing, c.flushing = 0, false
+	if c.failure != nil {
+		c.wake.Signal() // the writer may end
+	}
 	if cap(p) <= maxSpare {
 		c.spare = p[:0]
 	}
 	if err != nil {
 		c.end(err, NoError)
-		return false
+		return
 	}
 	c.unblock()
-	return true
 }
 
 // unblock lets the uploads try again that wait for the connection. c.mu is held.

@@ -143,10 +143,17 @@ func (b *outgoing) begin(p []byte, all bool) {
 	if b.length >= 0 && (int64(len(p)) > b.length || all && int64(len(p)) < b.length) {
 		return // copy finds out
 	}
-	b.ended = all && !b.trailed()
-	b.skip = s.append(p, b.ended)
-	b.ended = b.ended && b.skip == len(p)
+	trailers := (*message.Fields)(nil)
+	if all {
+		trailers = b.body.Trailers()
+	}
+	trailed := trailers != nil && trailers.Len() > 0
+	b.skip = s.append(p, all && !trailed)
+	b.ended = all && b.skip == len(p)
 	s.written += int64(b.skip)
+	if b.ended && trailed {
+		s.appendTrailers(trailers)
+	}
 }
 
 // trailed reports whether trailers follow; asked when all content is in hand.
@@ -202,14 +209,20 @@ func (s *stream) end(trailers *message.Fields) error {
 	if s.gone || c.failed {
 		return errBrokenOff
 	}
-	if trailers == nil || trailers.Len() == 0 {
-		c.out = AppendData(c.buffer(), s.id, nil, true)
-	} else {
-		out, start := s.openBlock()
-		c.out = FinishBlock(AppendFields(out, trailers), start, s.id, true, DefaultFrameSize)
+	if trailers != nil && trailers.Len() > 0 {
+		s.appendTrailers(trailers)
+		return nil
 	}
+	c.out = AppendData(c.buffer(), s.id, nil, true)
 	s.closeBlock(true)
 	return nil
+}
+
+// appendTrailers appends what ends the stream. The caller holds conn.mu.
+func (s *stream) appendTrailers(trailers *message.Fields) {
+	out, start := s.openBlock()
+	s.c.out = FinishBlock(AppendFields(out, trailers), start, s.id, true, DefaultFrameSize)
+	s.closeBlock(true)
 }
 
 // write sends content, and waits as often as it must for windows and room. end says that it is the last.
