@@ -33,13 +33,13 @@ func connected(t *testing.T) (here, there *net.TCPConn) {
 }
 
 // eachIO runs a test over what the system has and over the portable one.
-func eachIO(t *testing.T, f func(t *testing.T, make func(net.Conn) IO)) {
+func eachIO(t *testing.T, f func(t *testing.T, open func(net.Conn) IO)) {
 	t.Run("this system's", func(t *testing.T) { f(t, NewIO) })
 	t.Run("portable", func(t *testing.T) { f(t, func(c net.Conn) IO { return &portableIO{c} }) })
 }
 
 func TestIOReceives(t *testing.T) {
-	eachIO(t, func(t *testing.T, make func(net.Conn) IO) {
+	eachIO(t, func(t *testing.T, open func(net.Conn) IO) {
 		here, there := connected(t)
 		// An end that comes together with the bytes before it must be seen, without anything else that happens on the connection.
 		if _, err := there.Write([]byte("to the end")); err != nil {
@@ -49,14 +49,14 @@ func TestIOReceives(t *testing.T) {
 		var buf [4]byte
 		var got []byte
 		space := func() []byte { return buf[:] }
-		err := make(here).Receive(space, func(n int) bool {
+		err := open(here).Receive(space, func(n int) bool {
 			got = append(got, buf[:n]...)
 			return len(got) != 4
 		})
 		if err != nil || string(got) != "to t" {
 			t.Fatalf("stopped with %q, %v", got, err)
 		}
-		err = make(here).Receive(space, func(n int) bool {
+		err = open(here).Receive(space, func(n int) bool {
 			got = append(got, buf[:n]...)
 			return true
 		})
@@ -67,11 +67,11 @@ func TestIOReceives(t *testing.T) {
 }
 
 func TestIOReceivingEndsAtTheDeadline(t *testing.T) {
-	eachIO(t, func(t *testing.T, make func(net.Conn) IO) {
+	eachIO(t, func(t *testing.T, open func(net.Conn) IO) {
 		here, there := connected(t)
 		var buf [4]byte
 		go func() { _, _ = there.Write([]byte("x")) }()
-		err := make(here).Receive(func() []byte { return buf[:] }, func(int) bool {
+		err := open(here).Receive(func() []byte { return buf[:] }, func(int) bool {
 			_ = here.SetReadDeadline(time.Unix(1, 0))
 			return true
 		})
@@ -82,9 +82,9 @@ func TestIOReceivingEndsAtTheDeadline(t *testing.T) {
 }
 
 func TestIOWrites(t *testing.T) {
-	eachIO(t, func(t *testing.T, make func(net.Conn) IO) {
+	eachIO(t, func(t *testing.T, open func(net.Conn) IO) {
 		here, there := connected(t)
-		w := make(here)
+		w := open(here)
 		want := bytes.Repeat([]byte("0123456789abcdef"), 1<<20)
 		n, err := w.TryWrite(want) // far more than sockets hold
 		if err != nil || n == len(want) {
@@ -111,9 +111,9 @@ func startRead(r io.Reader) <-chan []byte {
 }
 
 func TestIOWritingEndsAtTheDeadlineAndWithTheConnection(t *testing.T) {
-	eachIO(t, func(t *testing.T, make func(net.Conn) IO) {
+	eachIO(t, func(t *testing.T, open func(net.Conn) IO) {
 		here, there := connected(t)
-		w := make(here)
+		w := open(here)
 		_ = here.SetWriteDeadline(time.Now().Add(10 * time.Millisecond))
 		if _, err := w.Write(bytes.Repeat([]byte{0}, 16<<20)); !errors.Is(err, os.ErrDeadlineExceeded) {
 			t.Errorf("ended with %v", err)
