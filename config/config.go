@@ -81,7 +81,7 @@ func (l *Loader) Load(ctx context.Context) (*Result, error) {
 	r := reader{
 		lim: l.lim, settle: l.settle, deadline: time.Now().Add(l.settle.limit), known: l.memory.known,
 		confined: confinements(l.roots),
-		before:   l.memory.stamps, stamps: make(map[string]*stamped, len(l.memory.stamps)), seen: seenBy(l.roots),
+		before:   l.memory.listings, found: make(listings, len(l.memory.listings)), seen: seenBy(l.roots),
 	}
 	for i, root := range l.roots {
 		if err := r.readRoot(ctx, i, root); err != nil {
@@ -110,7 +110,7 @@ func (l *Loader) Load(ctx context.Context) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	l.memory.stamps = r.stamps
+	l.memory.listings = r.found
 	l.lossy.Store(len(r.lost) > 0)
 	if r.unsettled {
 		notify(l.unsettled)

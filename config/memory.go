@@ -25,10 +25,10 @@ import (
 // memory is what a Loader knows from one load to the next. Beyond a restart force is kept (keep.go), and nothing else: the rest only
 // saves work.
 type memory struct {
-	started bool
-	files   map[string]*parsed  // by name
-	stamps  map[string]*stamped // of the files, by name
-	lost    []loss              // what the last load could not read
+	started  bool
+	files    map[string]*parsed // by name
+	listings listings           // of the directories; nil: everything is to be read
+	lost     []loss             // what the last load could not read
 	// byKey are the items of files by the object that they are, in the order of files and items, and set is force as a Set.
 	byKey    map[object.Key][]candidate
 	set      *object.Set

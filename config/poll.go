@@ -56,9 +56,10 @@ func (l *Loader) Poll(ctx context.Context, every time.Duration) <-chan struct{} 
 	return signals
 }
 
-// differs reads all files and compares them with what the last load found.
+// differs reads all files and compares them with what the last load found. If they differ the next load reads them all, too: there may be no
+// other sign of it than their content.
 func (l *Loader) differs(ctx context.Context) bool {
-	r := reader{lim: l.lim, deadline: time.Now(), known: func(string) bool { return true }, seen: seenBy(l.roots), sumsOnly: true, confined: confinements(l.roots)}
+	r := reader{lim: l.lim, deadline: time.Now(), known: func(string) bool { return true }, seen: seenBy(l.roots), found: listings{}, sumsOnly: true, confined: confinements(l.roots)}
 	for i, root := range l.roots {
 		if err := r.readRoot(ctx, i, root); err != nil {
 			r.lose(i, root, err)
@@ -69,11 +70,13 @@ func (l *Loader) differs(ctx context.Context) bool {
 	if ctx.Err() != nil || !l.memory.started {
 		return false
 	}
-	if len(r.files) != len(l.memory.files) || !slices.Equal(r.lost, l.memory.lost) {
-		return true
+	differ := len(r.files) != len(l.memory.files) || !slices.Equal(r.lost, l.memory.lost) ||
+		slices.ContainsFunc(r.files, func(f *file) bool {
+			before := l.memory.files[f.name]
+			return before == nil || before.sum != f.sum
+		})
+	if differ {
+		l.memory.listings = nil
 	}
-	return slices.ContainsFunc(r.files, func(f *file) bool {
-		before := l.memory.files[f.name]
-		return before == nil || before.sum != f.sum
-	})
+	return differ
 }

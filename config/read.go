@@ -37,13 +37,6 @@ type file struct {
 	unsettled bool
 }
 
-// stamped is what earlier loads found in a file.
-type stamped struct {
-	path  path
-	sum   [32]byte
-	stamp stamp
-}
-
 // settling says how long to wait for a file that is being written.
 type settling struct {
 	// quiet is how old the last change of a file must be for it to count as written.
@@ -97,15 +90,15 @@ type reader struct {
 	deadline time.Time              // until when to wait for files to settle
 	known    func(name string) bool // whether an earlier load read this file
 
-	// before is what earlier loads found, by the names of files: what did not change is not read again, and its data is nil. sumsOnly
-	// reads everything, and leaves all data out.
-	before   map[string]*stamped
-	sumsOnly bool
-	confined []confinement
+	// before is what the load before this one found in directories, and found what this one does: what did not change is not read again, and its
+	// data is nil. sumsOnly reads everything, and leaves all data out.
+	before, found listings
+	sumsOnly      bool
+	confined      []confinement
 
 	files    []*file
-	stamps   map[string]*stamped // of files; nil: nobody wants them
-	seen     map[string]bool     // the names of files; nil: there is one root only
+	latest   *stamped        // of the file that was read last
+	seen     map[string]bool // the names of files; nil: there is one root only
 	bytes    int64
 	lost     []loss
 	problems []object.Problem
@@ -135,11 +128,11 @@ func (r *reader) readRoot(ctx context.Context, i int, root Root) error {
 	}
 	p := path{root: i, name: filepath.ToSlash(filepath.Clean(root.Path))}
 	if info.IsDir() {
-		entries, err := os.ReadDir(root.Path)
+		l, err := r.list(p, root.Path, info)
 		if err != nil {
 			return fmt.Errorf("cannot read the configuration: %w", err)
 		}
-		return r.entries(ctx, p, root.Path, entries, []os.FileInfo{info})
+		return r.entries(ctx, p, l, []os.FileInfo{info})
 	}
 	p.rel, p.single = filepath.Base(root.Path), true
 	return r.readFile(ctx, p, root.Path)
@@ -151,7 +144,7 @@ func (r *reader) directory(ctx context.Context, p path, dir string, parents []os
 		r.fail(p, "more than %d directories in each other are not read", r.lim.dirDepth)
 		return nil
 	}
-	entries, err := os.ReadDir(dir)
+	l, err := r.list(p, dir, parents[len(parents)-1])
 	switch {
 	case errors.Is(err, fs.ErrNotExist): // deleted since it was listed
 		return nil
@@ -159,59 +152,28 @@ func (r *reader) directory(ctx context.Context, p path, dir string, parents []os
 		r.fail(p, "%v", reason(err))
 		return nil
 	}
-	return r.entries(ctx, p, dir, entries, parents)
+	return r.entries(ctx, p, l, parents)
 }
 
-// entries reads what a directory holds, in order. Hidden names are skipped: editors' and version control's, and the
-// directories that Kubernetes' symlinks lead to.
-func (r *reader) entries(ctx context.Context, dir path, dirName string, entries []os.DirEntry, parents []os.FileInfo) error {
-	infos := r.look(ctx, dir, dirName, entries)
-	for i, e := range entries {
-		if strings.HasPrefix(e.Name(), ".") {
+// entries reads what a directory holds, in order.
+func (r *reader) entries(ctx context.Context, dir path, l *listing, parents []os.FileInfo) error {
+	proven := r.look(ctx, l)
+	for i := range l.entries {
+		if proven != nil && proven[i] && r.unchanged(l.stamps[i]) {
 			continue
 		}
-		p := path{root: dir.root, rel: e.Name(), name: joinSlash(dir.name, e.Name())}
-		if dir.rel != "" {
-			p.rel = dir.rel + "/" + e.Name()
-		}
-		if infos != nil && infos[i] != nil && !r.isAnothers(p.root, infos[i]) && r.unchanged(p, infos[i]) {
-			continue
-		}
-		if err := r.entry(ctx, p, filepath.Join(dirName, e.Name()), e, parents); err != nil {
+		e := &l.entries[i]
+		r.latest = nil
+		if err := r.entry(ctx, e.path, e.name, e.DirEntry, parents); err != nil {
 			return err
 		}
+		l.stamps[i] = nil
+		if e.Type().IsRegular() {
+			l.stamps[i] = r.latest
+		}
 	}
+	r.found[dir.place()] = l
 	return nil
-}
-
-// manyEntries is from how many entries of a directory on all processors look at them.
-const manyEntries = 64
-
-// look asks the file system about the files of a directory that an earlier load read, on all processors: nil for what there is nothing known of.
-func (r *reader) look(ctx context.Context, dir path, dirName string, entries []os.DirEntry) []os.FileInfo {
-	if len(r.before) == 0 {
-		return nil
-	}
-	infos := make([]os.FileInfo, len(entries))
-	one := func(i int) {
-		e := entries[i]
-		if !e.Type().IsRegular() || !configName(e.Name()) || strings.HasPrefix(e.Name(), ".") {
-			return
-		}
-		if was := r.before[joinSlash(dir.name, e.Name())]; was != nil && was.stamp.old {
-			infos[i], _ = os.Stat(filepath.Join(dirName, e.Name())) // what is wrong with it shows when it is read
-		}
-	}
-	if len(entries) < manyEntries {
-		for i := range entries {
-			one(i)
-		}
-		return infos
-	}
-	if parallel(ctx, len(entries), one) != nil {
-		return nil
-	}
-	return infos
 }
 
 // joinSlash joins as a user would: "conf/" and "conf" give the same, and "." stays away.
@@ -306,20 +268,19 @@ func (r *reader) readFile(ctx context.Context, p path, name string) error {
 	}
 }
 
-// unchanged adds a file without reading it, if it is certain to hold what it held.
-func (r *reader) unchanged(p path, info os.FileInfo) bool {
-	was := r.before[p.name]
-	if was == nil || was.path != p || !was.stamp.proves(info) || !r.known(p.name) || len(r.files) >= r.lim.files {
+// unchanged adds a file without reading it, since it is certain to hold what it held, unless there are reasons not to.
+func (r *reader) unchanged(was *stamped) bool {
+	name := was.file.name
+	if !r.known(name) || len(r.files) >= r.lim.files {
 		return false
 	}
 	if r.seen != nil {
-		if r.seen[p.name] {
+		if r.seen[name] {
 			return true
 		}
-		r.seen[p.name] = true
+		r.seen[name] = true
 	}
-	r.stamps[p.name] = was
-	r.take(&file{path: p, sum: was.sum}, info.Size())
+	r.take(&was.file, was.stamp.size)
 	return true
 }
 
@@ -329,9 +290,7 @@ func (r *reader) whole(p path, data []byte, st stamp) {
 	if r.sumsOnly {
 		f.data = nil
 	}
-	if r.stamps != nil {
-		r.stamps[p.name] = &stamped{p, f.sum, st}
-	}
+	r.latest = &stamped{file{path: p, sum: f.sum}, st}
 	r.take(f, int64(len(data)))
 }
 
@@ -356,7 +315,7 @@ func (r *reader) attempt(name string) (data []byte, st stamp, wait time.Duration
 	if err != nil {
 		return nil, st, 0, err
 	}
-	st = stampOf(before, time.Now())
+	st = stampOf(factsOf(before), time.Now())
 	if before.Size() <= r.lim.fileBytes {
 		data, err = readAll(f, before.Size(), r.lim.fileBytes)
 	}

@@ -1,4 +1,4 @@
-// Stamps: telling by what the file system says of a file that its content is still the one that was read.
+// Stamps: telling by what the file system says of a file or directory that it is still what was read.
 
 package config
 
@@ -7,10 +7,19 @@ import (
 	"time"
 )
 
-// stamp is what the file system said of a file when it was read.
+// facts are what the file system says. Those of a file that nobody wrote to or replaced are the same.
+type facts struct {
+	mode          os.FileMode
+	size          int64
+	modified      int64       // in ns since 1970
+	changed       int64       // the inode's time of change, in ns, where the system has one
+	device, inode uint64      // where the system has them
+	info          os.FileInfo // where it has not
+}
+
+// stamp is what the file system said when something was read.
 type stamp struct {
-	info    os.FileInfo
-	changed int64 // the inode's time of change, in ns, where the system has one
+	facts
 	// old: the last change was so long ago that a further one cannot have the same time. Without it a stamp proves nothing.
 	old bool
 }
@@ -18,19 +27,18 @@ type stamp struct {
 // stampAge is longer than the coarsest steps of time that file systems count in.
 const stampAge = 2 * time.Second
 
-// stampOf makes the stamp of a file that is being read at this time. A time of change in the future comes from another clock, or the clock was
+// stampOf makes the stamp of what is read at this time. A time of change in the future comes from another clock, or the clock was
 // turned back: it proves nothing.
-func stampOf(info os.FileInfo, now time.Time) stamp {
-	changed := changeTime(info)
-	last := info.ModTime()
-	if c := time.Unix(0, changed); changed != 0 && c.After(last) {
-		last = c
-	}
-	return stamp{info: info, changed: changed, old: now.Sub(last) > stampAge}
+func stampOf(f facts, now time.Time) stamp {
+	return stamp{facts: f, old: now.Sub(time.Unix(0, max(f.modified, f.changed))) > stampAge}
 }
 
-// proves reports whether a file of which the system now says this has the content that it had.
-func (s stamp) proves(info os.FileInfo) bool {
-	return s.old && info.Mode().IsRegular() && info.Size() == s.info.Size() && info.ModTime().Equal(s.info.ModTime()) &&
-		changeTime(info) == s.changed && os.SameFile(info, s.info)
+// proves reports whether that of which the system now says this is what it was.
+func (s *stamp) proves(now facts) bool {
+	if s.info != nil && now.info != nil && !os.SameFile(s.info, now.info) {
+		return false
+	}
+	was := s.facts
+	was.info, now.info = nil, nil
+	return s.old && was == now
 }

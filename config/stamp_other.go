@@ -1,10 +1,20 @@
 //go:build !linux
 
-// Systems whose time of an inode's last change is not asked for.
+// What other systems say of files: their time of an inode's last change is not asked for.
 
 package config
 
 import "os"
 
-// changeTime is 0: it is not known.
-func changeTime(os.FileInfo) int64 { return 0 }
+func factsOf(info os.FileInfo) facts {
+	return facts{mode: info.Mode(), size: info.Size(), modified: info.ModTime().UnixNano(), info: info}
+}
+
+// factsAt follows symlinks. ok is false for all but regular files.
+func factsAt(name string) (f facts, ok bool) {
+	info, err := os.Stat(name)
+	if err != nil {
+		return facts{}, false
+	}
+	return factsOf(info), info.Mode().IsRegular()
+}
