@@ -56,19 +56,17 @@ func TestConformance(t *testing.T) {
 	cluster.createClass(t)
 
 	opts := suite.ConformanceOptions{
-		ConfigurableOptions: suite.ConfigurableOptions{
-			GatewayClassName:     gatewayClass,
-			CleanupBaseResources: true, CleanupTestResources: true,
-			TimeoutConfig:       config.DefaultTimeoutConfig(),
-			ConformanceProfiles: cluster.claimed(t),
-			Implementation: confv1.Implementation{
-				Organization: "wicketgate", Project: "wicketgate", URL: "https://github.com/wicketgate/wicketgate",
-				Version: *version, Contact: []string{"https://github.com/wicketgate/wicketgate/issues"},
-			},
-			UsableNetworkAddresses:   []gatewayv1.GatewaySpecAddress{{Type: ptr.To(gatewayv1.IPAddressType), Value: "127.20.0.1"}},
-			UnusableNetworkAddresses: []gatewayv1.GatewaySpecAddress{{Type: ptr.To(gatewayv1.IPAddressType), Value: "192.0.2.1"}},
+		GatewayClassName:     gatewayClass,
+		CleanupBaseResources: true, CleanupTestResources: true,
+		TimeoutConfig:       config.DefaultTimeoutConfig(),
+		ConformanceProfiles: cluster.claimed(t),
+		Implementation: confv1.Implementation{
+			Organization: "wicketgate", Project: "wicketgate", URL: "https://github.com/wicketgate/wicketgate",
+			Version: *version, Contact: []string{"https://github.com/wicketgate/wicketgate/issues"},
 		},
-		Client: cluster.client, Clientset: cluster.clientset, RestConfig: cluster.rest,
+		UsableNetworkAddresses:   []gatewayv1.GatewaySpecAddress{{Type: ptr.To(gatewayv1.IPAddressType), Value: "127.20.0.1"}},
+		UnusableNetworkAddresses: []gatewayv1.GatewaySpecAddress{{Type: ptr.To(gatewayv1.IPAddressType), Value: "192.0.2.1"}},
+		Client:                   cluster.client, Clientset: cluster.clientset, RestConfig: cluster.rest,
 		ManifestFS: []fs.FS{&conformance.Manifests},
 	}
 	// The suite's default poll is made for clusters; everything else is its default.
@@ -140,7 +138,7 @@ func startCluster(t *testing.T) *cluster {
 		_ = out.Close()
 	})
 
-	c.rest = &rest.Config{Host: server.URL, QPS: -1, ContentConfig: rest.ContentConfig{ContentType: "application/json"}}
+	c.rest = &rest.Config{Host: server.URL, QPS: -1, ContentType: "application/json"}
 	c.client, err = client.New(c.rest, client.Options{})
 	must(err)
 	must(gatewayv1.Install(c.client.Scheme()))

@@ -194,7 +194,7 @@ func (s *Server) serve(w http.ResponseWriter, q *request) error {
 		if err := s.Delete(q.Context(), q.id); err != nil {
 			return err
 		}
-		reply(w, http.StatusOK, metav1.Status{TypeMeta: metav1.TypeMeta{Kind: "Status", APIVersion: "v1"}, Status: metav1.StatusSuccess})
+		reply(w, http.StatusOK, metav1.Status{Kind: "Status", APIVersion: "v1", Status: metav1.StatusSuccess})
 		return nil
 	}
 	return apierrors.NewMethodNotSupported(groupResource(q.id), q.Method)

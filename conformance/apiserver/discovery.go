@@ -17,9 +17,9 @@ func (s *Server) discover(path string) any {
 	names, versions := groups(s.resources)
 	switch path {
 	case "/api":
-		return metav1.APIVersions{TypeMeta: metav1.TypeMeta{Kind: "APIVersions", APIVersion: "v1"}, Versions: versions[""]}
+		return metav1.APIVersions{Kind: "APIVersions", APIVersion: "v1", Versions: versions[""]}
 	case "/apis":
-		list := metav1.APIGroupList{TypeMeta: metav1.TypeMeta{Kind: "APIGroupList", APIVersion: "v1"}}
+		list := metav1.APIGroupList{Kind: "APIGroupList", APIVersion: "v1"}
 		for _, g := range names {
 			if g != "" {
 				list.Groups = append(list.Groups, group(g, versions[g]))
@@ -52,7 +52,7 @@ func group(name string, versions []string) metav1.APIGroup {
 
 func (s *Server) resourceList(group, version string) metav1.APIResourceList {
 	list := metav1.APIResourceList{
-		TypeMeta:     metav1.TypeMeta{Kind: "APIResourceList", APIVersion: "v1"},
+		Kind: "APIResourceList", APIVersion: "v1",
 		GroupVersion: apiVersion(group, version),
 	}
 	for _, r := range s.resources {

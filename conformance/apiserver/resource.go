@@ -29,9 +29,6 @@ type Resource struct {
 	schemas map[string]*schema.Structural // by version; nil for Kubernetes' own kinds
 }
 
-// key is "group/plural".
-func (r *Resource) key() string { return r.Group + "/" + r.Plural }
-
 // admit does to an object what the API server does before it stores one: it drops unknown fields and sets defaults.
 func (r *Resource) admit(version string, object map[string]any) {
 	s := r.schemas[version]

@@ -175,7 +175,7 @@ func statusOf(err error) metav1.Status {
 		return st
 	}
 	return metav1.Status{
-		TypeMeta: metav1.TypeMeta{Kind: "Status", APIVersion: "v1"}, Status: metav1.StatusFailure,
+		Kind: "Status", APIVersion: "v1", Status: metav1.StatusFailure,
 		Code: http.StatusInternalServerError, Reason: metav1.StatusReasonInternalError, Message: err.Error(),
 	}
 }

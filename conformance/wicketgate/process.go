@@ -32,7 +32,7 @@ func Start(ctx context.Context, program, dir, admin string, out io.Writer, log *
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
-	g := &Gateway{directory: directory{path: dir, files: map[string][32]byte{}}, admin: "http://" + admin, log: log, done: make(chan struct{})}
+	g := &Gateway{path: dir, files: map[string][32]byte{}, admin: "http://" + admin, log: log, done: make(chan struct{})}
 	args = append([]string{"run", "--config", dir, "--admin", admin, "--state-dir", "none"}, args...)
 	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Stdout, cmd.Stderr = out, out
