@@ -1,4 +1,4 @@
-//go:build linux && !race
+//go:build linux && !race && !386
 
 // System calls of the raw backend transport; see sys_linux.go.
 

@@ -1,6 +1,6 @@
-//go:build linux && race
+//go:build linux && (race || 386)
 
-// System calls of the raw backend transport for the race detector; see sys_linux_race.go.
+// System calls of the raw backend transport for the race detector (see sys_linux_race.go), and for 386, where calls on sockets have no numbers of their own.
 
 package wire
 

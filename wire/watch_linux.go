@@ -6,7 +6,8 @@ package wire
 import (
 	"syscall"
 	"time"
-	"unsafe"
+
+	"golang.org/x/sys/unix"
 )
 
 // watches belongs to the sweeper.
@@ -106,12 +107,12 @@ const aloneTime = 50 * time.Millisecond
 func (t *raw) endedLater() bool {
 	later := false
 	_ = t.rc.Control(func(fd uintptr) {
-		var info syscall.TCPInfo
-		size := uint32(unsafe.Sizeof(info))
-		_, _, e := syscall.Syscall6(syscall.SYS_GETSOCKOPT, fd, syscall.IPPROTO_TCP, syscall.TCP_INFO,
-			uintptr(unsafe.Pointer(&info)), uintptr(unsafe.Pointer(&size)), 0)
+		info, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO)
+		if err != nil {
+			return
+		}
 		gap := time.Duration(int64(info.Last_data_recv)-int64(info.Last_ack_recv)) * time.Millisecond
-		later = e == 0 && gap > aloneTime
+		later = gap > aloneTime
 	})
 	return later
 }
