@@ -28,12 +28,14 @@ type outcome struct {
 	foreign *foreign
 	// findings say what is wrong; errors among them mean that the object is rejected, and the fields below are empty.
 	findings findings
-	version  string
-	meta     metav1.ObjectMeta
-	value    any
-	content  map[string]any
-	digest   [32]byte // of content
-	spec     [32]byte // of content without metadata and status
+	// refused is what is known of the object if it is rejected, and its absence would matter.
+	refused *object.Refused
+	version string
+	meta    metav1.ObjectMeta
+	value   any
+	content map[string]any
+	digest  [32]byte // of content
+	spec    [32]byte // of content without metadata and status
 }
 
 // admitted reports whether the object may be served.
@@ -43,12 +45,15 @@ func (o *outcome) admitted() bool { return o.value != nil }
 // tree. Equal trees in equal roots have equal outcomes. proven says that the schemas are known to allow the tree, so that it need not be
 // validated against them again.
 func admit(ctx context.Context, tree map[string]any, root Root, proven bool) (out *outcome) {
-	out = &outcome{}
+	out = &outcome{refused: readRefused(tree, root)}
 	defer func() {
 		// Validation is the code of many hands, and an object that breaks it must not end the gateway.
 		if r := recover(); r != nil {
 			out.value, out.content = nil, nil
 			out.findings.errorf(nil, "admission failed: %v", r)
+		}
+		if out.admitted() || out.foreign != nil {
+			out.refused = nil
 		}
 	}()
 	kind, version := identify(tree, root, out)

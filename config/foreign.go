@@ -132,6 +132,8 @@ var foreignHints = []struct {
 	{"acme.cert-manager.io", nil, "orders and challenges are kept in the state directory, not as objects"},
 	{"cert-manager.io", []string{"CertificateRequest"}, "write a Certificate, which says what it is for and is renewed"},
 	{"cert-manager.io", nil, "of cert-manager's kinds Certificate, Issuer and ClusterIssuer are served"},
+	{"gateway.envoyproxy.io", []string{"SecurityPolicy"}, "what it targets is served without the protection that it asks for; " +
+		"of Envoy Gateway's own kinds only Backend is supported: use the filter ExternalAuth, CORS, or spec.tls.frontend of the Gateway"},
 	{"gateway.envoyproxy.io", nil, "of Envoy Gateway's own kinds only Backend is supported"},
 	{"monitoring.coreos.com", nil, "let Prometheus scrape /metrics of the admin address"},
 	{"apiextensions.k8s.io", nil, "the Gateway API's definitions are built in"},

@@ -76,6 +76,7 @@ func (m *memory) merge(ctx context.Context, roots []Root, files []*parsed, lost 
 		problems = append(problems, revived...)
 		set = newSet(m.force)
 	}
+	set = set.WithRefused(m.refused(files))
 	m.set, m.lost = set, lost
 	problems = slices.Concat(problems, problemsOf(files), m.duplicates())
 	slices.SortFunc(problems, compareProblems)

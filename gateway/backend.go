@@ -19,10 +19,11 @@ import (
 type backendIndex struct {
 	slices    map[name][]*discoveryv1.EndpointSlice // by the namespace and name of their Service, ordered by their own names
 	mistaken  map[object.Key]*Policy                // policies that name the Service by another group, where no other targets it
-	policies  map[object.Key]map[string]*Policy     // those in force, by target and sectionName ("" for all of it)
-	users     map[object.Key][]*Route               // see builder.users
-	externals map[object.Key]*external              // the Backends and XBackends
-	traffic   map[object.Key]*traffic               // the XBackendTrafficPolicies in force, by Service
+	refused   refusals
+	policies  map[object.Key]map[string]*Policy // those in force, by target and sectionName ("" for all of it)
+	users     map[object.Key][]*Route           // see builder.users
+	externals map[object.Key]*external          // the Backends and XBackends
+	traffic   map[object.Key]*traffic           // the XBackendTrafficPolicies in force, by Service
 	targets   map[targetKey]*resolution
 }
 
@@ -66,7 +67,7 @@ type resolution struct {
 func (b *builder) indexBackends(set *object.Set) *backendIndex {
 	index := &backendIndex{
 		slices: map[name][]*discoveryv1.EndpointSlice{}, policies: map[object.Key]map[string]*Policy{}, mistaken: map[object.Key]*Policy{},
-		externals: map[object.Key]*external{}, traffic: map[object.Key]*traffic{}, targets: map[targetKey]*resolution{},
+		refused: indexRefusals(set), externals: map[object.Key]*external{}, traffic: map[object.Key]*traffic{}, targets: map[targetKey]*resolution{},
 	}
 	for _, o := range typed[*discoveryv1.EndpointSlice](set, kind(discoveryGroup, "EndpointSlice")) {
 		if service := o.object.Meta.Labels[discoveryv1.LabelServiceName]; service != "" {
@@ -201,7 +202,10 @@ func (b *builder) resolve(rule *Rule, ref *gatewayv1.BackendObjectReference) *re
 func (b *builder) resolveService(key object.Key, port targetKey) *resolution {
 	o := b.set.Get(key)
 	service, _ := valueOf(o).(*corev1.Service)
-	if service == nil {
+	switch {
+	case service == nil && b.set.IsRefused(key): // it might say that its backends speak TLS
+		return &resolution{reason: reasonBackendNotFound, message: key.String() + refusedMessage + ": nothing is sent to it, by whatever name"}
+	case service == nil:
 		return b.withoutService(key, port)
 	}
 	if service.Spec.Type == corev1.ServiceTypeExternalName {
@@ -220,9 +224,14 @@ func (b *builder) resolveService(key object.Key, port targetKey) *resolution {
 		return &resolution{reason: reasonUnsupportedValue, message: message}
 	}
 	target := &Target{Key: port.String(), AppProtocol: deref(servicePort.AppProtocol, ""), Service: service, TLS: demand}
-	if all := b.backends.slices[name{port.Namespace, port.Name}]; len(all) > 0 || !b.opts.DNSBackends {
+	all, refused := b.backends.slices[name{port.Namespace, port.Name}], b.backends.refused.slices[name{port.Namespace, port.Name}]
+	if len(all) > 0 || refused != "" || !b.opts.DNSBackends {
 		target.Endpoints = endpoints(all, servicePort)
-		return &resolution{target: target, source: target.Key + " by EndpointSlices", empty: noEndpoints(key, all, servicePort, target)}
+		empty := noEndpoints(key, all, servicePort, target)
+		if empty != "" && refused != "" {
+			empty += ", and " + refused
+		}
+		return &resolution{target: target, source: target.Key + " by EndpointSlices", empty: empty}
 	}
 	return b.byName(key, target, servicePort)
 }

@@ -66,6 +66,9 @@ func (b *builder) class(named string) *Class {
 		controller = gatewayv1.GatewayController(b.opts.ControllerName)
 	}
 	class := &Class{Name: named, ControllerName: controller, Served: true, Accepted: true}
+	if b.opts.ControllerName != "" && b.set.IsRefused(keyOf(gatewayKind("GatewayClass"), "", named)) {
+		class.Accepted = false // nobody knows whose it is
+	}
 	b.classes[named] = class
 	b.graph.Classes = append(b.graph.Classes, class)
 	slices.SortFunc(b.graph.Classes, func(x, y *Class) int { return strings.Compare(x.Name, y.Name) })

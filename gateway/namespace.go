@@ -16,7 +16,8 @@ import (
 // nameLabel is on every namespace, as Kubernetes puts it there.
 const nameLabel = "kubernetes.io/metadata.name"
 
-// namespaceLabels holds the labels of the Namespace objects; every other namespace exists implicitly with its name label alone.
+// namespaceLabels holds the labels of the Namespace objects, nil for those that admission has refused; every other namespace exists implicitly with
+// its name label alone.
 type namespaceLabels map[string]labels.Set
 
 func indexNamespaces(set *object.Set) namespaceLabels {
@@ -27,14 +28,26 @@ func indexNamespaces(set *object.Set) namespaceLabels {
 		all[nameLabel] = o.Name
 		index[o.Name] = all
 	}
+	for _, r := range set.Refused(coreKind("Namespace")) {
+		index[r.Name] = nil
+	}
 	return index
 }
 
-func (n namespaceLabels) of(namespace string) labels.Set {
-	if all, ok := n[namespace]; ok {
-		return all
+// of gives the labels of a namespace. They are not complete where its Namespace was refused.
+func (n namespaceLabels) of(namespace string) (all labels.Set, complete bool) {
+	all, defined := n[namespace]
+	if all == nil {
+		all = labels.Set{nameLabel: namespace}
+		return all, !defined
 	}
-	return labels.Set{nameLabel: namespace}
+	return all, true
+}
+
+// match matches a selector. What nobody knows of a namespace is not taken for absent.
+func (n namespaceLabels) match(s labels.Selector, namespace string) bool {
+	all, complete := n.of(namespace)
+	return (complete || onlyByName(s)) && s.Matches(all)
 }
 
 // namespaceFilter is a listener's allowedRoutes.namespaces or a Gateway's allowedListeners.namespaces.
@@ -83,7 +96,7 @@ func (f *namespaceFilter) admits(namespace string) bool {
 	case gatewayv1.NamespacesFromSelector:
 		admitted, known := f.memo[namespace]
 		if !known && f.memo != nil {
-			admitted = f.selector.Matches(f.labels.of(namespace))
+			admitted = f.labels.match(f.selector, namespace)
 			f.memo[namespace] = admitted
 		}
 		return admitted
@@ -94,7 +107,10 @@ func (f *namespaceFilter) admits(namespace string) bool {
 // refusal says why routes of a namespace may not attach, and what would change that. The labels are the route's own: a
 // common mistake is to put the namespace's label on the route.
 func (f *namespaceFilter) refusal(namespace string, route map[string]string) string {
+	_, complete := f.labels.of(namespace)
 	switch {
+	case f.from == gatewayv1.NamespacesFromSelector && !complete:
+		return "its selector (" + f.selector.String() + ") looks at labels, and Namespace " + namespace + refusedMessage
 	case f.from == gatewayv1.NamespacesFromSelector && f.selector.Matches(labels.Set(route)):
 		return "its selector (" + f.selector.String() + ") is matched against the labels of the Namespace, not of the route: label a Namespace " +
 			namespace + " with them"

@@ -142,7 +142,7 @@ func (b *builder) policyFor(target targetKey, port *corev1.ServicePort, spec *co
 		if mistaken := b.backends.mistaken[target.Key]; mistaken != nil {
 			return nil, mistaken.Object.Key.String() + " seems to be meant for it (the group of a Service is \"\"), and requests are not sent without TLS"
 		}
-		return nil, ""
+		return nil, b.backends.refused.plaintext(target.Key, port, spec)
 	}
 	if p.tls == nil {
 		return nil, p.Object.Key.String() + " is invalid, and requests are not sent without it: see its conditions"

@@ -29,6 +29,10 @@ func (b *builder) readXBackend(e *external, spec *xv1alpha1.BackendSpec) {
 		e.refuse(reasonUnsupportedValue, "spec.tls", p.Object.Key.String()+" targets it, which policies cannot: put what it demands into spec.tls, and remove the targetRef")
 		return
 	}
+	if message := b.backends.refused.plaintext(e.object.Key, nil, nil); message != "" && spec.TLS == nil {
+		e.refuse(reasonUnsupportedValue, "spec.tls", message)
+		return
+	}
 	e.target.Hosts = []Host{{Names: []string{host}, Port: uint16(spec.Port.Number), Public: true}}
 	if spec.TLS != nil {
 		b.readXBackendTLS(e, spec.TLS)

@@ -149,9 +149,10 @@ func (p Problem) String() string {
 
 // Set is an immutable collection of objects with one object a key.
 type Set struct {
-	byKey  map[Key]*Object
-	byKind map[GroupKind][]*Object
-	keys   []Key
+	byKey   map[Key]*Object
+	byKind  map[GroupKind][]*Object
+	keys    []Key
+	refused []*Refused // in order; beside the objects
 }
 
 // NewSet makes a Set. Of several objects with one key the last given is kept; callers decide about duplicates before.
@@ -176,7 +177,7 @@ func (s *Set) With(put []*Object, gone []Key) *Set {
 	if len(put) == 0 && len(gone) == 0 {
 		return s
 	}
-	out := &Set{byKey: maps.Clone(s.byKey), byKind: maps.Clone(s.byKind), keys: s.keys}
+	out := &Set{byKey: maps.Clone(s.byKey), byKind: maps.Clone(s.byKind), keys: s.keys, refused: s.refused}
 	changed := map[GroupKind]bool{}
 	var added []Key
 	for _, k := range gone {
@@ -208,7 +209,8 @@ func (s *Set) With(put []*Object, gone []Key) *Set {
 	return out
 }
 
-// SameWithout reports whether two Sets hold the same objects, which means the same pointers, of all kinds but those left out.
+// SameWithout reports whether two Sets hold the same objects, which means the same pointers, of all kinds but those left out, and whether the
+// same objects were refused, of whatever kind.
 func (s *Set) SameWithout(other *Set, leftOut func(GroupKind) bool) bool {
 	covers := func(a, b *Set) bool {
 		for k, list := range a.byKind {
@@ -218,7 +220,7 @@ func (s *Set) SameWithout(other *Set, leftOut func(GroupKind) bool) bool {
 		}
 		return true
 	}
-	return covers(s, other) && covers(other, s)
+	return covers(s, other) && covers(other, s) && slices.EqualFunc(s.refused, other.refused, (*Refused).equal)
 }
 
 // index makes the list of a kind's objects anew.

@@ -55,6 +55,16 @@ func newStand(t testing.TB, opts gateway.Options) *stand {
 	return s
 }
 
+// confine makes a directory below the stand's own one that may only hold objects of the namespace of its name.
+func (s *stand) confine(t testing.TB, namespace string) {
+	t.Helper()
+	dir := filepath.Join(s.dir, namespace)
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	s.loader = config.New(config.Options{Roots: []config.Root{{Path: s.dir}, {Path: dir, Namespaces: []string{namespace}}}})
+}
+
 // write makes a file that counts as written long ago, so that no load waits for it to settle. No content removes it.
 func (s *stand) write(t testing.TB, rel, content string) {
 	t.Helper()
