@@ -39,6 +39,8 @@ type held struct {
 	Account  string           `json:"account,omitempty"`
 	// StapleNext is when the staple is asked for again.
 	StapleNext time.Time `json:"stapleNext"`
+	// StapleEnd is when the staple ends; zero if it does not say so.
+	StapleEnd time.Time `json:"stapleEnd,omitzero"`
 
 	request string
 	leaf    *x509.Certificate

@@ -24,6 +24,7 @@ const (
 	stapleRetry   = time.Hour     // after a responder did not answer
 	maxStaple     = 64 << 10      // bytes of a responder's answer
 	stapleTimeout = 20 * time.Second
+	revokedPause  = 24 * time.Hour // between certificates of which the responder says that they are revoked
 )
 
 // attention is when a certificate wants something next: renewal, or a question.
@@ -43,11 +44,11 @@ func (e *Engine) maintain(ctx context.Context, c *issue.Certificate, before *hel
 	h := *before
 	now := time.Now()
 	changed := false
-	if c.Issuer.Spec.ACME != nil && (h.Renewal.RetryAfter == nil || now.After(*h.Renewal.RetryAfter)) {
+	if c.Issuer.Spec.ACME != nil && (h.Renewal.RetryAfter == nil || !now.Before(*h.Renewal.RetryAfter)) {
 		e.askRenewal(ctx, c, &h, now)
 		changed = true
 	}
-	if len(h.leaf.OCSPServer) > 0 && now.After(h.StapleNext) {
+	if len(h.leaf.OCSPServer) > 0 && !now.Before(h.StapleNext) {
 		e.staple(ctx, c, &h, now)
 		changed = true
 	}
@@ -86,25 +87,27 @@ func (e *Engine) askRenewal(ctx context.Context, c *issue.Certificate, h *held, 
 func (e *Engine) staple(ctx context.Context, c *issue.Certificate, h *held, now time.Time) {
 	h.StapleNext = now.Add(stapleRetry)
 	raw, answer, err := e.askOCSP(ctx, c.Issuer, h)
-	if err != nil {
-		e.log.Debug("no OCSP staple", "certificate", c.ID(), "error", err)
-		return
-	}
-	if answer.Status == ocsp.Revoked {
-		e.log.Warn("the certificate was revoked: it is renewed now", "certificate", c.ID(), "at", answer.RevokedAt)
-		h.Staple = nil
-		h.Renewal.SelectedTime = now
-		return
-	}
-	if answer.Status != ocsp.Good {
-		return
-	}
-	h.Staple = raw
-	if !answer.NextUpdate.IsZero() {
-		h.StapleNext = answer.ThisUpdate.Add(answer.NextUpdate.Sub(answer.ThisUpdate) / 2)
-		if h.StapleNext.Before(now.Add(stapleRetry)) {
-			h.StapleNext = now.Add(stapleRetry)
+	switch {
+	case err == nil && answer.Status == ocsp.Revoked:
+		h.Staple, h.Renewal.SelectedTime = nil, now
+		if earliest := h.Obtained.Add(revokedPause); earliest.After(now) {
+			h.Renewal.SelectedTime = earliest // a responder that says so of every certificate must not have one ordered after the other
 		}
+		e.log.Warn("the certificate was revoked: it is renewed", "certificate", c.ID(), "revoked", answer.RevokedAt, "renewal", h.Renewal.SelectedTime)
+	case err == nil && answer.Status == ocsp.Good && (answer.NextUpdate.IsZero() || now.Before(answer.NextUpdate)):
+		h.Staple, h.StapleEnd = raw, answer.NextUpdate
+		if half := answer.ThisUpdate.Add(answer.NextUpdate.Sub(answer.ThisUpdate) / 2); half.After(h.StapleNext) {
+			h.StapleNext = half
+		}
+	case len(h.Staple) > 0 && !h.StapleEnd.IsZero() && !now.Before(h.StapleEnd):
+		// Clients refuse a staple that has ended, and take none.
+		e.log.Warn("the OCSP responder gives no new staple: none is sent until it does", "certificate", c.ID(), "error", err)
+		h.Staple = nil
+	default:
+		e.log.Debug("no OCSP staple", "certificate", c.ID(), "error", err)
+	}
+	if len(h.Staple) > 0 && !h.StapleEnd.IsZero() && h.StapleEnd.Before(h.StapleNext) {
+		h.StapleNext = h.StapleEnd
 	}
 }
 
@@ -125,7 +128,11 @@ func (e *Engine) askOCSP(ctx context.Context, i *issue.Issuer, h *held) ([]byte,
 		return nil, nil, err
 	}
 	request.Header.Set("Content-Type", "application/ocsp-request")
-	transport := &http.Transport{DialContext: e.dialer(i.Spec.ACME != nil && mayDialLoopback(i)), DisableKeepAlives: true}
+	loopback := namesLoopback(i, h.leaf.OCSPServer[0])
+	if i.Spec.ACME != nil {
+		loopback = mayDialLoopback(i) // it is the server that names the responder
+	}
+	transport := &http.Transport{DialContext: e.dialer(loopback), DisableKeepAlives: true}
 	response, err := (&http.Client{Transport: transport}).Do(request)
 	if err != nil {
 		return nil, nil, err

@@ -46,6 +46,7 @@ type authority struct {
 type settings struct {
 	externalAccounts map[string]string // key IDs and keys, in base64url; not nil: required
 	validity         time.Duration
+	staples          bool // certificates name an OCSP responder
 }
 
 // newAuthority starts an authority for the length of a test. A third of all nonces is refused.
@@ -76,7 +77,13 @@ func newAuthority(t *testing.T, s settings) *authority {
 		}
 	}
 	profiles := map[string]ca.Profile{"default": {Description: "the usual", ValidityPeriod: uint64(s.validity / time.Second)}}
-	a.ca = ca.New(logger, a.db, "", "ecdsa", 0, 1, profiles)
+	if s.staples {
+		responder := httptest.NewServer(http.HandlerFunc(a.answerOCSP))
+		t.Cleanup(responder.Close)
+		a.ca = ca.New(logger, a.db, responder.URL, "rsa", 0, 1, profiles) // it gives away no other key to sign staples with
+	} else {
+		a.ca = ca.New(logger, a.db, "", "ecdsa", 0, 1, profiles)
+	}
 	validation := va.New(logger, a.httpPort, a.tlsPort, false, a.resolver, a.db)
 	front := wfe.New(logger, a.db, validation, a.ca, []string{"pebble.letsencrypt.org"}, false, s.externalAccounts != nil, 1, 1)
 	handler := front.Handler()

@@ -8,6 +8,7 @@ require (
 	github.com/letsencrypt/challtestsrv v1.4.2
 	github.com/letsencrypt/pebble/v2 v2.10.1
 	github.com/miekg/dns v1.1.62
+	golang.org/x/crypto v0.38.0
 )
 
 require (
