@@ -146,7 +146,7 @@ func newCertificates(s settings, flags *acmeFlags, dialer *dial.Dialer, version 
 		// A flag names whom to ask, so that may be on this machine.
 		Demand: flags.gate(s.ask, demand.Options{Dial: obtain.DialNames(dialer.Dial, resolver, true), Log: log, Metrics: metrics, UserAgent: agent}),
 	})
-	return &certificates{engine: engine, options: s.issue, secrets: secretdir.New(s.secrets)}, err
+	return &certificates{engine: engine, options: s.issue, secrets: secretdir.New(s.secrets, s.secretRoots)}, err
 }
 
 // asking is a resolver that asks these servers, in turns; without any it is the system's.
@@ -206,10 +206,14 @@ func checkedCertificates(o *checkOptions) (*certificates, error) {
 	if err != nil {
 		return nil, err
 	}
+	roots, err := each("--secret-root", o.secretRoots, filepath.Abs)
+	if err != nil {
+		return nil, err
+	}
 	ask, err := o.acme.onDemand()
 	if err != nil {
 		return nil, err
 	}
 	engine, err := obtain.New(obtain.Options{Wildcards: o.acme.dnsHook != "" || o.acme.localCA, Demand: o.acme.gate(ask, demand.Options{})})
-	return &certificates{engine: engine, options: options, secrets: secretdir.New(secrets)}, err
+	return &certificates{engine: engine, options: options, secrets: secretdir.New(secrets, roots)}, err
 }

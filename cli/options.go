@@ -40,6 +40,7 @@ type semantics struct {
 	externalName   bool
 	unixDir        string
 	secrets        []string
+	secretRoots    []string
 }
 
 func (s *semantics) register(f *pflag.FlagSet) {
@@ -54,6 +55,7 @@ func (s *semantics) register(f *pflag.FlagSet) {
 	f.StringVar(&s.unixDir, "backend-unix-dir", "", "directory below which Backends may name Unix sockets (default none)")
 	f.StringVar(&s.mergeGateways, "merge-gateways", "namespace", "whose Gateways may share one port with overlapping hostnames: namespace or all")
 	f.StringArrayVar(&s.secrets, "secret", nil, "NAMESPACE/NAME=DIR: a directory whose files are the keys of a Secret, as certbot or a mounted Secret has them; may be given several times")
+	f.StringArrayVar(&s.secretRoots, "secret-root", nil, "directory below which Secrets may name directories of theirs by the annotation "+secretdir.Annotation+"; may be given several times")
 	s.acme.register(f)
 }
 
@@ -157,6 +159,7 @@ type settings struct {
 	issue          issue.Options
 	ask            *url.URL // for certificates on demand; nil: there are none
 	secrets        []secretdir.Source
+	secretRoots    []string // absolute
 	dnsServers     []netip.AddrPort
 	dnsNetworks    []netip.Prefix
 	trustedProxies []netip.Prefix
@@ -225,7 +228,10 @@ func (o *runOptions) certificates(s *settings) (err error) {
 	if s.ask, err = o.acme.onDemand(); err != nil {
 		return err
 	}
-	s.secrets, err = each("--secret", o.secrets, secretdir.Parse)
+	if s.secrets, err = each("--secret", o.secrets, secretdir.Parse); err != nil {
+		return err
+	}
+	s.secretRoots, err = each("--secret-root", o.secretRoots, filepath.Abs)
 	return err
 }
 

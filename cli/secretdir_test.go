@@ -94,3 +94,46 @@ func TestCheckReadsSecretDirectories(t *testing.T) {
 		t.Errorf("status %d:\n%s", code, errs)
 	}
 }
+
+// A Secret that names its directory is served like any other, if a flag allows it.
+func TestSecretNamesItsDirectory(t *testing.T) {
+	port, root := freePort(t), t.TempDir()
+	dir := filepath.Join(root, "localhost")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	renew(t, dir, time.Now().Add(time.Hour))
+	files := map[string]string{
+		"gateway.yaml": secureYAML(port, map[string]string{"shop-tls": "localhost"}),
+		"secret.yaml":  "apiVersion: v1\nkind: Secret\nmetadata: {name: shop-tls, annotations: {wicketgate.dev/secret-dir: " + dir + "}}\n",
+		"route.yaml":   routeYAML("main", "/", newBackend(t, saying("hello"))),
+	}
+	g := startGate(t, files, "--secret-root", root, "--poll-interval", "10ms")
+	shown := func() *x509.Certificate {
+		c, err := tls.Dial("tcp", strings.TrimSuffix(strings.TrimPrefix(at(port, "/"), "http://"), "/"), &tls.Config{ServerName: "localhost", InsecureSkipVerify: true})
+		if err != nil {
+			return nil
+		}
+		defer c.Close()
+		return c.ConnectionState().PeerCertificates[0]
+	}
+	var first *x509.Certificate
+	eventually(t, "the certificate is served", func() bool { first = shown(); return first != nil })
+	renew(t, dir, time.Now().Add(2*time.Hour))
+	eventually(t, "the renewed certificate is served", func() bool { c := shown(); return c != nil && !c.Equal(first) })
+	if state := g.reload("GET /reload"); state.Errors != 0 {
+		t.Errorf("problems %q", state.Problems)
+	}
+	yaml := t.TempDir()
+	for name, text := range files {
+		if err := os.WriteFile(filepath.Join(yaml, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if out, _, code := program(t, "check", yaml); code != 1 || !strings.Contains(out, "secret.yaml:3:") || !strings.Contains(out, "give --secret-root, such as --secret-root "+root) {
+		t.Errorf("without the flag: status %d:\n%s", code, out)
+	}
+	if out, _, code := program(t, "check", yaml, "--secret-root", root); code != 0 {
+		t.Errorf("with it: status %d:\n%s", code, out)
+	}
+}

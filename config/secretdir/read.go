@@ -112,7 +112,7 @@ func reason(err error) error {
 // links lead to places that cannot all be watched, and never if every is 0. It ends with ctx; the channel is never closed.
 func (r *Reader) Poll(ctx context.Context, every time.Duration) <-chan struct{} {
 	signals := make(chan struct{}, 1)
-	if every == 0 || len(r.dirs) == 0 {
+	if every == 0 || len(r.dirs) == 0 && len(r.roots) == 0 {
 		return signals
 	}
 	go func() {

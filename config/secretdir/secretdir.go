@@ -17,6 +17,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 
@@ -54,22 +55,26 @@ func Parse(text string) (s Source, err error) {
 
 // Reader reads directories again and again. Its methods may be called concurrently.
 type Reader struct {
-	mu   sync.Mutex
-	dirs []*directory
+	roots []string // below which Secrets may name directories
+
+	mu        sync.Mutex
+	dirs      []*directory               // of flags
+	annotated map[object.Key]*directory // of Secrets
 }
 
 // directory is one source, with what was read last.
 type directory struct {
 	Source
 
-	sum      [32]byte // of what the last Load saw
+	of       *object.Object // the Secret of a file that names it; nil: a flag does
+	sum      [32]byte       // of what the last Load saw
 	inForce  *object.Object
 	problems []object.Problem
 }
 
-// New makes a Reader. It reads nothing yet.
-func New(sources []Source) *Reader {
-	r := &Reader{}
+// New makes a Reader of directories, and of those below roots, which are absolute paths, that Secrets name. It reads nothing yet.
+func New(sources []Source, roots []string) *Reader {
+	r := &Reader{roots: roots}
 	for _, s := range sources {
 		r.dirs = append(r.dirs, &directory{Source: s})
 	}
@@ -77,10 +82,12 @@ func New(sources []Source) *Reader {
 }
 
 // Load reads every directory, and returns its Secrets with what is wrong with them. A Secret that did not change is the same object. Where
-// the set, which is that of the files, has a Secret of that name, the directory's is left out.
+// the set, which is that of the files, has a Secret of that name, the directory's is left out, unless that Secret itself names the directory: then it takes its
+// place.
 func (r *Reader) Load(set *object.Set) (secrets []*object.Object, problems []object.Problem) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	secrets, problems = r.readAnnotated(set)
 	for _, d := range r.dirs {
 		d.load()
 		problems = append(problems, d.problems...)
@@ -99,12 +106,16 @@ func (r *Reader) Load(set *object.Set) (secrets []*object.Object, problems []obj
 func (r *Reader) differs() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, d := range r.dirs {
-		if c, err := read(d.Dir); sumOf(c, err) != d.sum {
+	different := func(d *directory) bool {
+		c, err := read(d.Dir)
+		return sumOf(c, err) != d.sum
+	}
+	for _, d := range r.annotated {
+		if different(d) {
 			return true
 		}
 	}
-	return false
+	return slices.ContainsFunc(r.dirs, different)
 }
 
 // load brings a directory up to date.
@@ -133,6 +144,11 @@ func (d *directory) load() {
 }
 
 func (d *directory) problem(s object.Severity, message string) object.Problem {
+	if d.of != nil {
+		return object.Problem{
+			Severity: s, Position: d.of.At(annotationsField), Object: d.of.Key, Field: annotationsField, Message: "annotation " + Annotation + ": " + d.Dir + ": " + message,
+		}
+	}
 	return object.Problem{
 		Severity: s, Position: object.Position{File: d.Dir}, Message: message,
 		Object: object.Key{Kind: "Secret", Namespace: d.Namespace, Name: d.Name},
@@ -143,6 +159,9 @@ func (d *directory) problem(s object.Severity, message string) object.Problem {
 func (d *directory) secret(c content) (*object.Object, error) {
 	s := &corev1.Secret{Type: corev1.SecretTypeOpaque, Data: c.keys}
 	s.APIVersion, s.Kind, s.Namespace, s.Name = "v1", "Secret", d.Namespace, d.Name
+	if d.of != nil {
+		s.Labels, s.Annotations = d.of.Meta.Labels, d.of.Meta.Annotations
+	}
 	certificate, key := c.keys[corev1.TLSCertKey], c.keys[corev1.TLSPrivateKeyKey]
 	switch {
 	case len(c.keys) == 0:
@@ -172,6 +191,9 @@ func (d *directory) secret(c content) (*object.Object, error) {
 	}
 	made := *objects[0]
 	made.Position, made.Locator = object.Position{File: d.Dir}, whole{d.Dir}
+	if d.of != nil {
+		made.Position, made.Locator, made.Stale = d.of.Position, d.of.Locator, d.of.Stale
+	}
 	return &made, nil
 }
 

@@ -65,7 +65,7 @@ func link(t *testing.T, target, name string) {
 
 // reader is a Reader of one directory, Secret default/shop-tls.
 func reader(dir string) *Reader {
-	return New([]Source{{Namespace: "default", Name: "shop-tls", Dir: dir}})
+	return New([]Source{{Namespace: "default", Name: "shop-tls", Dir: dir}}, nil)
 }
 
 // one loads a Reader that must give one Secret and no problem.
@@ -248,7 +248,7 @@ func TestPollSignalsChanges(t *testing.T) {
 	signals := r.Poll(t.Context(), time.Millisecond)
 	write(t, filepath.Join(dir, "token"), "2")
 	<-signals
-	if never := New(nil).Poll(context.Background(), time.Millisecond); len(never) != 0 {
+	if never := New(nil, nil).Poll(context.Background(), time.Millisecond); len(never) != 0 {
 		t.Error("a Reader of nothing signals")
 	}
 }
