@@ -3,6 +3,7 @@ package main
 
 import (
 	"context"
+	"log/slog"
 	"os"
 	"os/signal"
 	"runtime"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/wicketgate/wicketgate/admin"
 	"github.com/wicketgate/wicketgate/cli"
+	"github.com/wicketgate/wicketgate/tls/obtain"
 )
 
 // version is set by the linker: -X main.version=v1.2.3.
@@ -28,7 +30,14 @@ func main() {
 				Reload: signals(syscall.SIGHUP), Stop: signals(syscall.SIGTERM, os.Interrupt), Reopen: signals(reopenSignals()...),
 			}
 		},
+		LogThrough: logThrough,
 	}, os.Args[1:]))
+}
+
+// logThrough has the standard library's logger, which quic-go uses, and certmagic's write lines of the gateway's log.
+func logThrough(log *slog.Logger) {
+	slog.SetDefault(log)
+	obtain.LogThrough(log)
 }
 
 // signals turns signals into values of a channel. Two are kept: the first asks for something, the second insists.

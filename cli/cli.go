@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 
 	"github.com/spf13/cobra"
 
@@ -24,6 +25,8 @@ type Program struct {
 	Stdout, Stderr io.Writer
 	// Signals begins to listen for the user's signals; only commands that serve call it, the others die of them. Nil: there are none.
 	Signals func() Signals
+	// LogThrough makes libraries that have loggers of their own, the process's, use this one; only commands that serve call it. Nil: they are left alone.
+	LogThrough func(*slog.Logger)
 }
 
 // Signals have a value for each signal that came.

@@ -47,6 +47,9 @@ func runGateway(ctx context.Context, p Program, o *runOptions) error {
 	if err != nil {
 		return err
 	}
+	if p.LogThrough != nil {
+		p.LogThrough(log)
+	}
 	s.stateDir = stateDir(o.stateDir, log)
 	s.sessionKey = sessionKey(s.stateDir, log)
 	inherited, err := listeners.Inherit(os.Getenv, os.Getpid())

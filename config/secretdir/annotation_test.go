@@ -106,7 +106,7 @@ func TestSecretsThatMayNotNameADirectory(t *testing.T) {
 		"nothing is in there": {dir: filepath.Join(allowed[0], "none"), roots: allowed, want: "does not exist"},
 	} {
 		set := naming(t, c.dir, c.more)
-		o := *set.Get(object.Key{GroupKind: object.GroupKind{Kind: "Secret"}, Namespace: "default", Name: "shop-tls"})
+		o := *set.Get(object.Key{Kind: "Secret", Namespace: "default", Name: "shop-tls"})
 		o.Confined = c.confined
 		secrets, problems := New(nil, c.roots).Load(object.NewSet(&o))
 		if c.want == "" {

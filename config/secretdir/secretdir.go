@@ -58,7 +58,7 @@ type Reader struct {
 	roots []string // below which Secrets may name directories
 
 	mu        sync.Mutex
-	dirs      []*directory               // of flags
+	dirs      []*directory              // of flags
 	annotated map[object.Key]*directory // of Secrets
 }
 

@@ -111,6 +111,11 @@ func startOn(t *testing.T, httpPort, tlsPort int, config, state string, flags ..
 	}()
 	t.Cleanup(func() {
 		g.stop()
+		for line := range strings.Lines(g.log.String()) {
+			if !json.Valid([]byte(line)) {
+				t.Errorf("not a line of JSON, as all of the log is: %s", line)
+			}
+		}
 		if t.Failed() {
 			t.Logf("the gateway's log:\n%s", g.log)
 		}
