@@ -74,7 +74,7 @@ func assemble(o *runOptions, s settings, log *slog.Logger, version admin.Version
 	if g.certificates, err = newCertificates(s, &o.acme, dialer, version.GitVersion, g.certificatesChanged, log, g.metrics); err != nil {
 		return nil, err
 	}
-	streams, datagrams := g.carriers(o, s)
+	streams, datagrams := g.carriers(o, s, inherited)
 	g.proxy = proxy.New(proxy.Options{
 		Registry: registry, Log: log, AccessLog: access, Metrics: g.metrics, Streams: streams, Datagrams: datagrams,
 		Challenge:  g.certificates.engine.HTTP,
@@ -88,7 +88,7 @@ func assemble(o *runOptions, s settings, log *slog.Logger, version admin.Version
 		OnDemand:  g.certificates.engine.OnDemand,
 	})}
 	g.front.register(g.metrics)
-	g.serveHTTP3(o)
+	g.serveHTTP3(o, inherited.ListenUDP)
 	g.sockets = listeners.New(listeners.Options{Handle: g.front.accept, Listen: inherited.Listen, Log: log})
 	g.loader = config.New(config.Options{Roots: s.roots, Store: openStore(s.stateDir, log), Log: log})
 	g.metrics.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
@@ -102,13 +102,13 @@ func assemble(o *runOptions, s settings, log *slog.Logger, version admin.Version
 		Reports:    g.certificates.engine.Reports,
 		Check:      gateway.CertificateProblems,
 		Compile:    g.compile,
-		Open:       g.open(inherited),
+		Open:       g.open,
 		Accept:     g.accept,
 		Retire:     g.retire,
 		Interfaces: interfaces,
 		Own:        g.own,
 		Drain:      g.front.drainSocket,
-		Served:     g.http3.follow,
+		Served:     g.served(inherited),
 		Strict:     o.strict, DrainTimeout: o.drainTimeout, Log: log, Metrics: g.metrics,
 	})
 	g.metrics.MustRegister(newGatewayMetrics(g.loop.View))
@@ -117,12 +117,12 @@ func assemble(o *runOptions, s settings, log *slog.Logger, version admin.Version
 }
 
 // carriers makes what carries connections and datagrams that are no requests.
-func (g *running) carriers(o *runOptions, s settings) (*stream.Server, *datagram.Server) {
+func (g *running) carriers(o *runOptions, s settings, inherited *listeners.Inherited) (*stream.Server, *datagram.Server) {
 	streams := stream.NewServer(stream.Options{
 		Log: g.log, AccessLog: g.access, Metrics: g.metrics, DrainTimeout: o.drainTimeout, Portable: s.transport == wire.Portable,
 	})
 	datagrams := datagram.NewServer(datagram.Options{
-		Listen: listeners.ListenUDP, Log: g.log, AccessLog: g.access, Metrics: g.metrics, Own: g.packetGuard.Own,
+		Listen: inherited.ListenUDP, Log: g.log, AccessLog: g.access, Metrics: g.metrics, Own: g.packetGuard.Own,
 		Idle: o.udpSessionTimeout, MaxSessions: s.maxUDPSessions, Portable: s.transport == wire.Portable,
 	})
 	g.packets = listeners.New(listeners.Options{UDP: true, Log: g.log, Open: func(ctx context.Context, addr netip.AddrPort) (listeners.Socket, error) {
@@ -150,28 +150,37 @@ func (g *running) compile(graph *gateway.Graph) (swap func(), problems []object.
 	return g.certificates.compile(graph, func() { g.proxy.Swap(next) }, next.Problems())
 }
 
-// open opens sockets, and says once of each inherited one that no listener wants it: what connects to it waits in vain.
-func (g *running) open(inherited *listeners.Inherited) func(context.Context, []gateway.Binding) map[gateway.Binding]error {
-	told := map[netip.AddrPort]bool{}
-	return func(ctx context.Context, want []gateway.Binding) map[gateway.Binding]error {
-		tcp, udp := apart(want)
-		if g.front.h3 != nil {
-			g.front.h3.Yield(udp)
-		}
-		failed := map[gateway.Binding]error{}
-		for at, err := range g.sockets.Open(ctx, tcp) {
-			failed[gateway.Binding{AddrPort: at}] = err
-		}
-		for at, err := range g.packets.Open(ctx, udp) {
-			failed[gateway.Binding{AddrPort: at, UDP: true}] = err
-		}
-		for _, at := range inherited.Unused() {
-			if !told[at] {
-				told[at] = true
-				g.log.Warn("no listener wants a socket that the service manager opened: correct ListenStream= or --port-map", "address", at)
+// open opens sockets.
+func (g *running) open(ctx context.Context, want []gateway.Binding) map[gateway.Binding]error {
+	tcp, udp := apart(want)
+	if g.front.h3 != nil {
+		g.front.h3.Yield(udp)
+	}
+	failed := map[gateway.Binding]error{}
+	for at, err := range g.sockets.Open(ctx, tcp) {
+		failed[gateway.Binding{AddrPort: at}] = err
+	}
+	for at, err := range g.packets.Open(ctx, udp) {
+		failed[gateway.Binding{AddrPort: at, UDP: true}] = err
+	}
+	return failed
+}
+
+// served has HTTP/3 follow the graph, and then says once of each inherited socket that no listener wants it: who comes to it waits in vain.
+func (g *running) served(inherited *listeners.Inherited) func(context.Context, *gateway.Graph) bool {
+	told := map[gateway.Binding]bool{}
+	return func(ctx context.Context, graph *gateway.Graph) (again bool) {
+		again = g.http3.follow(ctx, graph)
+		tcp, udp := inherited.Unused()
+		for i, at := range slices.Concat(tcp, udp) {
+			b := gateway.Binding{AddrPort: at, UDP: i >= len(tcp)}
+			if !told[b] {
+				told[b] = true
+				g.log.Warn("no listener wants a socket that the service manager opened: correct ListenStream=, ListenDatagram= or --port-map",
+					"address", at, "udp", b.UDP)
 			}
 		}
-		return failed
+		return again
 	}
 }
 

@@ -5,6 +5,7 @@ package cli
 import (
 	"context"
 	"log/slog"
+	"net"
 	"net/netip"
 	"time"
 
@@ -23,12 +24,12 @@ type follower struct {
 }
 
 // serveHTTP3 makes what serves HTTP/3, unless that is turned off.
-func (g *running) serveHTTP3(o *runOptions) {
+func (g *running) serveHTTP3(o *runOptions, listen func(context.Context, netip.AddrPort) (*net.UDPConn, error)) {
 	if !o.http3 {
 		return
 	}
 	g.front.h3 = h3.NewServer(h3.Options{
-		Handler: g.proxy, TLS: g.front.tls.QUIC, EarlyData: o.http3EarlyData, Log: g.log, Join: g.front.join, Part: g.front.part,
+		Handler: g.proxy, TLS: g.front.tls.QUIC, Listen: listen, EarlyData: o.http3EarlyData, Log: g.log, Join: g.front.join, Part: g.front.part,
 		Flood: countFloods(g.metrics, "http3", h3.Floods()),
 	})
 	g.http3 = &follower{server: g.front.h3, log: g.log, drain: o.drainTimeout, told: map[netip.AddrPort]string{}}

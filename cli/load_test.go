@@ -26,19 +26,24 @@ import (
 // loaded is what the configurations under load have in common.
 type loaded struct {
 	plain, secure, extra, db int   // ports of listeners; extra comes and goes
+	dns, game                int   // and of UDP: endpoints of the first are replaced, the second is left alone
 	backends                 []int // ports; all answer "fine"
 	streams                  []int // ports of backends that greet with "hi" and send everything back
+	packets                  []int // ports of endpoints that send datagrams back; the last one is the game's
 	tunnels                  int   // port of a backend for WebSockets that sends everything back
 	cert, key                []byte
 }
 
 func newLoaded(t *testing.T) *loaded {
-	l := &loaded{plain: freePort(t), secure: freePort(t), extra: freePort(t), db: freePort(t)}
+	l := &loaded{plain: freePort(t), secure: freePort(t), extra: freePort(t), db: freePort(t), dns: freePort(t), game: freePort(t)}
 	for range 3 {
 		l.backends = append(l.backends, newBackend(t, saying("fine")))
 	}
 	for range 2 {
 		l.streams = append(l.streams, tcpBackend(t, "hi", nil))
+	}
+	for range 3 {
+		l.packets = append(l.packets, startSource(t))
 	}
 	l.tunnels = newBackend(t, websocket.Server{Handler: func(ws *websocket.Conn) { _, _ = io.Copy(ws, ws) }}.ServeHTTP)
 	l.cert, l.key = certificate(t, time.Now().Add(24*time.Hour), "shop.test")
@@ -49,7 +54,8 @@ func newLoaded(t *testing.T) *loaded {
 // go, and the HTTPS certificate's Secret changes.
 func (l *loaded) config(turn int) map[string]string {
 	gateway := gatewayYAML(l.plain) + fmt.Sprintf("  - {name: secure, port: %d, protocol: HTTPS, tls: {certificateRefs: [{name: cert}]}}\n"+
-		"  - {name: db, port: %d, protocol: TCP}\n", l.secure, l.db)
+		"  - {name: db, port: %d, protocol: TCP}\n  - {name: dns, port: %d, protocol: UDP}\n  - {name: game, port: %d, protocol: UDP}\n",
+		l.secure, l.db, l.dns, l.game)
 	if turn%2 == 1 {
 		gateway += fmt.Sprintf("  - {name: extra, port: %d, protocol: HTTP}\n", l.extra)
 	}
@@ -59,6 +65,8 @@ func (l *loaded) config(turn int) map[string]string {
 		"main.yaml":    routeYAML("main", "/", l.backends[turn%len(l.backends)]),
 		"ws.yaml":      routeYAML("ws", "/ws", l.tunnels),
 		"db.yaml":      streamRouteYAML("TCPRoute", "db", "db", "", stream) + "---\n" + serviceYAML(stream, l.streams[turn%2]),
+		"dns.yaml":     packetRouteYAML(l.packets[turn%2]),
+		"game.yaml":    strings.ReplaceAll(packetRouteYAML(l.packets[2]), "dns", "game"),
 		"cert.yaml":    strings.Replace(secretYAML("cert", l.cert, l.key), "{name: cert}", fmt.Sprintf("{name: cert, labels: {turn: t%d}}", turn), 1),
 	}
 	switch turn % 3 {
@@ -128,6 +136,9 @@ func (l *loaded) workers(t *testing.T) (list []worker) {
 	for range 2 {
 		add("HTTP/3", threeClient(t, l.secure, &tls.Config{ServerName: "shop.test"}), secure)
 	}
+	for range 2 {
+		list = append(list, worker{"UDP, a session each", l.datagram}, worker{"UDP, one session", asker(t, l.dns)})
+	}
 	return append(list, worker{"TCP", l.stream}, worker{"WebSocket", l.webSocket})
 }
 
@@ -163,6 +174,70 @@ func (l *loaded) stream() error {
 	return nil
 }
 
+// startSource answers each datagram with it and where it came from, and returns its port.
+func startSource(t *testing.T) int {
+	t.Helper()
+	c, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = c.SetReadBuffer(1 << 20)
+	t.Cleanup(func() { _ = c.Close() })
+	go func() {
+		buf := make([]byte, 1<<16)
+		for {
+			n, from, err := c.ReadFromUDPAddrPort(buf)
+			if errors.Is(err, net.ErrClosed) {
+				return
+			}
+			if err == nil {
+				_, _ = c.WriteToUDPAddrPort(fmt.Appendf(nil, "%s from %s", buf[:n], from), from)
+			}
+		}
+	}()
+	return c.LocalAddr().(*net.UDPAddr).Port
+}
+
+// asker has one session on a UDP listener. Nothing is sent twice, so each call fails if a datagram is lost.
+func asker(t *testing.T, port int) func() error {
+	t.Helper()
+	c, err := net.Dial("udp", "127.0.0.1:"+strconv.Itoa(port))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close() })
+	turn := 0
+	return func() error {
+		turn++
+		_, err := askOnce(c, strconv.Itoa(turn))
+		return err
+	}
+}
+
+// askOnce sends a datagram and returns where its answer says that it came from.
+func askOnce(c net.Conn, text string) (source string, err error) {
+	_ = c.SetDeadline(time.Now().Add(time.Minute))
+	buf := make([]byte, 100)
+	_, err = io.WriteString(c, text)
+	n, readErr := c.Read(buf)
+	said, source, found := strings.Cut(string(buf[:n]), " from ")
+	if err = errors.Join(err, readErr); err != nil || !found || said != text {
+		return "", fmt.Errorf("%q is answered with %q: %w", text, buf[:n], err)
+	}
+	return source, nil
+}
+
+// datagram has a session of its own for one datagram.
+func (l *loaded) datagram() error {
+	c, err := net.Dial("udp", "127.0.0.1:"+strconv.Itoa(l.dns))
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	_, err = askOnce(c, "x")
+	return err
+}
+
 // webSocket opens a WebSocket and says hello.
 func (l *loaded) webSocket() error {
 	ws, err := websocket.Dial(fmt.Sprintf("ws://127.0.0.1:%d/ws", l.plain), "", "http://shop.test/")
@@ -183,12 +258,14 @@ func hello(ws *websocket.Conn) error {
 	return nil
 }
 
-// elders are connections as old as the gateway, which every turn uses once.
+// elders are connections and a session as old as the gateway, which every turn uses once.
 type elders struct {
-	http   *conversation
-	ws     *websocket.Conn
-	stream net.Conn
-	answer *bufio.Reader
+	http    *conversation
+	ws      *websocket.Conn
+	stream  net.Conn
+	answer  *bufio.Reader
+	session net.Conn
+	source  string // where the gateway's datagrams of the session come from
 }
 
 func (l *loaded) elders(t *testing.T) *elders {
@@ -201,6 +278,13 @@ func (l *loaded) elders(t *testing.T) *elders {
 	e.answer = bufio.NewReader(e.stream)
 	if got := line(t, e.answer); got != "hi" {
 		t.Fatalf("greeted by %q", got)
+	}
+	if e.session, err = net.Dial("udp", "127.0.0.1:"+strconv.Itoa(l.game)); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = e.session.Close() })
+	if e.source, err = askOnce(e.session, "first"); err != nil {
+		t.Fatal(err)
 	}
 	return e
 }
@@ -218,6 +302,9 @@ func (e *elders) use(t *testing.T, turn int) {
 	_, _ = fmt.Fprintf(e.stream, "%d\n", turn)
 	if got := line(t, e.answer); got != strconv.Itoa(turn) {
 		t.Errorf("turn %d: the oldest stream: %q", turn, got)
+	}
+	if source, err := askOnce(e.session, strconv.Itoa(turn)); err != nil || source != e.source {
+		t.Errorf("turn %d: the oldest session: its datagrams come from %s, not from %s: %v", turn, source, e.source, err)
 	}
 }
 

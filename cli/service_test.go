@@ -64,13 +64,26 @@ func TestAServiceManagerPassesSocketsAndIsTold(t *testing.T) {
 		defer f.Close()
 		sockets, ports = append(sockets, f), append(ports, l.Addr().(*net.TCPAddr).Port)
 	}
+	packets, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer packets.Close()
+	f, err := packets.File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	udp := packets.LocalAddr().(*net.UDPAddr).Port
 	m := newManager(t)
 	g := &gate{t: t, dir: t.TempDir(), admin: fmt.Sprintf("127.0.0.1:%d", freePort(t)), log: &output{}, ended: make(chan struct{})}
 	backend := newBackend(t, saying("hello"))
+	dns := fmt.Sprintf("  - {name: dns, port: %d, protocol: UDP}\n", udp)
 	g.put(map[string]string{"gateway.yaml": gatewayYAML(ports[0]), "app.yaml": routeYAML("app", "/", backend)})
 	// Only a shell can tell a process its own number before it begins.
 	g.cmd = exec.Command("sh", "-c", `LISTEN_PID=$$ exec "$0" run --config "$1" --admin "$2"`, binary, g.dir, g.admin)
-	g.cmd.Env = append(os.Environ(), "LISTEN_FDS=2", "NOTIFY_SOCKET="+m.conn.LocalAddr().String())
+	g.cmd.Env = append(os.Environ(), "LISTEN_FDS=3", "NOTIFY_SOCKET="+m.conn.LocalAddr().String())
+	sockets = append(sockets, f)
 	g.cmd.ExtraFiles, g.cmd.Stderr = sockets, g.log
 	if err := g.cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -89,6 +102,20 @@ func TestAServiceManagerPassesSocketsAndIsTold(t *testing.T) {
 	}
 	if log := g.log.String(); !strings.Contains(log, "no listener wants a socket") || !strings.Contains(log, fmt.Sprintf("127.0.0.1:%d", ports[1])) {
 		t.Errorf("nothing is said of the socket that is not used:\n%s", log)
+	}
+	c, err := net.Dial("udp", fmt.Sprintf("127.0.0.1:%d", udp))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if _, err := c.Write([]byte("waits")); err != nil { // until there is a listener
+		t.Fatal(err)
+	}
+	g.edit(map[string]string{"gateway.yaml": gatewayYAML(ports[0]) + dns, "dns.yaml": packetRouteYAML(startRawEcho(t, "dns"))})
+	_ = c.SetReadDeadline(time.Now().Add(time.Minute))
+	answer := make([]byte, 100)
+	if n, err := c.Read(answer); err != nil || string(answer[:n]) != "dns waits" {
+		t.Errorf("on the socket of UDP that was passed on: %q, %v\n%s", answer[:n], err, g.log)
 	}
 	// A listener on the other socket comes, and the first one goes and comes back.
 	g.edit(map[string]string{"gateway.yaml": gatewayYAML(ports[1])})

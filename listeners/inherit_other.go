@@ -21,5 +21,10 @@ func (*Inherited) Listen(ctx context.Context, addr netip.AddrPort) (net.Listener
 	return ListenTCP(ctx, addr)
 }
 
+// ListenUDP opens a new socket.
+func (*Inherited) ListenUDP(ctx context.Context, addr netip.AddrPort) (*net.UDPConn, error) {
+	return ListenUDP(ctx, addr)
+}
+
 // Unused is empty.
-func (*Inherited) Unused() []netip.AddrPort { return nil }
+func (*Inherited) Unused() (tcp, udp []netip.AddrPort) { return nil, nil }

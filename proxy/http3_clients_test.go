@@ -26,6 +26,7 @@ import (
 	"github.com/quic-go/quic-go/quicvarint"
 
 	"github.com/wicketgate/wicketgate/gateway"
+	"github.com/wicketgate/wicketgate/listeners"
 	"github.com/wicketgate/wicketgate/wire"
 	"github.com/wicketgate/wicketgate/wire/h3"
 )
@@ -42,7 +43,7 @@ type http3Clients struct {
 func newHTTP3ClientStand(t *testing.T, g *gateway.Graph) stand {
 	s := &http3Clients{loopback: newLoopback(t, tableOptions())}
 	config := &tls.Config{Certificates: []tls.Certificate{selfSigned(t)}, NextProtos: []string{"h3"}, MinVersion: tls.VersionTLS13}
-	server := h3.NewServer(h3.Options{Handler: disguise{s}, TLS: func(netip.AddrPort) *tls.Config { return config }})
+	server := h3.NewServer(h3.Options{Listen: listeners.ListenUDP, Handler: disguise{s}, TLS: func(netip.AddrPort) *tls.Config { return config }})
 	t.Cleanup(server.Close)
 	pc, err := net.ListenPacket("udp", "127.0.0.1:0")
 	if err != nil {

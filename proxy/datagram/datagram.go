@@ -44,10 +44,11 @@ const (
 )
 
 // youngIdle is how long a session without proof of its client's address may be idle, and proofIdle after how much idleness even a session with it makes
-// room for a new one.
+// room for a new one. lastAnswers is how long an endpoint is heard that a session has left for another one.
 const (
-	youngIdle = 30 * time.Second
-	proofIdle = 10 * time.Second
+	youngIdle   = 30 * time.Second
+	proofIdle   = 10 * time.Second
+	lastAnswers = 5 * time.Second
 )
 
 // Options configure a Server.

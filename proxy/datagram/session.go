@@ -40,6 +40,7 @@ type session struct {
 	route  *Route
 	share  *Share
 	flow   *flow
+	former *flow // that before: answers may still be on their way; nil: there is none
 	begun  time.Time
 
 	queued     int64 // the tick at which it went to the young end of its queue
@@ -58,6 +59,12 @@ type flow struct {
 	link     link
 	refused  atomic.Bool // nobody listens there
 	answered atomic.Bool // somebody does
+}
+
+// formerFlow is a flow that a session had until a tick.
+type formerFlow struct {
+	flow  *flow
+	until int64
 }
 
 // queue is a list of sessions by the time of their latest datagram.
@@ -223,11 +230,8 @@ func (k *Socket) connect(x *session, avoid backend.Destination) bool {
 			return false
 		}
 		if f.link, err = k.io.open(f); err == nil {
-			if x.flow != nil {
-				x.flow.link.close()
-			}
+			k.replace(x, f)
 			f.dest.Opened()
-			x.flow = f
 			return true
 		}
 		if !unreachable(err) {
@@ -238,6 +242,29 @@ func (k *Socket) connect(x *session, avoid backend.Destination) bool {
 	}
 	x.share.Series.drop(k, x.route, NoSocket, &x.key, err)
 	return false
+}
+
+// replace gives a session another flow. The one before is heard for a while longer, unless nobody was there: the endpoint may be at answering what it got.
+func (k *Socket) replace(x *session, f *flow) {
+	x.hangUp()
+	old := x.flow
+	x.flow = f
+	switch {
+	case old == nil:
+	case old.refused.Load():
+		old.link.close()
+	default:
+		x.former = old
+		k.former = append(k.former, formerFlow{old, k.server.now()})
+	}
+}
+
+// hangUp lets go of the flow before the present one.
+func (x *session) hangUp() {
+	if x.former != nil {
+		x.former.link.close()
+		x.former = nil
+	}
 }
 
 // refit judges a session by another configuration, or because its endpoint has gone, and reports whether it goes on. It keeps its endpoint as long as that is
@@ -290,7 +317,11 @@ func (x *session) counts() *Series { return x.series.Load() }
 // end ends a session.
 func (k *Socket) end(x *session, how End) {
 	delete(k.sessions, x.key)
+	if len(k.sessions) == 0 {
+		k.former = nil // nobody sweeps until there is another one
+	}
 	k.queueOf(x).remove(x)
+	x.hangUp()
 	x.flow.link.close()
 	k.server.sessions.Add(-1)
 	s := x.counts()

@@ -51,6 +51,54 @@ func TestReloads(t *testing.T) {
 	})
 }
 
+// An endpoint that is replaced while it is at answering is heard, for a while; what comes later goes to the other one.
+func TestAnswersOutliveReloads(t *testing.T) {
+	transports(t, func(t *testing.T, o Options) {
+		g := open(t, o, "127.0.0.1")
+		asked, reloaded := make(chan struct{}), make(chan struct{})
+		old := answer(t, func(c *net.UDPConn, from netip.AddrPort, p []byte) {
+			asked <- struct{}{}
+			<-reloaded
+			_, _ = c.WriteToUDPAddrPort(append([]byte("old:"), p...), from)
+		})
+		g.serve(g.to(old))
+		c := dial(t, g.addr)
+		if _, err := c.Write([]byte("1")); err != nil {
+			t.Fatal(err)
+		}
+		<-asked
+		g.serve(g.to(echo(t, "new:")))
+		if got := ask(t, c, "2"); got != "new:2" {
+			t.Errorf("got %q of the new endpoint", got)
+		}
+		close(reloaded)
+		if got := hear(t, c); got != "old:1" {
+			t.Errorf("got %q of the old endpoint", got)
+		}
+		k := g.socket
+		links := func() (n int, former bool) {
+			k.mu.Lock()
+			defer k.mu.Unlock()
+			for _, x := range k.sessions {
+				former = x.former != nil
+			}
+			return len(k.former), former
+		}
+		if n, former := links(); n != 1 || !former {
+			t.Errorf("%d former flows, %v", n, former)
+		}
+		k.mu.Lock()
+		k.hangUp(g.now() + 1)
+		k.mu.Unlock()
+		if n, former := links(); n != 0 || former {
+			t.Errorf("%d former flows after their time, %v", n, former)
+		}
+		if got := ask(t, c, "3"); got != "new:3" {
+			t.Errorf("got %q", got)
+		}
+	})
+}
+
 // An endpoint at which nobody listens is left; the datagram that shows it is sent again elsewhere.
 func TestEndpointsThatRefuseAreLeft(t *testing.T) {
 	transports(t, func(t *testing.T, o Options) {

@@ -5,6 +5,7 @@ package datagram
 import (
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 )
 
@@ -25,6 +26,7 @@ type Socket struct {
 	sessions map[key]*session
 	young    queue
 	proven   queue
+	former   []formerFlow // by when they were replaced; some have been let go of since
 	closed   bool
 	serving  bool
 
@@ -121,7 +123,19 @@ func (k *Socket) sweep() bool {
 	defer k.mu.Unlock()
 	k.expire(&k.young, now, s.ticks(min(youngIdle, s.opt.Idle)))
 	k.expire(&k.proven, now, s.ticks(s.opt.Idle))
+	k.hangUp(now - s.ticks(lastAnswers))
 	return len(k.sessions) > 0
+}
+
+// hangUp lets go of the flows that were replaced before a tick.
+func (k *Socket) hangUp(before int64) {
+	n := 0
+	for ; n < len(k.former) && k.former[n].until < before; n++ {
+		if f := k.former[n].flow; f.session.former == f {
+			f.session.hangUp()
+		}
+	}
+	k.former = slices.Delete(k.former, 0, n)
 }
 
 // expire ends the sessions of a queue that have been idle for more than a number of ticks. Those that only their backend has kept busy are put in

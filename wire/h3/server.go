@@ -12,7 +12,6 @@ import (
 	"net/netip"
 	"runtime/debug"
 	"slices"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -38,8 +37,6 @@ const (
 	maxHandshakes = 64
 	// maxPerAddress is how many connections one address may have.
 	maxPerAddress = 1000
-	// socketBuffer is asked for in both directions; the system may give less.
-	socketBuffer = 4 << 20
 )
 
 // Options configure a Server.
@@ -48,6 +45,8 @@ type Options struct {
 	Limits  wire.Limits
 	// TLS gives the configuration of handshakes on a socket, by the address that it was bound to.
 	TLS func(bind netip.AddrPort) *tls.Config
+	// Listen opens a socket, with large buffers if it can: listeners.ListenUDP, or what takes its place.
+	Listen func(ctx context.Context, bind netip.AddrPort) (*net.UDPConn, error)
 	// EarlyData admits requests in the first flight of a resumed connection (0-RTT), which an attacker can send again: only those with a
 	// safe method are answered before the handshake is complete (RFC 8470).
 	EarlyData bool
@@ -64,6 +63,7 @@ type Server struct {
 	handler wire.Handler
 	lim     wire.Limits
 	tls     func(netip.AddrPort) *tls.Config
+	listen  func(ctx context.Context, bind netip.AddrPort) (*net.UDPConn, error)
 	early   bool
 	join    func() bool
 	part    func()
@@ -103,7 +103,7 @@ type socket struct {
 // NewServer makes a Server without sockets.
 func NewServer(o Options) *Server {
 	s := &Server{
-		handler: o.Handler, lim: o.Limits.WithDefaults(), tls: o.TLS, early: o.EarlyData, join: o.Join, part: o.Part, flood: o.Flood, log: o.Log, metrics: &Metrics{},
+		handler: o.Handler, lim: o.Limits.WithDefaults(), tls: o.TLS, listen: o.Listen, early: o.EarlyData, join: o.Join, part: o.Part, flood: o.Flood, log: o.Log, metrics: &Metrics{},
 		sockets: map[netip.AddrPort]*socket{}, perAddr: map[netip.Addr]int{}, endWait: endWait,
 	}
 	if s.join == nil {
@@ -199,9 +199,9 @@ func (s *Server) open(bind netip.AddrPort) error {
 		return nil
 	}
 	if k == nil {
-		pc, err := listen(bind)
+		pc, err := s.listen(context.Background(), bind)
 		if err != nil {
-			return err
+			return fmt.Errorf("cannot serve HTTP/3: %w", err)
 		}
 		k = &socket{bind: bind, conns: map[*conn]bool{}}
 		k.transport = &quic.Transport{Conn: pc, VerifySourceAddress: s.suspicious, ConnContext: s.admit}
@@ -219,23 +219,6 @@ func (s *Server) open(bind netip.AddrPort) error {
 	s.accepted.Go(func() { s.accept(k, l) })
 	s.log.Info("listening", "address", bind, "protocol", "HTTP/3")
 	return nil
-}
-
-// listen binds a UDP socket. An unspecified address means IPv6 and IPv4.
-func listen(bind netip.AddrPort) (net.PacketConn, error) {
-	where := bind.String()
-	if bind.Addr().IsUnspecified() {
-		where = ":" + strconv.Itoa(int(bind.Port()))
-	}
-	pc, err := new(net.ListenConfig).ListenPacket(context.Background(), "udp", where)
-	if err != nil {
-		return nil, fmt.Errorf("cannot serve HTTP/3: %w", err)
-	}
-	if u, ok := pc.(*net.UDPConn); ok {
-		_ = u.SetReadBuffer(socketBuffer) // the system may have a lower limit: docs/http3.md
-		_ = u.SetWriteBuffer(socketBuffer)
-	}
-	return pc, nil
 }
 
 // config is what all connections are told.

@@ -29,6 +29,7 @@ import (
 	"github.com/quic-go/quic-go/http3"
 	"go.uber.org/goleak"
 
+	"github.com/wicketgate/wicketgate/listeners"
 	"github.com/wicketgate/wicketgate/message"
 	"github.com/wicketgate/wicketgate/wire"
 )
@@ -114,7 +115,7 @@ func startWith(t testing.TB, serve func(wire.Exchange), cert tls.Certificate, o 
 	t.Helper()
 	config := &tls.Config{Certificates: []tls.Certificate{cert}, NextProtos: []string{"h3"}, MinVersion: tls.VersionTLS13}
 	s := &server{t: t, handler: &handler{serve: serve}}
-	o.Handler, o.TLS = s.handler, func(netip.AddrPort) *tls.Config { return config }
+	o.Listen, o.Handler, o.TLS = listeners.ListenUDP, s.handler, func(netip.AddrPort) *tls.Config { return config }
 	o.Flood = func(kind string) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
