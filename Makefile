@@ -24,7 +24,8 @@ BENCHSTAT     := golang.org/x/perf/cmd/benchstat@v0.0.0-20260908200009-22c9c6c9d
 export H2SPEC := github.com/summerwind/h2spec/cmd/h2spec@v2.2.1+incompatible
 
 # What the tests behind `make test-all` run besides Go.
-TOOLS := curl openssl wrk h2load nginx haproxy gcc docker dockerd docker-compose ip chromium
+TOOLS := curl openssl nc wrk h2load nginx haproxy gcc docker dockerd docker-compose ip chromium \
+	mariadbd mariadb-install-db mariadb redis-server redis-benchmark redis-cli dnsmasq dig dnsperf
 
 .PHONY: help build run test test-all race fuzz fuzz-short lint fmt vuln bench bench-compare pebble interop conformance mutants cover size image cross tools clean
 

@@ -4,6 +4,7 @@ package cli
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -25,6 +26,7 @@ const echoBody = 1 << 20
 type echoOptions struct {
 	listen, tcp, udp []string
 	name             string
+	cert, key        string // files
 }
 
 func newEcho(p Program) *cobra.Command {
@@ -37,10 +39,13 @@ fields, trailers and body as it received them. A WebSocket gets each of its mess
 method. HTTP/1.1 is spoken, and HTTP/2 without TLS by prior knowledge (h2c).
 
 With --tcp it listens for connections that it sends everything back on, after a first line with its name, and with --udp for datagrams that it sends back,
-after its name and a space. With one of these and without --listen it does not speak HTTP.`,
+after its name and a space. With one of these and without --listen it does not speak HTTP.
+
+With --tls-cert and --tls-key all connections begin with a TLS handshake, as those that a TLSRoute passes through do.`,
 		Example: `  wicketgate echo --listen 127.0.0.1:3000
   wicketgate echo --listen 127.0.0.1:3001 --listen 127.0.0.1:3002 --name cart
-  wicketgate echo --tcp 127.0.0.1:3306 --udp 127.0.0.1:5353`,
+  wicketgate echo --tcp 127.0.0.1:3306 --udp 127.0.0.1:5353
+  wicketgate echo --listen 127.0.0.1:3443 --tls-cert app.crt --tls-key app.key`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if !c.Flags().Changed("listen") && len(o.tcp)+len(o.udp) > 0 {
@@ -53,6 +58,9 @@ after its name and a space. With one of these and without --listen it does not s
 	c.Flags().StringArrayVar(&o.tcp, "tcp", nil, "address to send everything back on that connections bring, may be given several times")
 	c.Flags().StringArrayVar(&o.udp, "udp", nil, "address to send datagrams back from, may be given several times")
 	c.Flags().StringVar(&o.name, "name", "", "name to answer with (default the host's)")
+	c.Flags().StringVar(&o.cert, "tls-cert", "", "certificate, in PEM, with which connections are answered over TLS")
+	c.Flags().StringVar(&o.key, "tls-key", "", "private key, in PEM, of that certificate")
+	c.MarkFlagsRequiredTogether("tls-cert", "tls-key")
 	return c
 }
 
@@ -60,6 +68,14 @@ after its name and a space. With one of these and without --listen it does not s
 func runEcho(ctx context.Context, p Program, o *echoOptions) error {
 	if o.name == "" {
 		o.name, _ = os.Hostname() // a backend without a name is one, too
+	}
+	var secure *tls.Config // nil: without TLS
+	if o.cert != "" {
+		pair, err := tls.LoadX509KeyPair(o.cert, o.key)
+		if err != nil {
+			return fmt.Errorf("certificate and key (--tls-cert, --tls-key): %w", err)
+		}
+		secure = &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}
 	}
 	var open []net.Listener
 	defer func() {
@@ -75,20 +91,22 @@ func runEcho(ctx context.Context, p Program, o *echoOptions) error {
 		open = append(open, l)
 		fmt.Fprintf(p.Stderr, "echo %q listening on %s\n", o.name, l.Addr())
 	}
-	raw := &echoRaw{name: o.name, out: p.Stderr}
+	raw := &echoRaw{name: o.name, out: p.Stderr, tls: secure}
 	defer raw.close()
 	if err := raw.listen(ctx, o.tcp, o.udp); err != nil {
 		return err
 	}
 	stop := p.signals().Stop
-	server := &http.Server{
-		Handler: echoHandler(o.name), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 75 * time.Second, Protocols: new(http.Protocols),
-	}
-	server.Protocols.SetHTTP1(true)
-	server.Protocols.SetUnencryptedHTTP2(true)
+	server := echoServer(o.name, secure)
 	ended := make(chan error, len(open))
 	for _, l := range open {
-		go func() { ended <- server.Serve(l) }()
+		go func() {
+			if secure != nil {
+				ended <- server.ServeTLS(l, "", "")
+				return
+			}
+			ended <- server.Serve(l)
+		}()
 	}
 	select {
 	case err := <-ended:
@@ -104,6 +122,18 @@ func runEcho(ctx context.Context, p Program, o *echoOptions) error {
 	return nil
 }
 
+// echoServer speaks HTTP, over TLS if it is to.
+func echoServer(name string, secure *tls.Config) *http.Server {
+	server := &http.Server{
+		Handler: echoHandler(name), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 75 * time.Second, Protocols: new(http.Protocols),
+		TLSConfig: secure.Clone(),
+	}
+	server.Protocols.SetHTTP1(true)
+	server.Protocols.SetHTTP2(secure != nil)
+	server.Protocols.SetUnencryptedHTTP2(secure == nil)
+	return server
+}
+
 // Echo is what the backend answers.
 type Echo struct {
 	Name    string `json:"name"`
@@ -114,6 +144,8 @@ type Echo struct {
 	Query   string `json:"query,omitempty"`
 	Host    string `json:"host"`
 	Proto   string `json:"proto"`
+	// TLS is there if the backend itself has answered the handshake.
+	TLS *EchoTLS `json:"tls,omitempty"`
 	// Headers are the fields but Host, under their canonical names.
 	Headers  http.Header `json:"headers"`
 	Trailers http.Header `json:"trailers,omitempty"`
@@ -121,6 +153,12 @@ type Echo struct {
 	Body   string `json:"body,omitempty"`
 	Bytes  []byte `json:"bytes,omitempty"`
 	Length int64  `json:"length"`
+}
+
+// EchoTLS is what the client's handshake asked for and got.
+type EchoTLS struct {
+	ServerName string `json:"serverName"`
+	Version    string `json:"version"`
 }
 
 // echoHandler answers for a backend of that name.
@@ -138,6 +176,9 @@ func echoHandler(name string) http.Handler {
 		e := Echo{
 			Name: name, Client: r.RemoteAddr, Method: r.Method, Path: r.URL.EscapedPath(), Query: r.URL.RawQuery,
 			Host: r.Host, Proto: r.Proto, Headers: r.Header,
+		}
+		if r.TLS != nil {
+			e.TLS = &EchoTLS{ServerName: r.TLS.ServerName, Version: tls.VersionName(r.TLS.Version)}
 		}
 		if local, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr); ok {
 			e.Address = local.String()

@@ -3,15 +3,21 @@
 package cli
 
 import (
+	"bufio"
 	"bytes"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/net/websocket"
 )
@@ -73,6 +79,57 @@ func TestEchoWebSocket(t *testing.T) {
 	}
 	if err := websocket.Message.Receive(ws, &raw); err != nil || !bytes.Equal(raw, []byte{0, 255}) {
 		t.Errorf("%v %v", raw, err)
+	}
+}
+
+// With a certificate, requests and connections come over TLS; the answer says what the handshake asked for.
+func TestEchoOverTLS(t *testing.T) {
+	cert, key := certificate(t, time.Now().Add(time.Hour), "app.example.com")
+	files := []string{filepath.Join(t.TempDir(), "crt"), filepath.Join(t.TempDir(), "key")}
+	for i, text := range [][]byte{cert, key} {
+		if err := os.WriteFile(files[i], text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	stop, ended, log := make(chan struct{}, 1), make(chan int, 1), &output{}
+	port, raw := freePort(t), freePort(t)
+	go func() {
+		ended <- Execute(context.Background(), Program{Stdout: log, Stderr: log, Signals: func() Signals { return Signals{Stop: stop} }}, []string{
+			"echo", "--name", "app", "--tls-cert", files[0], "--tls-key", files[1],
+			"--listen", fmt.Sprintf("127.0.0.1:%d", port), "--tcp", fmt.Sprintf("127.0.0.1:%d", raw),
+		})
+	}()
+	eventually(t, "it listens", func() bool { return strings.Count(log.String(), "listening") == 2 })
+	trust := x509.NewCertPool()
+	trust.AppendCertsFromPEM(cert)
+	config := &tls.Config{RootCAs: trust, ServerName: "app.example.com"}
+	for _, two := range []bool{false, true} {
+		c := &http.Client{Transport: &http.Transport{TLSClientConfig: config.Clone(), Protocols: protocols(two)}}
+		code, text := fetch(t, c, fmt.Sprintf("https://127.0.0.1:%d/x", port))
+		c.CloseIdleConnections()
+		var e Echo
+		if err := json.Unmarshal([]byte(text), &e); err != nil || code != http.StatusOK || e.TLS == nil {
+			t.Fatalf("%d %v %s", code, err, text)
+		}
+		if *e.TLS != (EchoTLS{"app.example.com", "TLS 1.3"}) || strings.HasPrefix(e.Proto, "HTTP/2") != two {
+			t.Errorf("%s, %+v", e.Proto, *e.TLS)
+		}
+	}
+	secured := tls.Client(dialPort(t, raw), config)
+	if _, err := io.WriteString(secured, "hello\n"); err != nil {
+		t.Fatal(err)
+	}
+	r := bufio.NewReader(secured)
+	if got := line(t, r) + " " + line(t, r); got != "app hello" {
+		t.Errorf("a connection got %q", got)
+	}
+	_ = secured.Close()
+	stop <- struct{}{}
+	if code := <-ended; code != 0 {
+		t.Errorf("exit status %d: %s", code, log)
+	}
+	if _, stderr, code := program(t, "echo", "--tls-cert", files[0], "--tls-key", "nowhere"); code != 1 || !strings.Contains(stderr, "--tls-key") {
+		t.Errorf("without a key: exit status %d, %s", code, stderr)
 	}
 }
 

@@ -4,6 +4,7 @@ package cli
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -14,7 +15,8 @@ import (
 // echoRaw serves sockets until it is closed.
 type echoRaw struct {
 	name    string
-	out     io.Writer // is told of addresses
+	out     io.Writer   // is told of addresses
+	tls     *tls.Config // of connections; nil: they are plain
 	running sync.WaitGroup
 
 	mu      sync.Mutex
@@ -29,6 +31,9 @@ func (e *echoRaw) listen(ctx context.Context, tcp, udp []string) error {
 		l, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
 		if err != nil {
 			return fmt.Errorf("cannot listen (choose another address with --tcp): %w", err)
+		}
+		if e.tls != nil {
+			l = tls.NewListener(l, e.tls)
 		}
 		e.add(l)
 		fmt.Fprintf(e.out, "echo %q listening on %s (tcp)\n", e.name, l.Addr())

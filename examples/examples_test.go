@@ -15,7 +15,6 @@ import (
 	"io"
 	"io/fs"
 	"maps"
-	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -24,7 +23,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -89,11 +87,15 @@ func TestExamples(t *testing.T) {
 			if err != nil {
 				t.Fatalf("%s/requests.txt: %v", name, err)
 			}
-			clients := serve(t, name)
+			e := serve(t, name, cases...)
 			for _, c := range cases {
-				for protocol, client := range clients {
-					if protocol == "HTTP/3" && strings.HasPrefix(c.url, "http:") {
-						continue // there is no HTTP/3 without TLS
+				if c.method == open {
+					t.Run(c.name, func(t *testing.T) { c.converse(t, e.ports, e.roots) })
+					continue
+				}
+				for protocol, client := range e.clients(t) {
+					if protocol == "HTTP/3" && (strings.HasPrefix(c.url, "http:") || !e.https) {
+						continue // there is no HTTP/3 without TLS, nor where TLS is passed through
 					}
 					t.Run(c.name+" "+protocol, func(t *testing.T) { c.run(t, client) })
 				}
@@ -131,42 +133,36 @@ func TestCheckOfExamples(t *testing.T) {
 	}
 }
 
-var echoLine = regexp.MustCompile(`(?m)^# wicketgate (echo --listen) (127\.0\.0\.1:(\d+)) (--name \S+)$`)
+// example is one that is served.
+type example struct {
+	ports map[string]string // that stand for those of its listeners
+	roots *x509.CertPool    // what its certificates are trusted by
+	https bool              // it has an HTTPS listener
+}
 
-// serve runs an example until the test ends, and returns a client for each version of HTTP, for which every host is the gateway.
-func serve(t *testing.T, name string) map[string]*http.Client {
+// serve runs an example until the test ends. Free ports stand for those that its cases ask for.
+func serve(t *testing.T, name string, cases ...*request) *example {
 	t.Helper()
 	dir := t.TempDir()
 	if err := os.CopyFS(dir, os.DirFS(name)); err != nil {
 		t.Fatal(err)
 	}
-	files, err := filepath.Glob(filepath.Join(name, "*.yaml"))
+	files, err := filepath.Glob(filepath.Join(name, "*"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	roots := x509.NewCertPool()
-	for _, path := range files {
-		text, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		switch filepath.Base(path) {
-		case "backends.yaml":
-			text = startBackends(t, text)
-		case "tls.yaml":
-			var secret corev1.Secret
-			if err := yaml.Unmarshal(text, &secret); err != nil || !roots.AppendCertsFromPEM(secret.Data[corev1.TLSCertKey]) {
-				t.Fatalf("%s holds no certificate: %v", path, err)
-			}
-		}
-		if err := os.WriteFile(filepath.Join(dir, filepath.Base(path)), text, 0o600); err != nil {
-			t.Fatal(err)
+	e := &example{ports: map[string]string{"80": freePort(t), "443": freePort(t), "8080": freePort(t)}, roots: x509.NewCertPool()}
+	for _, c := range cases {
+		if at := portOf(t, c.url); e.ports[at] == "" {
+			e.ports[at] = freePort(t)
 		}
 	}
-	ports := map[string]string{"80": freePort(t), "443": freePort(t), "8080": freePort(t)}
+	for _, path := range files {
+		e.file(t, path, dir)
+	}
 	var mapping []string
-	for _, from := range slices.Sorted(maps.Keys(ports)) {
-		mapping = append(mapping, from+"="+ports[from])
+	for _, from := range slices.Sorted(maps.Keys(e.ports)) {
+		mapping = append(mapping, from+"="+e.ports[from])
 	}
 	admin := "127.0.0.1:" + freePort(t)
 	args := []string{"run", "--admin", admin, "--port-map", strings.Join(mapping, ",")}
@@ -178,17 +174,38 @@ func serve(t *testing.T, name string) map[string]*http.Client {
 	if issues(t, files) {
 		awaitCertificates(t, "http://"+admin+"/apis/cert-manager.io/v1/certificates")
 	}
-	return clientsOf(t, ports, roots)
+	return e
+}
+
+// file does what a file of an example demands, and replaces its copy in dir where it is to say something else.
+func (e *example) file(t *testing.T, path, dir string) {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return // a directory
+	}
+	e.https = e.https || bytes.Contains(text, []byte("protocol: HTTPS"))
+	switch filepath.Base(path) {
+	case "backends.yaml":
+		if err := os.WriteFile(filepath.Join(dir, "backends.yaml"), startBackends(t, text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	case "tls.yaml":
+		var secret corev1.Secret
+		if err := yaml.Unmarshal(text, &secret); err != nil || !e.roots.AppendCertsFromPEM(secret.Data[corev1.TLSCertKey]) {
+			t.Fatalf("%s holds no certificate: %v", path, err)
+		}
+	}
+	if filepath.Ext(path) == ".crt" && !e.roots.AppendCertsFromPEM(text) {
+		t.Fatalf("%s holds no certificate", path)
+	}
 }
 
 // issues reports whether an example has its certificates issued, by an issuer of its own.
 func issues(t *testing.T, files []string) (found bool) {
 	t.Helper()
 	for _, path := range files {
-		text, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
-		}
+		text, _ := os.ReadFile(path) // fails for a directory
 		found = found || issuerKind.Match(text)
 	}
 	return found
@@ -252,29 +269,29 @@ func configs(t *testing.T, name string) []string {
 	return list
 }
 
-// clientsOf makes clients that reach every host on this machine, at the port that stands for the one asked for.
-func clientsOf(t *testing.T, ports map[string]string, roots *x509.CertPool) map[string]*http.Client {
+// clients makes a client for each version of HTTP, for which every host is this machine, at the port that stands for the one asked for.
+func (e *example) clients(t *testing.T) map[string]*http.Client {
 	t.Helper()
 	here := func(addr string) string {
 		_, port, err := net.SplitHostPort(addr)
 		if err != nil {
 			return addr // the dial says what is wrong with it
 		}
-		return "127.0.0.1:" + ports[port]
+		return "127.0.0.1:" + e.ports[port]
 	}
 	transport := func(protocols *http.Protocols) *http.Transport {
 		tr := &http.Transport{
 			DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
 				return new(net.Dialer).DialContext(ctx, network, here(addr))
 			},
-			TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
+			TLSClientConfig: &tls.Config{RootCAs: e.roots, MinVersion: tls.VersionTLS12},
 			Protocols:       protocols,
 		}
 		t.Cleanup(tr.CloseIdleConnections)
 		return tr
 	}
 	three := &http3.Transport{
-		TLSClientConfig: &tls.Config{RootCAs: roots},
+		TLSClientConfig: &tls.Config{RootCAs: e.roots},
 		Dial: func(ctx context.Context, addr string, tlsConf *tls.Config, conf *quic.Config) (*quic.Conn, error) {
 			return quic.DialAddrEarly(ctx, here(addr), tlsConf, conf)
 		},
@@ -295,59 +312,6 @@ func clientsOf(t *testing.T, ports map[string]string, roots *x509.CertPool) map[
 	return clients
 }
 
-// startBackends runs the echo servers that the comments of a backends.yaml name, on free ports, and returns the text with those.
-func startBackends(t *testing.T, text []byte) []byte {
-	t.Helper()
-	lines := echoLine.FindAllStringSubmatch(string(text), -1)
-	if len(lines) == 0 {
-		t.Fatal("backends.yaml names no echo server")
-	}
-	for _, l := range lines {
-		port := freePort(t)
-		text = regexp.MustCompile(`\b`+l[3]+`\b`).ReplaceAll(text, []byte(port))
-		start(t, append(strings.Fields(l[1]), append([]string{"127.0.0.1:" + port}, strings.Fields(l[4])...)...)...)
-		await(t, "http://127.0.0.1:"+port+"/")
-	}
-	return text
-}
-
-// start runs the binary until the test ends. Its output is shown if the test fails.
-func start(t *testing.T, args ...string) {
-	t.Helper()
-	var mu sync.Mutex
-	var output bytes.Buffer
-	c := exec.Command(gateway, args...)
-	c.Stdout = &lockedWriter{mu: &mu, w: &output}
-	c.Stderr = c.Stdout
-	if err := c.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = c.Process.Signal(os.Interrupt)
-		kill := time.AfterFunc(10*time.Second, func() { _ = c.Process.Kill() })
-		err := c.Wait()
-		if !kill.Stop() || err != nil {
-			t.Errorf("wicketgate %s did not end well: %v", args[0], err)
-		}
-		if t.Failed() {
-			mu.Lock()
-			defer mu.Unlock()
-			t.Logf("wicketgate %s printed\n%s", strings.Join(args, " "), output.String())
-		}
-	})
-}
-
-type lockedWriter struct {
-	mu *sync.Mutex
-	w  io.Writer
-}
-
-func (l *lockedWriter) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.w.Write(p)
-}
-
 // await asks until the answer is 200.
 func await(t *testing.T, url string) {
 	t.Helper()
@@ -364,27 +328,6 @@ func await(t *testing.T, url string) {
 		}
 	}
 	t.Fatalf("%s does not answer with 200: %s", url, last)
-}
-
-// given are the ports that freePort has handed out.
-var given sync.Map
-
-// freePort finds a port that nobody listens on and that was not handed out before, outside the range from which the system picks the
-// ports of outgoing connections.
-func freePort(t *testing.T) string {
-	t.Helper()
-	for range 1000 {
-		port := fmt.Sprint(10_000 + rand.IntN(20_000))
-		if _, taken := given.LoadOrStore(port, true); taken {
-			continue
-		}
-		if l, err := net.Listen("tcp", ":"+port); err == nil {
-			_ = l.Close()
-			return port
-		}
-	}
-	t.Fatal("no port is free")
-	return ""
 }
 
 // run sends the request and compares what comes back.

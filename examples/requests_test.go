@@ -7,6 +7,9 @@
 //	= path /cart                        a member of the JSON with which the echo backend says what it received
 //	= headers.X-Secret                  a member without a value must be absent
 //	10x X-Echo-Name: a 8, b 2           send it ten times, and count the values of a field of the answers
+//
+// A case that begins with > OPEN and a URL of scheme tcp, tls or udp is a conversation: further lines with > are lines, or datagrams, that are sent, lines
+// with < those that must come back, and END says that the connection is closed then (streams_test.go).
 
 package examples
 
@@ -31,6 +34,7 @@ type request struct {
 	times             int    // 0: once, and nothing is counted
 	counted           string
 	counts            map[string]int
+	steps             []step // of a conversation
 }
 
 type pair struct{ name, value string }
@@ -58,7 +62,7 @@ func readRequests(r io.Reader) ([]*request, error) {
 		}
 	}
 	for _, c := range list {
-		if c.url == "" || c.status == 0 {
+		if c.url == "" || c.status == 0 && len(c.steps) == 0 {
 			return nil, fmt.Errorf("case %q has no request or no status", c.name)
 		}
 	}
@@ -67,6 +71,9 @@ func readRequests(r io.Reader) ([]*request, error) {
 
 // line adds one line to a case.
 func (c *request) line(text string) error {
+	if c.method == open {
+		return c.step(text)
+	}
 	if m := repeat.FindStringSubmatch(text); m != nil {
 		return c.repeat(m[1], m[2], m[3])
 	}
@@ -123,8 +130,15 @@ func TestRequestsAreRead(t *testing.T) {
 > GET https://shop.example.com/
 < 404
 10x X-Echo-Name: a 8, b 2
+
+# Third.
+> OPEN tcp://localhost:25
+< 220 mail
+>
+> QUIT
+END
 `))
-	if err != nil || len(list) != 2 {
+	if err != nil || len(list) != 3 {
 		t.Fatalf("got %d cases, %v", len(list), err)
 	}
 	first, second := list[0], list[1]
@@ -137,6 +151,9 @@ func TestRequestsAreRead(t *testing.T) {
 	if second.status != 404 || second.times != 10 || second.counted != "X-Echo-Name" || second.counts["a"] != 8 || second.counts["b"] != 2 {
 		t.Errorf("second case: %+v", second)
 	}
+	if third := list[2]; third.method != open || !slices.Equal(third.steps, []step{{hear, "220 mail"}, {say, ""}, {say, "QUIT"}, {end, ""}}) {
+		t.Errorf("third case: %+v", third)
+	}
 }
 
 func TestUnreadableRequestsNameTheLine(t *testing.T) {
@@ -146,6 +163,8 @@ func TestUnreadableRequestsNameTheLine(t *testing.T) {
 		"no number":       "# A.\n> GET http://a/\n< OK",
 		"count no number": "# A.\n> GET http://a/\n< 200\n2x A: b c",
 		"no request":      "# A.\n< 200",
+		"no conversation": "# A.\n> OPEN tcp://a:1",
+		"unknown step":    "# A.\n> OPEN tcp://a:1\n= path /",
 	} {
 		t.Run(name, func(t *testing.T) {
 			if list, err := readRequests(strings.NewReader(text)); err == nil {

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Serves an example: starts the echo servers that the comments of its backends.yaml name, prints the curl lines of its README, and
-# runs the gateway, with low ports mapped to 8080 and 8443, until ^C. Everything ends together.
+# Serves an example: starts the echo servers that the comments of its backends.yaml name, prints the commands of its README that ask
+# something, and runs the gateway, with low ports mapped to 8080, 8443 and 8053, until ^C. Everything ends together.
 # Usage: sh examples/serve.sh examples/quickstart [flags of wicketgate run]
 set -eu
 
@@ -38,12 +38,12 @@ $lines
 LINES
 
 printf '\nTry, in another terminal (^C here ends everything):\n\n'
-sed -n 's/^    curl /  curl /p' "$example/README.md"
+sed -n -e 's/^    curl /  curl /p' -e 's/^    echo /  echo /p' -e 's/^    (echo /  (echo /p' "$example/README.md"
 printf '\n'
 
 case " $* " in
 *" --port-map"*) ;;
-*) set -- --port-map 80=8080,443=8443 "$@" ;;
+*) set -- --port-map 80=8080,443=8443,53=8053 "$@" ;;
 esac
 # What is served: the directory, or what the example's flags say, whose paths begin in the directory.
 if [ -f "$example/flags" ]; then
