@@ -77,7 +77,7 @@ func (c *compiler) packetRoute(l *gateway.Listener) (*gateway.Rule, *datagram.Ro
 	source := l.Attachments[at].Route.Rules[0]
 	o := source.Object
 	name.route = o.Kind + "/" + o.Namespace + "/" + o.Name
-	r := &datagram.Route{At: o.At("spec.rules[" + strconv.Itoa(source.Index) + "]").String(), Unusable: source.Unusable, Refused: c.packetSeries(name, "")}
+	r := &datagram.Route{At: o.At("spec.rules[" + strconv.Itoa(source.Index) + "]").String(), Refused: c.packetSeries(name, "")}
 	var weights []int32
 	for _, b := range source.Backends {
 		if b.Weight > 0 {
@@ -85,12 +85,7 @@ func (c *compiler) packetRoute(l *gateway.Listener) (*gateway.Rule, *datagram.Ro
 			weights = append(weights, b.Weight)
 		}
 	}
-	switch {
-	case len(weights) > 1:
-		r.Pick = c.balancer(ruleKey{o.Key, source.Index}, weights).pick
-	case len(weights) == 0 && r.Unusable == "":
-		r.Unusable = "the rule has no backendRefs, or all of them have weight 0"
-	}
+	r.Pick, r.Unusable = c.shares(source, weights)
 	return source, r
 }
 
@@ -116,7 +111,7 @@ func (c *compiler) packetShare(b *gateway.Backend, name labels) datagram.Share {
 }
 
 func (c *compiler) packetSeries(name labels, backend string) *datagram.Series {
-	s := c.proxy.opt.Datagrams.Series(datagram.Labels{Gateway: name.gateway, Listener: name.listener, Route: name.route, Backend: backend})
+	s := c.proxy.opt.Datagrams.Series(name.of(backend))
 	c.datagrams = append(c.datagrams, s)
 	return s
 }

@@ -14,10 +14,17 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/wicketgate/wicketgate/proxy/ledger"
 )
 
 // labels name a series. Empty ones mean that the request did not get that far: no listener for its host, no rule.
 type labels struct{ gateway, listener, route, rule string }
+
+// of are the labels under which connections and sessions of a backend are counted; backend is empty if they do not come to one.
+func (l labels) of(backend string) ledger.Labels {
+	return ledger.Labels{Gateway: l.gateway, Listener: l.listener, Route: l.route, Backend: backend}
+}
 
 // bounds are the upper bounds of the duration histogram's buckets.
 var bounds = [...]time.Duration{

@@ -224,7 +224,7 @@ const maxHostname = 1 << 10
 func (c *compiler) streamRoute(source *gateway.Rule, l *gateway.Listener, name labels) *stream.Route {
 	o := source.Object
 	name.route = o.Kind + "/" + o.Namespace + "/" + o.Name // as requests are counted that are not of HTTPRoutes
-	r := &stream.Route{At: o.At("spec.rules[" + strconv.Itoa(source.Index) + "]").String(), Unusable: source.Unusable, Refused: c.streamSeries(name, "")}
+	r := &stream.Route{At: o.At("spec.rules[" + strconv.Itoa(source.Index) + "]").String(), Refused: c.streamSeries(name, "")}
 	var weights []int32
 	for _, b := range source.Backends {
 		if b.Weight > 0 {
@@ -232,13 +232,19 @@ func (c *compiler) streamRoute(source *gateway.Rule, l *gateway.Listener, name l
 			weights = append(weights, b.Weight)
 		}
 	}
+	r.Pick, r.Unusable = c.shares(source, weights)
+	return r
+}
+
+// shares says how a rule that is not of requests chooses among its backendRefs, of which weights are those that are not 0, or why it does not work.
+func (c *compiler) shares(source *gateway.Rule, weights []int32) (pick func() int, unusable string) {
 	switch {
 	case len(weights) > 1:
-		r.Pick = c.balancer(ruleKey{o.Key, source.Index}, weights).pick
-	case len(weights) == 0 && r.Unusable == "":
-		r.Unusable = "the rule has no backendRefs, or all of them have weight 0"
+		return c.balancer(ruleKey{source.Object.Key, source.Index}, weights).pick, source.Unusable
+	case len(weights) == 0 && source.Unusable == "":
+		return nil, "the rule has no backendRefs, or all of them have weight 0"
 	}
-	return r
+	return nil, source.Unusable
 }
 
 func (c *compiler) streamShare(source *gateway.Rule, b *gateway.Backend, l *gateway.Listener, name labels) stream.Share {
@@ -282,7 +288,7 @@ func applicationOf(t *gateway.Target) string {
 }
 
 func (c *compiler) streamSeries(name labels, backend string) *stream.Series {
-	s := c.proxy.opt.Streams.Series(stream.Labels{Gateway: name.gateway, Listener: name.listener, Route: name.route, Backend: backend})
+	s := c.proxy.opt.Streams.Series(name.of(backend))
 	c.streams = append(c.streams, s)
 	return s
 }

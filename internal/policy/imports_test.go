@@ -38,10 +38,11 @@ var allowed = map[string]string{
 	"tls/demand":       "",
 	"tls/obtain":       "object gateway certmanager dial tls/issue tls/dns01 tls/demand",
 	"proxy/backend":    "message wire wire/h2 dial",
-	"proxy/stream":     "proxy/backend accesslog",
-	"proxy/datagram":   "proxy/backend accesslog",
+	"proxy/stream":     "proxy/backend proxy/ledger accesslog",
+	"proxy/datagram":   "proxy/backend proxy/ledger accesslog",
+	"proxy/ledger":     "",
 	"proxy/extauth":    "message",
-	"proxy":            "object gateway router message wire dial tls proxy/backend proxy/stream proxy/datagram proxy/extauth accesslog",
+	"proxy":            "object gateway router message wire dial tls proxy/backend proxy/stream proxy/datagram proxy/ledger proxy/extauth accesslog",
 	"reconcile":        "*",
 	"admin":            "*",
 	"cli":              "*",
@@ -53,7 +54,7 @@ var allowed = map[string]string{
 }
 
 // dataPath are the packages that carry requests.
-var dataPath = []string{"message", "wire", "wire/h2", "wire/h3", "router", "proxy", "proxy/backend", "proxy/stream", "proxy/datagram", "proxy/extauth", "listeners"}
+var dataPath = []string{"message", "wire", "wire/h2", "wire/h3", "router", "proxy", "proxy/backend", "proxy/stream", "proxy/datagram", "proxy/ledger", "proxy/extauth", "listeners"}
 
 func TestImportsPointOneWay(t *testing.T) {
 	for _, f := range sources(t) {

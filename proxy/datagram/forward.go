@@ -37,7 +37,7 @@ func (k *Socket) send(x *session, p []byte, segment int) {
 		if err == nil {
 			n := datagrams(len(p), segment)
 			x.in.Add(int64(len(p)))
-			x.counts().received(n, len(p))
+			x.counting().Counts.received(n, len(p))
 			return
 		}
 		if !unreachable(err) {
@@ -45,12 +45,12 @@ func (k *Socket) send(x *session, p []byte, segment int) {
 			if errors.Is(err, syscall.EMSGSIZE) {
 				why = TooLarge
 			}
-			x.counts().drop(k, x.route, why, &x.key, err)
+			k.drop(x.counting(), x.route, why, &x.key, err)
 			return
 		}
 		x.flow.lost(err)
 	}
-	x.counts().drop(k, x.route, BackendRefused, &x.key, syscall.ECONNREFUSED)
+	k.drop(x.counting(), x.route, BackendRefused, &x.key, syscall.ECONNREFUSED)
 }
 
 // lost notes that nobody listens at the endpoint. It needs no lock.
@@ -84,8 +84,8 @@ func (f *flow) heard(now int64) {
 // answeredWith counts an answer that was sent to the client.
 func (x *session) answeredWith(p, segment int) {
 	x.out.Add(int64(p))
-	if s := x.counts(); s != nil { // an answer to nothing, before the session is complete
-		s.sent(datagrams(p, segment), p)
+	if s := x.counting(); s != nil { // an answer to nothing, before the session is complete
+		s.Counts.sent(datagrams(p, segment), p)
 	}
 }
 
@@ -99,7 +99,7 @@ func datagrams(n, segment int) int {
 
 // failed counts an answer that could not be sent to the client. It needs no lock.
 func (k *Socket) failed(x *session, err error) {
-	if s := x.counts(); s != nil {
-		s.drop(k, &Route{}, ClientFailed, &x.key, err)
+	if s := x.counting(); s != nil {
+		k.drop(s, &Route{}, ClientFailed, &x.key, err)
 	}
 }

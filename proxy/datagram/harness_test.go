@@ -18,6 +18,7 @@ import (
 
 	"github.com/wicketgate/wicketgate/listeners"
 	"github.com/wicketgate/wicketgate/proxy/backend"
+	"github.com/wicketgate/wicketgate/proxy/ledger"
 )
 
 // transports runs a test on each way to read and write, and looks for goroutines left behind.
@@ -91,7 +92,7 @@ func (g *gate) serve(r *Route) {
 // to is a route to backends of one weight, each given by its endpoints with spaces between them.
 func (g *gate) to(backends ...string) *Route {
 	g.t.Helper()
-	name := Labels{Gateway: "default/dns", Listener: "udp", Route: "UDPRoute/default/dns"}
+	name := ledger.Labels{Gateway: "default/dns", Listener: "udp", Route: "UDPRoute/default/dns"}
 	r := &Route{At: "dns.yaml:1", Refused: g.Series(name)}
 	for i, b := range backends {
 		share := Share{Name: fmt.Sprintf("Service default/b%d:53/UDP %s", i, b)}

@@ -5,41 +5,12 @@ package datagram
 import (
 	"context"
 	"log/slog"
-	"sync"
 	"time"
 )
 
-// Of one reason of one series logBurst lines are written in logWindow. The first line after that says how many were not.
-const (
-	logBurst  = 5
-	logWindow = 10 * time.Second
-)
-
-// burst counts lines of one kind.
-type burst struct {
-	mu           sync.Mutex
-	since        time.Time
-	lines, quiet int
-}
-
-// allow reports whether a line may be written now, and how many were held back before it.
-func (b *burst) allow(now time.Time) (ok bool, before int) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if now.Sub(b.since) >= logWindow {
-		before, b.since, b.lines, b.quiet = b.quiet, now, 0, 0
-	}
-	if b.lines == logBurst {
-		b.quiet++
-		return false, 0
-	}
-	b.lines++
-	return true, before
-}
-
 // drop counts a datagram that goes nowhere, and says so.
-func (x *Series) drop(k *Socket, r *Route, why Drop, from *key, err error) {
-	x.drops[why].Add(1)
+func (k *Socket) drop(x *Series, r *Route, why Drop, from *key, err error) {
+	x.Counts.drops[why].Add(1)
 	log := k.server.log
 	level := slog.LevelWarn
 	if why == Forged || why == ClientFailed {
@@ -48,13 +19,13 @@ func (x *Series) drop(k *Socket, r *Route, why Drop, from *key, err error) {
 	if !log.Enabled(context.Background(), level) {
 		return
 	}
-	ok, before := x.logged[why].allow(time.Now())
+	ok, before := x.Counts.logged[why].Allow(time.Now())
 	if !ok {
 		return
 	}
 	attrs := []slog.Attr{
-		slog.String("reason", why.String()), slog.String("gateway", x.labels.Gateway), slog.String("listener", x.labels.Listener),
-		slog.String("route", x.labels.Route), slog.String("backend", x.labels.Backend), slog.String("at", r.At),
+		slog.String("reason", why.String()), slog.String("gateway", x.Labels.Gateway), slog.String("listener", x.Labels.Listener),
+		slog.String("route", x.Labels.Route), slog.String("backend", x.Labels.Backend), slog.String("at", r.At),
 		slog.String("client", from.peer().String()),
 	}
 	if err != nil {

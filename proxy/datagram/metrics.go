@@ -1,14 +1,14 @@
-// Metrics of datagrams, by gateway, listener, route and backend. A Series is made when a route is compiled, and held by the snapshots that have it and by
+// Metrics of datagrams, by gateway, listener, route and backend. A series is made when a route is compiled, and held by the snapshots that have it and by
 // every session that it counts.
 
 package datagram
 
 import (
-	"errors"
-	"sync"
 	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/wicketgate/wicketgate/proxy/ledger"
 )
 
 // Drop says why a datagram went nowhere.
@@ -48,67 +48,35 @@ const (
 
 func (e End) String() string { return [...]string{"expired", "evicted", "removed", "closed"}[e] }
 
-// Labels name a Series. Backend is empty where the datagrams did not come to one.
-type Labels struct{ Gateway, Listener, Route, Backend string }
-
 // Series counts the sessions of one backend of one route on one listener. It may be used concurrently.
-type Series struct {
-	labels  Labels
-	metrics *metrics
-	refs    int // guarded by metrics.mu
+type Series = ledger.Series[counts]
 
+type counts struct {
 	active atomic.Int64
 	ended  [ends]atomic.Int64
 	drops  [dropped]atomic.Int64
 	packetsIn, bytesIn,
 	packetsOut, bytesOut atomic.Int64
 
-	logged [dropped]burst
+	logged [dropped]ledger.Burst
 }
 
-// Series returns the series with these labels and holds it until Release.
-func (s *Server) Series(l Labels) *Series {
-	m := s.metrics
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	x := m.series[l]
-	if x == nil {
-		x = &Series{labels: l, metrics: m}
-		m.series[l] = x
-	}
-	x.refs++
-	return x
-}
+// Series returns the series with these labels and holds it until its Release.
+func (s *Server) Series(l ledger.Labels) *Series { return s.metrics.series.Acquire(l) }
 
-// Release gives up what Series got. With the last holder the series goes away.
-func (x *Series) Release() {
-	x.metrics.mu.Lock()
-	defer x.metrics.mu.Unlock()
-	if x.refs--; x.refs == 0 {
-		delete(x.metrics.series, x.labels)
-	}
-}
+func (x *counts) begin() { x.active.Add(1) }
 
-// hold is for one who uses a series that somebody else holds.
-func (x *Series) hold() {
-	x.metrics.mu.Lock()
-	defer x.metrics.mu.Unlock()
-	x.refs++
-}
-
-func (x *Series) begin() { x.active.Add(1) }
-
-func (x *Series) end(how End) {
+func (x *counts) end(how End) {
 	x.active.Add(-1)
 	x.ended[how].Add(1)
 }
 
-func (x *Series) received(n, size int) {
+func (x *counts) received(n, size int) {
 	x.packetsIn.Add(int64(n))
 	x.bytesIn.Add(int64(size))
 }
 
-func (x *Series) sent(n, size int) {
+func (x *counts) sent(n, size int) {
 	x.packetsOut.Add(int64(n))
 	x.bytesOut.Add(int64(size))
 }
@@ -120,17 +88,13 @@ type metrics struct {
 
 	sessions, active, limit, packets, bytes, drops, overflow *prometheus.Desc
 
-	mu     sync.Mutex
-	series map[Labels]*Series
+	series ledger.Set[counts]
 }
 
 func newMetrics(s *Server) *metrics {
-	names := func(more ...string) []string {
-		return append([]string{"gateway", "listener", "route", "backend"}, more...)
-	}
+	names := ledger.Names
 	return &metrics{
 		server:   s,
-		series:   map[Labels]*Series{},
 		sessions: prometheus.NewDesc("wicketgate_udp_sessions_total", "Sessions of UDPRoutes that are over, by how they ended.", names("outcome"), nil),
 		active:   prometheus.NewDesc("wicketgate_udp_sessions_active", "Sessions of UDPRoutes.", names(), nil),
 		limit:    prometheus.NewDesc("wicketgate_udp_sessions_limit", "How many sessions of UDPRoutes there may be (--max-udp-sessions).", nil, nil),
@@ -152,14 +116,8 @@ func (m *metrics) Describe(out chan<- *prometheus.Desc) {
 
 // Collect implements prometheus.Collector. What has not been counted yet is left out.
 func (m *metrics) Collect(out chan<- prometheus.Metric) {
-	m.mu.Lock()
-	all := make([]*Series, 0, len(m.series))
-	for _, x := range m.series {
-		all = append(all, x)
-	}
-	m.mu.Unlock()
-	for _, x := range all {
-		x.send(m, out)
+	for _, x := range m.series.All() {
+		m.send(x, out)
 	}
 	out <- prometheus.MustNewConstMetric(m.limit, prometheus.GaugeValue, float64(m.server.opt.MaxSessions))
 	if n := m.unclaimed.Load(); n > 0 {
@@ -172,11 +130,8 @@ func (m *metrics) Collect(out chan<- prometheus.Metric) {
 	}
 }
 
-func (x *Series) send(m *metrics, out chan<- prometheus.Metric) {
-	l := x.labels
-	names := func(more ...string) []string {
-		return append([]string{l.Gateway, l.Listener, l.Route, l.Backend}, more...)
-	}
+func (m *metrics) send(of *Series, out chan<- prometheus.Metric) {
+	x, names := &of.Counts, of.Labels.Values
 	seen := false
 	for how := range ends {
 		if n := x.ended[how].Load(); n > 0 {
@@ -199,6 +154,3 @@ func (x *Series) send(m *metrics, out chan<- prometheus.Metric) {
 	out <- prometheus.MustNewConstMetric(m.bytes, prometheus.CounterValue, float64(x.bytesIn.Load()), names("in")...)
 	out <- prometheus.MustNewConstMetric(m.bytes, prometheus.CounterValue, float64(x.bytesOut.Load()), names("out")...)
 }
-
-// errText is a reason that is known as text.
-func errText(s string) error { return errors.New(s) }

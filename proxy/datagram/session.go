@@ -4,6 +4,7 @@ package datagram
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net/netip"
 	"sync/atomic"
@@ -124,16 +125,16 @@ func (k *Socket) admit(t *Table, from *key, now int64) *session {
 	}
 	r := p.Route
 	if r.Unusable != "" {
-		r.Refused.drop(k, r, Unusable, from, errText(r.Unusable))
+		k.drop(r.Refused, r, Unusable, from, errors.New(r.Unusable))
 		return nil
 	}
 	if k.forged(from) {
-		r.Refused.drop(k, r, Forged, from, nil)
+		k.drop(r.Refused, r, Forged, from, nil)
 		return nil
 	}
 	if k.server.sessions.Add(1) > k.server.opt.MaxSessions && !k.makeRoom(now) {
 		k.server.sessions.Add(-1)
-		r.Refused.drop(k, r, SessionLimit, from, nil)
+		k.drop(r.Refused, r, SessionLimit, from, nil)
 		return nil
 	}
 	x := &session{key: *from, socket: k, table: t, place: p.Listener, begun: time.Now()}
@@ -147,7 +148,7 @@ func (k *Socket) admit(t *Table, from *key, now int64) *session {
 	if len(k.sessions) == 1 {
 		k.io.wake()
 	}
-	x.counts().begin()
+	x.counting().Counts.begin()
 	return x
 }
 
@@ -210,7 +211,7 @@ func (k *Socket) choose(x *session, r *Route) bool {
 	}
 	x.route, x.share = r, &r.Shares[at]
 	if x.share.Unusable != "" {
-		x.share.Series.drop(k, r, Unusable, &x.key, errText(x.share.Unusable))
+		k.drop(x.share.Series, r, Unusable, &x.key, errors.New(x.share.Unusable))
 		return false
 	}
 	if !k.connect(x, backend.Destination{}) {
@@ -226,7 +227,7 @@ func (k *Socket) connect(x *session, avoid backend.Destination) bool {
 	for range maxTries {
 		f := &flow{session: x}
 		if f.dest, err = x.share.Backend.Destination(avoid); err != nil {
-			x.share.Series.drop(k, x.route, NoEndpoint, &x.key, err)
+			k.drop(x.share.Series, x.route, NoEndpoint, &x.key, err)
 			return false
 		}
 		if f.link, err = k.io.open(f); err == nil {
@@ -240,7 +241,7 @@ func (k *Socket) connect(x *session, avoid backend.Destination) bool {
 		f.lost(err)
 		avoid = f.dest
 	}
-	x.share.Series.drop(k, x.route, NoSocket, &x.key, err)
+	k.drop(x.share.Series, x.route, NoSocket, &x.key, err)
 	return false
 }
 
@@ -303,16 +304,16 @@ func (x *session) count(s *Series) {
 	if old == s {
 		return
 	}
-	s.hold()
+	s.Hold()
 	x.series.Store(s)
 	if old != nil {
-		s.active.Add(1)
-		old.active.Add(-1)
+		s.Counts.active.Add(1)
+		old.Counts.active.Add(-1)
 		old.Release()
 	}
 }
 
-func (x *session) counts() *Series { return x.series.Load() }
+func (x *session) counting() *Series { return x.series.Load() }
 
 // end ends a session.
 func (k *Socket) end(x *session, how End) {
@@ -324,8 +325,8 @@ func (k *Socket) end(x *session, how End) {
 	x.hangUp()
 	x.flow.link.close()
 	k.server.sessions.Add(-1)
-	s := x.counts()
-	s.end(how)
+	s := x.counting()
+	s.Counts.end(how)
 	k.record(x, s, how)
 	s.Release()
 }
@@ -335,7 +336,7 @@ func (k *Socket) record(x *session, s *Series, how End) {
 	log := k.server.log
 	if log.Enabled(context.Background(), slog.LevelDebug) {
 		log.LogAttrs(context.Background(), slog.LevelDebug, "session ended", slog.String("client", x.key.peer().String()),
-			slog.String("route", s.labels.Route), slog.String("endpoint", x.flow.dest.Addr().String()), slog.String("why", how.String()),
+			slog.String("route", s.Labels.Route), slog.String("endpoint", x.flow.dest.Addr().String()), slog.String("why", how.String()),
 			slog.Int64("bytes_in", x.in.Load()), slog.Int64("bytes_out", x.out.Load()))
 	}
 	if k.server.opt.AccessLog == nil {
@@ -351,7 +352,7 @@ func (k *Socket) record(x *session, s *Series, how End) {
 	}
 	k.server.opt.AccessLog.Write(&accesslog.Entry{
 		Time: x.begun, Duration: time.Since(x.begun), Client: x.key.peer(), Local: netip.AddrPortFrom(local, k.port), Protocol: "UDP",
-		Sent: x.out.Load(), Received: x.in.Load(), Gateway: s.labels.Gateway, Listener: s.labels.Listener, Route: s.labels.Route,
-		Backend: s.labels.Backend, Endpoint: x.flow.dest.Addr(), Attempts: 1, Reason: reason,
+		Sent: x.out.Load(), Received: x.in.Load(), Gateway: s.Labels.Gateway, Listener: s.Labels.Listener, Route: s.Labels.Route,
+		Backend: s.Labels.Backend, Endpoint: x.flow.dest.Addr(), Attempts: 1, Reason: reason,
 	})
 }

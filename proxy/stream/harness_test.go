@@ -16,6 +16,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/wicketgate/wicketgate/proxy/backend"
+	"github.com/wicketgate/wicketgate/proxy/ledger"
 )
 
 // transports runs a test on each way to copy, and looks for goroutines left behind.
@@ -92,7 +93,7 @@ func open(t testing.TB, o Options, r *Route, tweak func(*Connection)) *gate {
 	o.Metrics = g.registry
 	g.Server = NewServer(o)
 	g.pause = 50 * time.Millisecond
-	name := Labels{Gateway: "default/web", Listener: "tcp", Route: "default/app"}
+	name := ledger.Labels{Gateway: "default/web", Listener: "tcp", Route: "default/app"}
 	r.Refused = g.Series(name)
 	name.Backend = "Service default/app:80"
 	for i := range r.Shares {

@@ -7,39 +7,10 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
-	"sync"
 	"time"
 
 	"github.com/wicketgate/wicketgate/accesslog"
 )
-
-// Of one outcome of one series logBurst lines are written in logWindow. The first line after that says how many were not.
-const (
-	logBurst  = 5
-	logWindow = 10 * time.Second
-)
-
-// burst counts lines of one kind.
-type burst struct {
-	mu           sync.Mutex
-	since        time.Time
-	lines, quiet int
-}
-
-// allow reports whether a line may be written now, and how many were held back before it.
-func (b *burst) allow(now time.Time) (ok bool, before int) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if now.Sub(b.since) >= logWindow {
-		before, b.since, b.lines, b.quiet = b.quiet, now, 0, 0
-	}
-	if b.lines == logBurst {
-		b.quiet++
-		return false, 0
-	}
-	b.lines++
-	return true, before
-}
 
 // level is that of a line about an outcome: what clients do, and what was to be expected, is news for nobody else.
 func (o Outcome) level() slog.Level {
@@ -59,7 +30,7 @@ func (c *conn) report(how Outcome, err error) {
 	}
 	attrs := make([]slog.Attr, 0, 16)
 	if level > slog.LevelDebug {
-		ok, before := c.series.logged[how].allow(time.Now())
+		ok, before := c.series.Counts.logged[how].Allow(time.Now())
 		if !ok {
 			return
 		}
@@ -67,7 +38,7 @@ func (c *conn) report(how Outcome, err error) {
 			attrs = append(attrs, slog.Int("not_logged_before", before))
 		}
 	}
-	l := c.series.labels
+	l := c.series.Labels
 	for _, a := range []slog.Attr{
 		slog.String("outcome", how.String()), slog.String("gateway", l.Gateway), slog.String("listener", l.Listener), slog.String("route", l.Route),
 		slog.String("backend", l.Backend), slog.String("at", c.route.At),
@@ -96,7 +67,7 @@ func (c *conn) record(how Outcome, err error) {
 	if c.server.access == nil {
 		return
 	}
-	l := c.series.labels
+	l := c.series.Labels
 	e := accesslog.Entry{
 		Time: c.begun, Duration: time.Since(c.begun), Client: addrPort(c.in.Client.RemoteAddr()), Local: addrPort(c.in.Client.LocalAddr()),
 		Protocol: "TCP", ServerName: c.in.ServerName, Sent: c.down.Load(), Received: c.up.Load(),

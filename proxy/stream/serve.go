@@ -48,10 +48,10 @@ func (s *Server) Serve(in Connection, r *Route) {
 	}
 	defer s.remove(c)
 	c.choose()
-	c.series.begin()
+	c.series.Counts.active.Add(1)
 	outcome, err := c.run(ctx)
 	c.close(outcome)
-	c.series.end(c, outcome)
+	c.count(outcome)
 	c.report(outcome, err)
 	c.record(outcome, err)
 }
@@ -75,7 +75,7 @@ func (c *conn) choose() {
 		c.share = &c.route.Shares[at]
 		c.series = c.share.Series
 	}
-	c.series.hold()
+	c.series.Hold()
 	c.counts.Store(c.series)
 }
 

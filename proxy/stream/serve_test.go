@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/wicketgate/wicketgate/proxy/backend"
+	"github.com/wicketgate/wicketgate/proxy/ledger"
 )
 
 // Connections that lead nowhere are closed at once, counted and logged, and of a flood only the first lines are written.
@@ -40,7 +41,7 @@ func TestRefusals(t *testing.T) {
 			waitFor(t, "their end", func() bool { return g.count() == 0 })
 			mu.Lock()
 			defer mu.Unlock()
-			if n := strings.Count(log.String(), "\n"); n != logBurst || !strings.Contains(log.String(), "at=app.yaml:9:3") {
+			if n := strings.Count(log.String(), "\n"); n != ledger.LogBurst || !strings.Contains(log.String(), "at=app.yaml:9:3") {
 				t.Errorf("%d lines:\n%s", n, log.String())
 			}
 		})
