@@ -29,6 +29,7 @@ import (
 
 	"github.com/wicketgate/wicketgate/config"
 	"github.com/wicketgate/wicketgate/gateway"
+	"github.com/wicketgate/wicketgate/listeners"
 	"github.com/wicketgate/wicketgate/object"
 	"github.com/wicketgate/wicketgate/proxy"
 	"github.com/wicketgate/wicketgate/proxy/backend"
@@ -107,7 +108,7 @@ func newStand(t testing.TB) *stand {
 	handler := disguise{p}
 	s.one, s.two = wire.NewServer(wire.Options{Handler: handler}), h2.NewServer(h2.Options{Handler: handler})
 	config := &tls.Config{Certificates: []tls.Certificate{selfSigned(t)}, NextProtos: []string{"h3"}, MinVersion: tls.VersionTLS13}
-	s.three = h3.NewServer(h3.Options{Handler: handler, TLS: func(netip.AddrPort) *tls.Config { return config }})
+	s.three = h3.NewServer(h3.Options{Handler: handler, Listen: listeners.ListenUDP, TLS: func(netip.AddrPort) *tls.Config { return config }})
 	t.Cleanup(func() {
 		s.part2()
 		s.part3()
