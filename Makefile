@@ -9,7 +9,8 @@ TESTFLAGS ?=
 ROW       ?=
 RUN       ?=
 ARCH      ?= $(shell go env GOARCH)
-ROUNDS    ?= 7
+ROUNDS    ?= 5
+COUNT     ?= 10
 WINDOW    ?= 2s
 LOAD      ?= 2m
 BASE      ?=
@@ -82,12 +83,12 @@ fmt: ## format every file the way lint wants it
 vuln: ## look for known vulnerabilities in what the binary calls (needs the Go vulnerability database)
 	@GOTOOLCHAIN=$(TOOLCHAIN) GOVULNCHECK=$(GOVULNCHECK) sh .ci/vuln
 
-bench: build ## measure against nginx, haproxy and Caddy; ROW=h1-small,tcp-* for some rows, ROUNDS=7 rounds of WINDOW=2s
+bench: build ## measure against nginx, haproxy and Caddy; ROW=h1-small,tcp-* for some rows, ROUNDS=5 rounds of WINDOW=2s
 	go run ./bench -gateway bin/wicketgate -row "$(ROW)" -rounds $(ROUNDS) -window $(WINDOW)
 
-bench-compare: ## compare Go's benchmarks of this tree with those of BASE=rev; PKG=./wire/... for some packages, RUN=Head for some of them
+bench-compare: ## compare Go's benchmarks of this tree with those of BASE=rev; PKG=./wire/... for some packages, RUN=Head for some of them, COUNT=10 times
 	@test -n "$(BASE)" || { echo "say what to compare with: make bench-compare BASE=main" >&2; exit 1; }
-	@BENCHSTAT=$(BENCHSTAT) TOOLCHAIN=$(TOOLCHAIN) sh .ci/compare "$(BASE)" "$(PKG)" "$(RUN)" "$(ROUNDS)"
+	@BENCHSTAT=$(BENCHSTAT) TOOLCHAIN=$(TOOLCHAIN) sh .ci/compare "$(BASE)" "$(PKG)" "$(RUN)" "$(COUNT)"
 
 pebble: ## obtain certificates from Pebble, an ACME server for tests; RUN=TestRenewal for one test
 	cd tls/pebbletest && go vet ./... && go test -count=1 -timeout 20m -run "$(RUN)" $(TESTFLAGS) .

@@ -118,7 +118,7 @@ func TestToolsShortRun(t *testing.T) {
 		t.Fatalf("build: %v: %s", err, text)
 	}
 	var out strings.Builder
-	s := settings{gateway: gateway, rounds: 1, window: time.Second, warmUp: 200 * time.Millisecond, out: "-", idle: 100, settle: time.Second, most: 100, sizes: []int{2, 10}}
+	s := settings{gateway: gateway, rounds: 1, window: 200 * time.Millisecond, out: "-", idle: 100, settle: 200 * time.Millisecond, upload: 16 << 20, most: 100, sizes: []int{2, 10}}
 	if err := run(t.Context(), s, &out); err != nil {
 		t.Fatalf("%v\n%s", err, out.String())
 	}
@@ -180,6 +180,37 @@ func TestMachineTimeLeavesOutIdle(t *testing.T) {
 	}
 	if _, err := parseMachine("intr 1 2 3\n"); err == nil {
 		t.Error("garbage was accepted")
+	}
+}
+
+// The README says what the report says: `make bench` writes both.
+func TestReadmeShowsTheReport(t *testing.T) {
+	report, err := os.ReadFile("RESULTS.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	readme, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	table, err := readmeTable(string(report))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := replaceTable(string(readme), table)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want != string(readme) {
+		t.Errorf("the README's table should be\n%s", table)
+	}
+}
+
+func TestReadmeTableNamesRowsThatAre(t *testing.T) {
+	for _, r := range readmeRows() {
+		if chosen, err := choose(rows(), r.name); err != nil || len(chosen) != 1 {
+			t.Errorf("%s: %v", r.name, err)
+		}
 	}
 }
 

@@ -35,16 +35,19 @@ type settings struct {
 	out     string
 	idle    int           // connections
 	settle  time.Duration // that proxies have for giving memory back
+	upload  int64         // bytes of the row upload-memory
+	readme  string        // the file with a table of results; empty: none
 	most    int           // routes, certificates and the like in rows about scale
 	sizes   []int         // HTTPRoutes of the row reload
 	busy    string        // the machine's load averages before anything was started
+	began   time.Time
 }
 
 func main() {
-	s := settings{most: 100_000, sizes: []int{2, 10, 1000, 10_000}, warmUp: time.Second, settle: 25 * time.Second}
+	s := settings{most: 100_000, sizes: []int{2, 10, 1000, 10_000}, warmUp: time.Second, settle: 25 * time.Second, upload: 1 << 30, readme: "README.md"}
 	flag.StringVar(&s.gateway, "gateway", "bin/wicketgate", "the gateway's binary")
 	flag.StringVar(&s.rows, "row", "", "only these rows, set apart by commas; a name that ends in * stands for all that begin so")
-	flag.IntVar(&s.rounds, "rounds", 7, "rounds a row")
+	flag.IntVar(&s.rounds, "rounds", 5, "rounds a row")
 	flag.DurationVar(&s.window, "window", 2*time.Second, "load a round and proxy, whole seconds")
 	flag.IntVar(&s.idle, "idle", 10_000, "idle connections")
 	flag.StringVar(&s.out, "out", "bench/RESULTS.md", "where the report goes if all rows were measured; - is standard output only")
@@ -68,7 +71,7 @@ func run(ctx context.Context, s settings, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	s.busy = loadAverages()
+	s.busy, s.began = loadAverages(), time.Now()
 	b, err := newBench(ctx, s, out)
 	if err != nil {
 		return err
@@ -77,6 +80,7 @@ func run(ctx context.Context, s settings, out io.Writer) error {
 	var results []result
 	var failed []error
 	for _, w := range selected {
+		began := time.Now()
 		r, err := b.measure(w)
 		if ctx.Err() != nil {
 			return ctx.Err()
@@ -86,12 +90,13 @@ func run(ctx context.Context, s settings, out io.Writer) error {
 			r = result{row: w, Table: "Could not be measured: " + first + "\n"}
 			failed = append(failed, fmt.Errorf("row %s: %w", w.Name, err))
 		}
+		fmt.Fprintf(out, "%s took %v\n", w.Name, time.Since(began).Round(time.Millisecond))
 		results = append(results, r)
 	}
 	text := report(results, b.versions(), s)
 	fmt.Fprint(out, "\n"+text)
 	if s.out != "-" && s.rows == "" {
-		if err := save(s.out, text, results); err != nil {
+		if err := save(s, text, results); err != nil {
 			return err
 		}
 	}
@@ -103,18 +108,21 @@ func run(ctx context.Context, s settings, out io.Writer) error {
 	return errors.Join(failed...)
 }
 
-// save writes the report and its pictures beside each other.
-func save(path, text string, results []result) error {
+// save writes the report and its pictures beside each other, and shows some of it in the README.
+func save(s settings, text string, results []result) error {
 	for name, content := range map[string]string{
-		path: text,
-		filepath.Join(filepath.Dir(path), "ratios.svg"):  ratioChart(results),
-		filepath.Join(filepath.Dir(path), "latency.svg"): latencyChart(results),
+		s.out: text,
+		filepath.Join(filepath.Dir(s.out), "ratios.svg"):  ratioChart(results),
+		filepath.Join(filepath.Dir(s.out), "latency.svg"): latencyChart(results),
 	} {
 		if err := os.WriteFile(name, []byte(content), 0o644); err != nil {
 			return fmt.Errorf("write the report: %w", err)
 		}
 	}
-	return nil
+	if s.readme == "" {
+		return nil
+	}
+	return updateReadme(s.readme, text)
 }
 
 // choose finds the rows that a list names. An empty list names them all.

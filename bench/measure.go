@@ -131,17 +131,15 @@ func (b *bench) measure(w row) (result, error) {
 		return r, errors.New("there is no proxy to measure")
 	}
 	if w.Share > 0 {
-		most, err := b.generate(w, f.proxies[0], time.Second)
-		if err != nil {
-			return result{}, fmt.Errorf("what %s can do: %w", f.proxies[0].name, err)
+		if err := b.setRate(&w, f.proxies[0]); err != nil {
+			return result{}, err
 		}
-		w.Load.Rate = most.PerSecond * w.Share
 		r.About += fmt.Sprintf(": %.0f requests/s", w.Load.Rate)
 	}
 	for _, p := range f.proxies {
 		r.Names = append(r.Names, p.name)
-		if _, err := b.generate(w, p, b.warmUp); err != nil {
-			return result{}, fmt.Errorf("warm up %s: %w\n%s", p.name, err, f.log(p.name))
+		if err := b.warm(f, w, p); err != nil {
+			return result{}, err
 		}
 	}
 	for n := range b.rounds {
@@ -162,8 +160,50 @@ func (b *bench) measure(w row) (result, error) {
 	return r, nil
 }
 
+// setRate makes a row's load open, at a share of what its reference can do.
+func (b *bench) setRate(w *row, reference *proxy) error {
+	return b.patiently(time.Second, func(d time.Duration) error {
+		most, err := b.generate(*w, reference, d)
+		if err != nil {
+			return fmt.Errorf("what %s can do: %w", reference.name, err)
+		}
+		w.Load.Rate = most.PerSecond * w.Share
+		return nil
+	})
+}
+
+// warm loads a proxy for a while before anything is measured.
+func (b *bench) warm(f *field, w row, p *proxy) error {
+	if b.warmUp == 0 {
+		return nil
+	}
+	if err := b.patiently(b.warmUp, func(d time.Duration) error { _, err := b.generate(w, p, d); return err }); err != nil {
+		return fmt.Errorf("warm up %s: %w\n%s", p.name, err, f.log(p.name))
+	}
+	return nil
+}
+
+// patiently does something with a window, and with longer ones if nothing was answered in that: on a machine that has other things to do a moment
+// can be too short for a first answer.
+func (b *bench) patiently(window time.Duration, f func(time.Duration) error) error {
+	const tries = 4
+	for n := 1; ; n++ {
+		err := f(window)
+		if err == nil || n == tries || b.ctx.Err() != nil {
+			return err
+		}
+		window *= 4
+		fmt.Fprintf(b.out, "again, for %v: %v\n", window, err)
+	}
+}
+
 // sample loads one proxy once and reads what that cost it.
-func (b *bench) sample(w row, p *proxy) (sample, error) {
+func (b *bench) sample(w row, p *proxy) (s sample, err error) {
+	err = b.patiently(b.window, func(d time.Duration) error { s, err = b.sampleFor(w, p, d); return err })
+	return s, err
+}
+
+func (b *bench) sampleFor(w row, p *proxy, window time.Duration) (sample, error) {
 	before, err := cpuTime(p.pid)
 	if err != nil {
 		return sample{}, err
@@ -172,7 +212,7 @@ func (b *bench) sample(w row, p *proxy) (sample, error) {
 	if err != nil {
 		return sample{}, err
 	}
-	l, err := b.generate(w, p, b.window)
+	l, err := b.generate(w, p, window)
 	if err != nil {
 		return sample{}, err
 	}

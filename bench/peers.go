@@ -63,12 +63,6 @@ func gateway() peer {
 	return peer{
 		name: "wicketgate", program: func(b *bench) string { return b.settings.gateway },
 		config: fromTemplate("wicketgate.yaml", gatewayArgs()...),
-		unable: func(w row) string {
-			if _, err := os.Stat("proxy/datagram"); err != nil && w.Kind == "udp" {
-				return "does not forward UDP yet"
-			}
-			return ""
-		},
 	}
 }
 

@@ -28,8 +28,8 @@ const preface = "`make bench` writes this file, and `make bench ROW=h1-small,tcp
 func report(results []result, about []string, s settings) string {
 	var b strings.Builder
 	b.WriteString("# Measured\n\n" + preface)
-	fmt.Fprintf(&b, "%d rounds of %v each (`make bench ROUNDS=%d WINDOW=%v`). %s. Load average before: %s, after: %s.\n\n",
-		s.rounds, s.window, s.rounds, s.window, strings.Join(about, "; "), s.busy, loadAverages())
+	fmt.Fprintf(&b, "%d rounds of %v each (`make bench ROUNDS=%d WINDOW=%v`). %s. All of it took %v. Load average before: %s, after: %s.\n\n",
+		s.rounds, s.window, s.rounds, s.window, strings.Join(about, "; "), time.Since(s.began).Round(time.Second), s.busy, loadAverages())
 	b.WriteString(summary(results))
 	for _, r := range results {
 		fmt.Fprintf(&b, "\n## %s\n\n", r.Name)

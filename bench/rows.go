@@ -80,7 +80,7 @@ func httpRows() []row {
 		r.Share, r.Pinned = share.share, true
 		list = append(list, r)
 	}
-	return list
+	return append(list, fairRow(), uploadRow())
 }
 
 func secureRows() []row {

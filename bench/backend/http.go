@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"time"
 )
 
 // answer makes a whole response with a body of the given length.
@@ -31,6 +32,19 @@ type httpSession struct {
 func newHTTP() func() session {
 	small, large, huge := answer(128), answer(64<<10), answer(10<<20)
 	return func() session { return &httpSession{small: small, large: large, huge: huge} }
+}
+
+// slowSession takes its time, so that whoever sends to it is always ahead.
+type slowSession struct{ session }
+
+func newSlow() func() session {
+	quick := newHTTP()
+	return func() session { return slowSession{quick()} }
+}
+
+func (s slowSession) receive(p []byte, w *writer) (int, error) {
+	time.Sleep(500 * time.Microsecond)
+	return s.session.receive(p, w)
 }
 
 var (

@@ -5,6 +5,7 @@
 // calls and answers made beforehand.
 //
 //	http     GET / has 128 bytes for an answer, /64k 64 KiB, /10m 10 MiB; bodies are taken and thrown away; an Upgrade becomes an echo
+//	slow     the same, with a pause after each read
 //	echo     every byte comes back
 //	large    every 100 bytes are answered with 64 KiB
 //	source   the first bytes are answered with bytes without end
@@ -24,7 +25,7 @@ import (
 
 func main() {
 	if len(os.Args) != 3 {
-		fmt.Fprintln(os.Stderr, "usage: backend http|echo|large|source|grpc|stream|udp ADDRESS:PORT")
+		fmt.Fprintln(os.Stderr, "usage: backend http|slow|echo|large|source|grpc|stream|udp ADDRESS:PORT")
 		os.Exit(2)
 	}
 	runtime.LockOSThread()
@@ -40,6 +41,7 @@ func run(protocol, address string) error {
 	}
 	makers := map[string]func() session{
 		"http":   newHTTP(),
+		"slow":   newSlow(),
 		"echo":   func() session { return echo{} },
 		"large":  newLarge(),
 		"source": newSource(),

@@ -8,6 +8,7 @@
 // stalls is not spared the requests that it kept waiting.
 //
 //	get, get64k    HTTP/1.1 GET / and /64k; route: /r0    upload     POST of 1 MiB
+//	bulk           the same, answered with 10 MiB
 //	h2c            GET / over HTTP/2 without TLS
 //	websocket      128 bytes there and back               grpc       unary calls; an answer counts
 //	ping, large    100 bytes for 100 bytes or 64 KiB      stream     server streaming; a message counts

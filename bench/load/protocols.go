@@ -18,7 +18,8 @@ import (
 var protocols = map[string]*protocol{
 	"get":         {open: func() session { return &httpSession{text: get("/")} }},
 	"get64k":      {open: func() session { return &httpSession{text: get("/64k")} }},
-	"upload":      {open: newUpload()},
+	"upload":      {open: newUpload("/")},
+	"bulk":        {open: newUpload("/10m")},
 	"websocket":   {open: func() session { return &webSocket{} }},
 	"ping":        {open: func() session { return &fixed{ask: 100, answer: 100} }},
 	"large":       {open: func() session { return &fixed{ask: 100, answer: 64 << 10} }},
@@ -82,8 +83,8 @@ func get(path string) []byte {
 	return []byte("GET " + path + " HTTP/1.1\r\nHost: bench.example.com\r\n\r\n")
 }
 
-func newUpload() func() session {
-	text := append([]byte("POST / HTTP/1.1\r\nHost: bench.example.com\r\nContent-Length: 1048576\r\n\r\n"), make([]byte, 1<<20)...)
+func newUpload(path string) func() session {
+	text := append([]byte("POST "+path+" HTTP/1.1\r\nHost: bench.example.com\r\nContent-Length: 1048576\r\n\r\n"), make([]byte, 1<<20)...)
 	return func() session { return &httpSession{text: text} }
 }
 
