@@ -50,6 +50,7 @@ func runGateway(ctx context.Context, p Program, o *runOptions) error {
 	if p.LogThrough != nil {
 		p.LogThrough(log)
 	}
+	applyMemoryLimit(os.DirFS("/"), os.Getenv, log)
 	s.stateDir = stateDir(o.stateDir, log)
 	s.sessionKey = sessionKey(s.stateDir, log)
 	inherited, err := listeners.Inherit(os.Getenv, os.Getpid())
