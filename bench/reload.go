@@ -206,7 +206,11 @@ func (g *sized) edits(b *bench, pid int, s *sizes) error {
 	}()
 	for { // load until the edits are through
 		l := load{Tool: ownTool, Protocol: "route", Conns: 8, Streams: 1, Rate: 2000}
-		got, err := b.generate(row{Load: l}, &proxy{listen: g.listen}, b.warmUp)
+		var got figures
+		err := b.patiently(b.window, func(d time.Duration) (err error) {
+			got, err = b.generate(row{Load: l}, &proxy{listen: g.listen}, d)
+			return err
+		})
 		if err != nil {
 			return errors.Join(err, <-done)
 		}
