@@ -53,6 +53,7 @@ func TestEditsAreServed(t *testing.T) {
 	if state.Errors != 1 || !strings.Contains(state.Problems[0], "two.yaml:8:5: HTTPRoute default/two: spec.rules[0].backends: unknown field") {
 		t.Errorf("problems %q", state.Problems)
 	}
+	eventually(t, "the problem is logged", func() bool { return strings.Contains(g.log.String(), "unknown field") })
 	if n := strings.Count(g.log.String(), "unknown field"); n != 1 {
 		t.Errorf("the problem was logged %d times", n)
 	}
