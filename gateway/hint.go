@@ -18,7 +18,7 @@ type hints struct {
 func indexHints(all []*object.Object) *hints {
 	index := &hints{byName: map[string]*object.Object{}, byNamespace: map[string][]*object.Object{}}
 	for _, o := range all {
-		if index.byName[o.Name] == nil {
+		if index.byName[o.Name] == nil && o.Meta.Annotations[PlaceholderAnnotation] == "" { // what was made up is nothing to refer to
 			index.byName[o.Name] = o
 		}
 		index.byNamespace[o.Namespace] = append(index.byNamespace[o.Namespace], o)
