@@ -221,3 +221,9 @@ func (g *gate) counts(name string, labels ...string) float64 {
 	}
 	return sum
 }
+
+// collector is an endpoint that passes on what it gets and says nothing.
+func collector(t testing.TB, got chan<- string) string {
+	t.Helper()
+	return answer(t, func(_ *net.UDPConn, _ netip.AddrPort, p []byte) { got <- string(p) })
+}
