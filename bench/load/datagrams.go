@@ -29,6 +29,7 @@ const datagramLength = 64
 type datagramDriver struct {
 	settings
 	flows     map[int]*flow
+	late      map[uint32]int // whose flows' descriptors what was given up for lost may still come to
 	number    uint32
 	latencies []time.Duration
 	result    Result
@@ -41,7 +42,7 @@ func datagrams(s settings) (Result, error) {
 		return Result{}, err
 	}
 	defer l.Close()
-	d := &datagramDriver{settings: s, flows: map[int]*flow{}}
+	d := &datagramDriver{settings: s, flows: map[int]*flow{}, late: map[uint32]int{}}
 	defer func() {
 		for fd := range d.flows {
 			_ = syscall.Close(fd)
@@ -103,9 +104,13 @@ func (d *datagramDriver) receive(f *flow) {
 		}
 		now := time.Now()
 		number := binary.BigEndian.Uint32(p[:])
+		if owner, late := d.late[number]; late && owner == f.fd {
+			delete(d.late, number)
+			continue
+		}
 		sent, ok := f.pending[number]
 		if n != datagramLength || !ok {
-			d.result.Errors++ // another flow's, or one that came twice or too late
+			d.result.Errors++ // another flow's, or one that came twice
 			continue
 		}
 		delete(f.pending, number)
@@ -120,6 +125,7 @@ func (d *datagramDriver) giveUp(now time.Time) {
 		for number, sent := range f.pending {
 			if now.Sub(sent) > patience {
 				delete(f.pending, number)
+				d.late[number] = f.fd
 				d.result.Lost++
 				d.send(f, now)
 			}
