@@ -37,7 +37,7 @@ func TestWhatIsBesideADatagram(t *testing.T) {
 		"an address of IPv6":      {appendFrom(nil, false, six, 3), 100, six, 0},
 		"several in one":          {together(40), 100, [16]byte{}, 40},
 		"one that is as large":    {together(100), 100, [16]byte{}, 0},
-		"both":                    {append(appendFrom(nil, false, six, 0), together(40)...), 100, six, 40},
+		"both":                    {appendFrom(together(40), false, six, 0), 100, six, 40},
 		"what nobody has asked":   {append(appendControl(nil, unix.SOL_SOCKET, unix.SO_TIMESTAMP, make([]byte, 16)), together(9)...), 100, [16]byte{}, 9},
 		"an address cut short":    {appendFrom(nil, true, four, 0)[:unix.CmsgLen(4)], 100, [16]byte{}, 0},
 		"a length that cannot be": {bytes.Repeat([]byte{0xff}, controlSize), 100, [16]byte{}, 0},
