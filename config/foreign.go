@@ -134,6 +134,8 @@ var foreignHints = []struct {
 	{"cert-manager.io", nil, "of cert-manager's kinds Certificate, Issuer and ClusterIssuer are served"},
 	{"gateway.envoyproxy.io", []string{"SecurityPolicy"}, "what it targets is served without the protection that it asks for; " +
 		"of Envoy Gateway's own kinds only Backend is supported: use the filter ExternalAuth, CORS, or spec.tls.frontend of the Gateway"},
+	{"gateway.envoyproxy.io", []string{"BackendTrafficPolicy"}, "of Envoy Gateway's own kinds only Backend is supported; what takes its place are " +
+		"timeouts and retry of an HTTPRoute's rules, XBackendTrafficPolicy, and for proxyProtocol the annotation wicketgate.dev/proxy-protocol on a Service"},
 	{"gateway.envoyproxy.io", nil, "of Envoy Gateway's own kinds only Backend is supported"},
 	{"monitoring.coreos.com", nil, "let Prometheus scrape /metrics of the admin address"},
 	{"apiextensions.k8s.io", nil, "the Gateway API's definitions are built in"},

@@ -188,6 +188,7 @@ func (b *builder) resolve(rule *Rule, ref *gatewayv1.BackendObjectReference) *re
 		} else {
 			found = b.resolveExternal(key)
 		}
+		found = b.introduce(found, key)
 		b.backends.targets[key] = found
 	}
 	if found.target != nil {
@@ -210,10 +211,6 @@ func (b *builder) resolveService(key object.Key, port targetKey) *resolution {
 	}
 	if service.Spec.Type == corev1.ServiceTypeExternalName {
 		return b.externalName(service, port)
-	}
-	if value, asked := service.Annotations[ProxyProtocolAnnotation]; asked {
-		return &resolution{reason: reasonUnsupportedValue, message: key.String() + ": annotation " + ProxyProtocolAnnotation + ": " + strconv.Quote(value) +
-			" is not served, because the PROXY protocol is not sent to backends yet: remove it"}
 	}
 	servicePort, message := findPort(service, port)
 	if message != "" {

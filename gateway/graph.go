@@ -297,8 +297,10 @@ type Target struct {
 	AppProtocol string
 	Service     *corev1.Service // nil for a reference without a Service object
 	TLS         *BackendTLS     // nil: plaintext
-	Session     *Session        // nil: none is asked for by a policy
-	Budget      *RetryBudget    // nil: retries are not bounded
+	// ProxyProtocol is the version of the PROXY protocol whose header connections begin with; 0: none.
+	ProxyProtocol int
+	Session       *Session     // nil: none is asked for by a policy
+	Budget        *RetryBudget // nil: retries are not bounded
 }
 
 // Host is a destination that is given by name.

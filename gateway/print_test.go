@@ -160,6 +160,9 @@ func printBackend(backend *Backend) string {
 	if len(t.Hosts)+len(t.Sockets) == 0 || len(t.Endpoints) > 0 {
 		text += fmt.Sprintf(" = %v", t.Endpoints)
 	}
+	if t.ProxyProtocol != 0 {
+		text += fmt.Sprintf(" proxy v%d", t.ProxyProtocol)
+	}
 	if t.TLS != nil {
 		text += fmt.Sprintf(" tls %s by %s", t.TLS.Hostname, t.TLS.Policy.Name)
 	}

@@ -4,6 +4,7 @@ package gateway
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
@@ -12,7 +13,7 @@ import (
 )
 
 // ProxyProtocolAnnotation on a Gateway or ListenerSet names the listeners of it, with commas between them, or all ("*"), whose connections begin
-// with a header of the PROXY protocol.
+// with a header of the PROXY protocol. On a Service, Backend or XBackend it is the version, v1 or v2, of the header that connections to it begin with.
 const ProxyProtocolAnnotation = "wicketgate.dev/proxy-protocol"
 
 // proxied says whether connections of a listener begin with a header of the PROXY protocol.
@@ -29,6 +30,31 @@ func annotatedNames(value string) []string {
 		names[i] = strings.TrimSpace(names[i])
 	}
 	return names
+}
+
+// introduce has connections to a target begin with the header that its object asks for. Where that cannot be, there is no target: who wants to be
+// told of clients would take the gateway for one.
+func (b *builder) introduce(found *resolution, key targetKey) *resolution {
+	o := b.set.Get(key.Key)
+	if o == nil || found.target == nil {
+		return found
+	}
+	value, asked := o.Meta.Annotations[ProxyProtocolAnnotation]
+	refuse := func(why string) *resolution {
+		return &resolution{reason: reasonUnsupportedValue, message: key.Key.String() + ": annotation " + ProxyProtocolAnnotation + ": " + strconv.Quote(value) + why}
+	}
+	switch {
+	case !asked:
+	case value != "v1" && value != "v2":
+		return refuse(" is no version of the PROXY protocol: write v1 or v2")
+	case key.udp:
+		return refuse(" is for connections, and packets have no header to begin with: refer to another Service, without the annotation")
+	case value == "v1":
+		found.target.ProxyProtocol = 1
+	default:
+		found.target.ProxyProtocol = 2
+	}
+	return found
 }
 
 // warnProxied tells of names in the annotation that no listener of the object has.

@@ -103,7 +103,7 @@ func (b *fakeBackend) Destination(backend.Destination) (backend.Destination, err
 	return backend.Destination{}, errors.New("a fake")
 }
 
-func (b *fakeBackend) Connect(context.Context, []string) (net.Conn, netip.AddrPort, error) {
+func (b *fakeBackend) Connect(context.Context, net.Conn, []string) (net.Conn, netip.AddrPort, error) {
 	return nil, netip.AddrPort{}, &backend.Error{Result: backend.ConnectFailed, Err: errors.New("refused")}
 }
 

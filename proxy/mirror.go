@@ -116,7 +116,7 @@ func (c *call) endMirrors() {
 }
 
 // reflection is one request on its way to a mirror. For the backend it is the exchange that the request came with: of that it is asked for
-// the context, told what to cancel, and given interim responses.
+// the context and the client, told what to cancel, and given interim responses.
 type reflection struct {
 	wire.Exchange // nil: the rest of an exchange is not asked for
 
@@ -125,7 +125,8 @@ type reflection struct {
 	life   *lifetime
 	shard  uint32
 	head   message.Head
-	body   *feed // nil: none
+	body   *feed     // nil: none
+	peer   wire.Peer // as much of the client's as a backend may have to be told
 
 	ctx     context.Context //nolint:containedctx // what an exchange's Context method returns
 	stop    context.CancelFunc
@@ -139,7 +140,7 @@ type reflection struct {
 
 // newReflection makes a reflection that keeps the snapshot alive until its end. The request is in the snapshot, and so may take another place in it.
 func newReflection(m *mirror, c *call) *reflection {
-	r := &reflection{mirror: m, proxy: c.proxy, life: c.life, shard: c.conn.shard}
+	r := &reflection{mirror: m, proxy: c.proxy, life: c.life, shard: c.conn.shard, peer: wire.Peer{Origin: c.peer.Origin}}
 	r.ctx, r.stop = context.WithCancel(context.Background())
 	r.patient = time.AfterFunc(mirrorTimeout, func() { r.cancel(errMirrorSlow, message.Timeout) })
 	r.life.counts[r.shard].n.Add(1)
@@ -269,6 +270,9 @@ func (r *reflection) Watch(request wire.Canceller) {
 		request.Cancel(r.reason)
 	}
 }
+
+// Peer implements wire.Exchange.
+func (r *reflection) Peer() *wire.Peer { return &r.peer }
 
 // Context implements wire.Exchange.
 func (r *reflection) Context() context.Context { return r.ctx }

@@ -91,10 +91,7 @@ func describeMatch(m *match) string {
 		if b.unusable != "" {
 			name = r.refusal(b.unusable)
 		} else {
-			name = b.source.Target.Key
-			if demand := b.source.Target.TLS; demand != nil {
-				name += " over TLS (" + demand.Policy.Key.String() + ")"
-			}
+			name = describeTarget(b.source.Target, false)
 		}
 		if len(r.backends) > 1 {
 			name = fmt.Sprintf("%s weight %d", name, b.source.Weight)
@@ -102,6 +99,18 @@ func describeMatch(m *match) string {
 		shares = append(shares, name)
 	}
 	return text + strings.Join(shares, ", ")
+}
+
+// describeTarget names a target and what connections to it have before anything else.
+func describeTarget(t *gateway.Target, passthrough bool) string {
+	name := t.Key
+	if t.ProxyProtocol != 0 {
+		name += fmt.Sprintf(" by the PROXY protocol v%d", t.ProxyProtocol)
+	}
+	if t.TLS != nil && !passthrough {
+		name += " over TLS (" + t.TLS.Policy.Key.String() + ")"
+	}
+	return name
 }
 
 // refusal is how requests are answered that cannot be forwarded.
@@ -149,10 +158,7 @@ func printShares(out io.Writer, host string, rule *gateway.Rule, at, unusable st
 func describeStreamShare(b *gateway.Backend, passthrough, weighted bool) string {
 	name := "refused (" + b.Unusable + ")"
 	if b.Target != nil {
-		name = b.Target.Key
-		if demand := b.Target.TLS; demand != nil && !passthrough {
-			name += " over TLS (" + demand.Policy.Key.String() + ")"
-		}
+		name = describeTarget(b.Target, passthrough)
 	}
 	if weighted {
 		name = fmt.Sprintf("%s weight %d", name, b.Weight)

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/wicketgate/wicketgate/gateway"
@@ -49,7 +50,7 @@ func presented(t *gateway.Target, id *gateway.Identity) *gateway.Identity {
 }
 
 // backendKey identifies a backend across snapshots. Connections are shared only where the same is spoken on them, the same is demanded of them, and
-// they are made with the same certificate.
+// they are made with the same certificate and begin with the same kind of header.
 func backendKey(t *gateway.Target, id *gateway.Identity, p backend.Protocol) string {
 	key := t.Key
 	switch p {
@@ -58,6 +59,9 @@ func backendKey(t *gateway.Target, id *gateway.Identity, p backend.Protocol) str
 	case backend.Auto:
 		key += " ALPN"
 	case backend.HTTP1:
+	}
+	if t.ProxyProtocol != 0 {
+		key += " PROXY v" + strconv.Itoa(t.ProxyProtocol)
 	}
 	if t.TLS == nil {
 		return key

@@ -124,7 +124,7 @@ func (p *Proxy) empty() *Snapshot {
 // backendConfig is the backend that a target is.
 func backendConfig(t *gateway.Target, id *gateway.Identity, p backend.Protocol) backend.Config {
 	c := backend.Config{
-		Key: backendKey(t, id, p), Endpoints: t.Endpoints, Sockets: t.Sockets, Protocol: p,
+		Key: backendKey(t, id, p), Endpoints: t.Endpoints, Sockets: t.Sockets, Protocol: p, Introduce: t.ProxyProtocol,
 		// Addresses that are written down may be this machine's own; what a name resolves to may not.
 		Loopback: len(t.Endpoints) > 0,
 	}

@@ -82,6 +82,7 @@ func NewServer(o Options) *Server {
 // the listening socket was bound to; tls is nil for a plain connection, otherwise c's handshake is done.
 func (s *Server) ServeConn(c net.Conn, socket netip.AddrPort, tls *TLS) {
 	k := newConn(s, c, socket, tls)
+	defer k.peer.Origin.End()
 	if !s.register(k) {
 		_ = c.Close()
 		s.over()

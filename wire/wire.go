@@ -15,6 +15,8 @@ import (
 // Peer is what is known of a connection from a client. It is made once a connection and does not change.
 type Peer struct {
 	Remote, Local netip.AddrPort
+	// Origin is the connection, for what is opened on its behalf; nil: such a thing is opened on nobody's.
+	Origin *Origin
 	// Socket is the address that the listening socket was bound to: the key of its configuration.
 	Socket netip.AddrPort
 	// Protocol is "HTTP/2" there, and empty on HTTP/1, where it is each message that has a version.
@@ -28,9 +30,9 @@ type Peer struct {
 	Leave func()
 }
 
-// NewPeer says what is known of c. socket is the address that the listening socket was bound to; tls is nil for a plain connection.
+// NewPeer says what is known of c. Who serves c ends its Origin. socket is the address that the listening socket was bound to; tls is nil for a plain connection.
 func NewPeer(c net.Conn, socket netip.AddrPort, tls *TLS) Peer {
-	return Peer{Remote: addrPort(c.RemoteAddr()), Local: addrPort(c.LocalAddr()), Socket: socket, TLS: tls}
+	return Peer{Remote: addrPort(c.RemoteAddr()), Local: addrPort(c.LocalAddr()), Origin: NewOrigin(c), Socket: socket, TLS: tls}
 }
 
 func addrPort(a net.Addr) netip.AddrPort {

@@ -31,6 +31,8 @@ type Config struct {
 	TLS *TLS
 	// Protocol is what the endpoints speak. It is the same for equal Keys.
 	Protocol Protocol
+	// Introduce is the version of the PROXY protocol whose header connections begin with; 0: none. It is the same for equal Keys.
+	Introduce int
 }
 
 // Host is a destination by name.
@@ -74,34 +76,36 @@ type Response struct {
 	ID, Prefer uint64
 
 	// The exchange has a connection of HTTP/1.1 for itself, or a stream of HTTP/2.
-	conn     *wire.BackendConn
-	stream   *h2.BackendStream
-	endpoint *endpoint
+	conn   *wire.BackendConn
+	stream *h2.BackendStream
+	lane   *lane
 }
 
 // Finish ends the exchange: a stream is reset unless it is complete; a connection of HTTP/1.1 goes back to the pool if the response was received to its end and the backend keeps the
 // connection, and is closed otherwise. An upload that is still going on (the backend answered early) is stopped. Head, Body and Duplex
 // must not be used afterwards. Calling it again, or after RoundTrip failed, does nothing.
 func (r *Response) Finish() {
-	c, e := r.conn, r.endpoint
+	c, l := r.conn, r.lane
 	if c == nil {
 		r.finishStream()
 		return
 	}
-	r.conn, r.endpoint, r.Body, r.Duplex = nil, nil, nil, nil
+	r.conn, r.lane, r.Body, r.Duplex = nil, nil, nil, nil
+	defer l.leave()
 	if !c.Finish() {
 		if c.Excess() {
-			e.stats.Excess.Add(1)
+			l.endpoint.stats.Excess.Add(1)
 		}
 		return
 	}
-	e.put(c)
+	l.put(c)
 }
 
 func (r *Response) finishStream() {
-	if s := r.stream; s != nil {
-		r.stream, r.endpoint, r.Body, r.Duplex = nil, nil, nil, nil
+	if s, l := r.stream, r.lane; s != nil {
+		r.stream, r.lane, r.Body, r.Duplex = nil, nil, nil, nil
 		s.Finish()
+		l.leave()
 	}
 }
 

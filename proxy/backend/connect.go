@@ -10,17 +10,24 @@ import (
 	"net"
 	"net/netip"
 	"time"
+
+	"github.com/wicketgate/wicketgate/wire"
 )
 
 // Connect opens a connection to one endpoint: the one whose turn it is, or, while that fails, the next, each at most once. The time for one dial is
 // Options.ConnectTimeout, for a TLS handshake Options.HandshakeTimeout, and after maxConnecting times the former no further endpoint is
 // tried. Where TLS is spoken, protocols are offered (RFC 7301) as they are, and the connection has a method ConnectionState.
 //
+// client is the connection that this one is opened for: where the backend wants to know, it is told by the PROXY protocol, before anything else.
 // ctx ends with the client, and concerns the connecting alone. The connection is the caller's, who closes it. An error is an *Error; its
 // Result is ClientGone if ctx ended.
-func (b *Backend) Connect(ctx context.Context, protocols []string) (net.Conn, netip.AddrPort, error) {
+func (b *Backend) Connect(ctx context.Context, client net.Conn, protocols []string) (net.Conn, netip.AddrPort, error) {
 	var tried []*endpoint
 	var last *Error
+	var origin *wire.Origin
+	if b.introduce != 0 {
+		origin = wire.NewOrigin(client)
+	}
 	begun := time.Now()
 	for awaited := false; ; {
 		e := b.pick(tried)
@@ -38,7 +45,7 @@ func (b *Backend) Connect(ctx context.Context, protocols []string) (net.Conn, ne
 			}
 			continue
 		}
-		c, why, err := e.open(ctx, protocols)
+		c, why, err := e.open(ctx, origin, protocols)
 		if err == nil {
 			e.stats.Opened.Add(1)
 			e.restore()
@@ -72,11 +79,11 @@ func (b *Backend) awaitNames(ctx context.Context, n *names) error {
 }
 
 // open dials, and does the handshake where the backend is spoken TLS with. The Result is that of a failure.
-func (e *endpoint) open(ctx context.Context, protocols []string) (net.Conn, Result, error) {
+func (e *endpoint) open(ctx context.Context, origin *wire.Origin, protocols []string) (net.Conn, Result, error) {
 	b := e.backend
 	opt := &b.registry.opt
 	within, cancel := context.WithTimeout(ctx, opt.ConnectTimeout)
-	c, err := e.connect(within)
+	c, err := e.connect(within, origin)
 	cancel()
 	config := cmp.Or(e.tls1, e.tls2)
 	if err != nil || config == nil {

@@ -23,7 +23,7 @@ func TestConnectTriesTheNextEndpoint(t *testing.T) {
 		defer b.Release()
 		n.set(address(1), true)
 		for range 6 {
-			c, at, err := b.Connect(t.Context(), nil)
+			c, at, err := b.Connect(t.Context(), nil, nil)
 			if err != nil || at != address(2) {
 				t.Fatalf("connected to %s, %v", at, err)
 			}
@@ -33,7 +33,7 @@ func TestConnectTriesTheNextEndpoint(t *testing.T) {
 			t.Errorf("the endpoint that refuses was dialled at %v", got)
 		}
 		n.set(address(2), true)
-		if _, _, err := b.Connect(t.Context(), nil); result(err) != ConnectFailed {
+		if _, _, err := b.Connect(t.Context(), nil, nil); result(err) != ConnectFailed {
 			t.Errorf("%v, not a failed connection", err)
 		}
 		if got := b.stats.Failed.Load(); got != 3 {
@@ -45,7 +45,7 @@ func TestConnectTriesTheNextEndpoint(t *testing.T) {
 func TestConnectWithoutEndpoints(t *testing.T) {
 	b := acquire(Options{})
 	defer b.Release()
-	if _, _, err := b.Connect(t.Context(), nil); result(err) != NoEndpoint {
+	if _, _, err := b.Connect(t.Context(), nil, nil); result(err) != NoEndpoint {
 		t.Errorf("%v, not a lack of endpoints", err)
 	}
 }
@@ -59,10 +59,10 @@ func TestConnectWaitsForTheFirstLookup(t *testing.T) {
 		defer b.Release()
 		impatient, leave := context.WithTimeout(t.Context(), time.Second)
 		defer leave()
-		if _, _, err := b.Connect(impatient, nil); result(err) != ClientGone {
+		if _, _, err := b.Connect(impatient, nil, nil); result(err) != ClientGone {
 			t.Errorf("%v, not a client that left", err)
 		}
-		c, at, err := b.Connect(t.Context(), nil)
+		c, at, err := b.Connect(t.Context(), nil, nil)
 		if err != nil || at != address(7) {
 			t.Fatalf("connected to %s, %v", at, err)
 		}
@@ -92,7 +92,7 @@ func TestConnectGivesUp(t *testing.T) {
 		}
 		b := acquire(Options{Dial: black, ConnectTimeout: time.Second}, address(1), address(2), address(3), address(4), address(5))
 		defer b.Release()
-		if _, _, err := b.Connect(t.Context(), nil); result(err) != ConnectFailed {
+		if _, _, err := b.Connect(t.Context(), nil, nil); result(err) != ConnectFailed {
 			t.Errorf("%v, not a failed connection", err)
 		}
 		if dials != maxConnecting {
@@ -107,7 +107,7 @@ func TestConnectChecksTheCertificate(t *testing.T) {
 	defer s.close()
 	b := secured(Options{Dial: dialTCP, HandshakeTimeout: 50 * time.Millisecond}, s)
 	defer b.Release()
-	_, _, err := b.Connect(t.Context(), []string{"h2"})
+	_, _, err := b.Connect(t.Context(), nil, []string{"h2"})
 	if result(err) != HandshakeFailed || !strings.Contains(err.Error(), "the policy: TLS handshake: ") {
 		t.Errorf("%v, not a failed handshake that names the policy", err)
 	}
@@ -126,7 +126,7 @@ func TestConnectOffersProtocols(t *testing.T) {
 	b := secured(Options{Dial: dialTCP}, s)
 	defer b.Release()
 	b.tls.Config.NextProtos = []string{"http/1.1"}
-	_, _, _ = b.Connect(t.Context(), []string{"postgresql"})
+	_, _, _ = b.Connect(t.Context(), nil, []string{"postgresql"})
 	if got := <-offered; len(got) != 1 || got[0] != "postgresql" {
 		t.Errorf("offered %q", got)
 	}

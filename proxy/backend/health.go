@@ -19,13 +19,13 @@ const (
 type endpoint struct {
 	backend *Backend
 	place
-	id     uint64 // what sessions know it by
-	stats  *Stats
-	tls1   *tls.Config // for connections of HTTP/1.1; nil: plaintext
-	tls2   *tls.Config // for those that may be shared; nil: plaintext
-	pool   pool
-	shared *shared       // nil: HTTP/1.1 is all that is spoken
-	chose  atomic.Uint32 // choseNothing, ...
+	id    uint64 // what sessions know it by
+	stats *Stats
+	tls1  *tls.Config   // for connections of HTTP/1.1; nil: plaintext
+	tls2  *tls.Config   // for those that may be shared; nil: plaintext
+	chose atomic.Uint32 // choseNothing, ...
+	lane                // the connections that are for anybody
+	lanes lanes         // those that are not
 
 	ejected atomic.Bool  // read by rebuild, and by restore as its quick way out
 	gate    atomic.Int64 // registry time from which a request may try an ejected endpoint
@@ -36,7 +36,8 @@ type endpoint struct {
 
 func newEndpoint(b *Backend, at place) *endpoint {
 	e := &endpoint{backend: b, place: at, id: at.id(b.registry.opt.SessionKey), stats: &b.stats}
-	e.pool.init(b.registry.opt.IdlePerEndpoint)
+	e.endpoint = e
+	e.pool.init(stacks(), b.registry.opt.IdlePerEndpoint)
 	e.protocols()
 	return e
 }

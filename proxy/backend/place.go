@@ -10,6 +10,8 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+
+	"github.com/wicketgate/wicketgate/wire"
 )
 
 // place tells the endpoints of a backend apart. One of the two is zero.
@@ -47,8 +49,16 @@ func places(c Config) []place {
 
 var errNoUnix = errors.New("unix sockets are not dialled here")
 
-// connect opens a connection to the endpoint.
-func (e *endpoint) connect(ctx context.Context) (net.Conn, error) {
+// connect opens a connection to the endpoint, for a client.
+func (e *endpoint) connect(ctx context.Context, client *wire.Origin) (net.Conn, error) {
+	c, err := e.reach(ctx)
+	if err != nil || e.backend.introduce == 0 {
+		return c, err
+	}
+	return introduced(ctx, c, client, e.backend.introduce)
+}
+
+func (e *endpoint) reach(ctx context.Context) (net.Conn, error) {
 	o := &e.backend.registry.opt
 	switch {
 	case e.path == "":

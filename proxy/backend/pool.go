@@ -1,4 +1,4 @@
-// Idle connections of one endpoint, and the sweeper that closes those that were not wanted for too long.
+// Idle connections of one lane of an endpoint, and the sweeper that closes those that were not wanted for too long.
 //
 // The pool is a few stacks, each behind a lock of its own, so that cores do not queue for one: a connection goes to a stack chosen at random
 // and is taken from the next one that has any. Within a stack the last in is the first out: the connections that load needs stay
@@ -33,20 +33,37 @@ type stack struct {
 	_    [64]byte // a cache line of its own
 }
 
-// pool holds the idle connections of an endpoint. It may be used concurrently.
+// pool holds the idle connections of a lane. It may be used concurrently.
 type pool struct {
 	stacks  []stack // a power of two
 	perMax  int     // bound of one stack
 	closed  atomic.Bool
 	listed  atomic.Bool // known to the sweeper
 	entries atomic.Int32
+	// together, if set, counts the connections of several pools, which have no more than most.
+	together *atomic.Int32
+	most     int32
 }
 
-func (p *pool) init(limit int) {
+// count adds connections that came or, below zero, that went.
+func (p *pool) count(n int32) {
+	p.entries.Add(n)
+	if p.together != nil {
+		p.together.Add(n)
+	}
+}
+
+// stacks is how many a pool has that all cores use.
+func stacks() int {
 	n := 1
 	for n < runtime.GOMAXPROCS(0) && n < 16 {
 		n *= 2
 	}
+	return n
+}
+
+// init makes n stacks, a power of two, for so many connections in all.
+func (p *pool) init(n, limit int) {
 	p.stacks = make([]stack, n)
 	p.perMax = max(1, limit/n)
 }
@@ -64,7 +81,7 @@ func (p *pool) take() *wire.BackendConn {
 			continue
 		}
 		if c := s.pop(); c != nil {
-			p.entries.Add(-1)
+			p.count(-1)
 			return c
 		}
 	}
@@ -90,12 +107,12 @@ func (p *pool) put(c *wire.BackendConn, round uint32) bool {
 	s := &p.stacks[rand.Uint32()&uint32(len(p.stacks)-1)]
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if p.closed.Load() || len(s.idle) >= p.perMax {
+	if p.closed.Load() || len(s.idle) >= p.perMax || p.together != nil && p.together.Load() >= p.most {
 		return false
 	}
 	s.idle = append(s.idle, idleConn{c, round})
 	s.n.Store(int32(len(s.idle)))
-	p.entries.Add(1)
+	p.count(1)
 	return true
 }
 
@@ -103,7 +120,7 @@ func (p *pool) put(c *wire.BackendConn, round uint32) bool {
 func (p *pool) expire(last uint32) {
 	for i := range p.stacks {
 		for _, c := range p.stacks[i].cut(last, false) {
-			p.entries.Add(-1)
+			p.count(-1)
 			c.conn.Close()
 		}
 	}
@@ -114,7 +131,7 @@ func (p *pool) close() {
 	p.closed.Store(true)
 	for i := range p.stacks {
 		for _, c := range p.stacks[i].cut(0, true) {
-			p.entries.Add(-1)
+			p.count(-1)
 			c.conn.Close()
 		}
 	}
@@ -139,43 +156,23 @@ func (s *stack) cut(last uint32, all bool) []idleConn {
 	return old
 }
 
-// put gives a connection back to its endpoint, which closes it if it has no use for it.
-func (e *endpoint) put(c *wire.BackendConn) {
-	sw := &e.backend.registry.sweep
-	if !e.pool.put(c, sw.round.Load()) {
-		c.Close()
-		return
-	}
-	if !e.pool.listed.Load() {
-		sw.add(e)
-	}
-}
-
-// retire ends the endpoint's part in the backend: idle connections are closed, those in use when they come back, or when their last stream ends.
-func (e *endpoint) retire() {
-	e.pool.close()
-	if e.shared != nil {
-		e.shared.close()
-	}
-}
-
-// sweeper closes connections that were idle for too long. Its goroutine runs while any endpoint has idle connections.
+// sweeper closes connections that were idle for too long. Its goroutine runs while any pool has idle connections.
 type sweeper struct {
 	idle  time.Duration
 	round atomic.Uint32
 
 	mu     sync.Mutex
-	active []*endpoint
+	active []*pool
 	runs   bool
 }
 
-func (s *sweeper) add(e *endpoint) {
+func (s *sweeper) add(p *pool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if e.pool.listed.Swap(true) {
+	if p.listed.Swap(true) {
 		return
 	}
-	s.active = append(s.active, e)
+	s.active = append(s.active, p)
 	if !s.runs {
 		s.runs = true
 		go s.run()
@@ -193,23 +190,23 @@ func (s *sweeper) run() {
 	}
 }
 
-// pass expires connections once, drops endpoints without any from the list, and reports whether some are left.
+// pass expires connections once, drops pools without any from the list, and reports whether some are left.
 func (s *sweeper) pass(last uint32) bool {
 	s.mu.Lock()
-	work := append([]*endpoint(nil), s.active...)
+	work := append([]*pool(nil), s.active...)
 	s.mu.Unlock()
-	for _, e := range work {
-		e.pool.expire(last)
+	for _, p := range work {
+		p.expire(last)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	kept := s.active[:0]
-	for _, e := range s.active {
-		// Unlist first and look then: a connection that comes in between is seen here, or lists the endpoint again.
-		e.pool.listed.Store(false)
-		if e.pool.entries.Load() > 0 {
-			e.pool.listed.Store(true)
-			kept = append(kept, e)
+	for _, p := range s.active {
+		// Unlist first and look then: a connection that comes in between is seen here, or lists the pool again.
+		p.listed.Store(false)
+		if p.entries.Load() > 0 {
+			p.listed.Store(true)
+			kept = append(kept, p)
 		}
 	}
 	clear(s.active[len(kept):])

@@ -30,7 +30,7 @@ func (e *endpoint) protocols() {
 	b := e.backend
 	p := b.protocol
 	if p != HTTP1 && (p != Auto || b.tls != nil) {
-		e.shared = newShared(e)
+		e.shared = newShared(&e.lane)
 	}
 	switch {
 	case b.tls == nil:

@@ -106,7 +106,7 @@ func (r *Registry) Acquire(c Config) *Backend {
 	defer r.mu.Unlock()
 	b := r.backends[c.Key]
 	if b == nil {
-		b = &Backend{registry: r, key: c.Key, tls: c.TLS, protocol: c.Protocol, endpoints: make(map[place]*endpoint)}
+		b = &Backend{registry: r, key: c.Key, tls: c.TLS, protocol: c.Protocol, introduce: c.Introduce, endpoints: make(map[place]*endpoint)}
 		b.view.Store(&view{})
 		r.backends[c.Key] = b
 	}
@@ -121,11 +121,13 @@ type Backend struct {
 	key      string
 	tls      *TLS // nil: plaintext
 	protocol Protocol
-	stats    Stats
-	turn     atomic.Uint32 // round robin
-	view     atomic.Pointer[view]
-	loopback atomic.Bool
-	names    atomic.Pointer[names] // nil: the endpoints are given
+	// introduce is Config.Introduce.
+	introduce int
+	stats     Stats
+	turn      atomic.Uint32 // round robin
+	view      atomic.Pointer[view]
+	loopback  atomic.Bool
+	names     atomic.Pointer[names] // nil: the endpoints are given
 
 	refs int // guarded by registry.mu
 

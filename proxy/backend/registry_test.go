@@ -196,7 +196,7 @@ func TestLastInFirstOut(t *testing.T) {
 // TestPoolConcurrently: no connection is lent twice at a time, none is lost.
 func TestPoolConcurrently(t *testing.T) {
 	var p pool
-	p.init(64)
+	p.init(stacks(), 64)
 	for range 8 {
 		c, _ := net.Pipe()
 		p.put(wire.NewBackendConn(c, true), 0)
@@ -232,7 +232,7 @@ func TestPoolConcurrently(t *testing.T) {
 
 func BenchmarkPool(b *testing.B) {
 	var p pool
-	p.init(1024)
+	p.init(stacks(), 1024)
 	for range 64 {
 		c, _ := net.Pipe()
 		p.put(wire.NewBackendConn(c, true), 0)

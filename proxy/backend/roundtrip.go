@@ -62,7 +62,7 @@ func (b *Backend) RoundTrip(x wire.Exchange, req *message.Head, body message.Bod
 				e.stats.Reused.Add(1)
 				e.restore()
 			}
-			res.endpoint, res.Endpoint, res.Socket, res.ID = e, e.addr, e.path, e.id
+			res.Endpoint, res.Socket, res.ID = e.addr, e.path, e.id
 			return nil
 		default:
 			if err := a.again(e, failure, req); err != nil {
@@ -78,9 +78,32 @@ func (b *Backend) RoundTrip(x wire.Exchange, req *message.Head, body message.Bod
 // exchange sends the request to e and waits for the head of the response. The error says that there was no connection to send it on, the
 // failure what became of it otherwise.
 func (a *attempt) exchange(e *endpoint, req *message.Head, body message.Body) (*wire.BackendError, *Error) {
-	res := a.res
+	l := e.laneOf(a.origin())
+	failure, err := a.travel(l, req, body)
+	if failure != nil || err != nil {
+		l.leave()
+	} else {
+		a.res.lane = l
+	}
+	return failure, err
+}
+
+// origin is whose connection the request came by, if connections are opened for somebody.
+func (a *attempt) origin() *wire.Origin {
+	if a.b.introduce == 0 || a.x == nil {
+		return nil
+	}
+	if p := a.x.Peer(); p != nil {
+		return p.Origin
+	}
+	return nil
+}
+
+// travel is exchange on a lane of the endpoint.
+func (a *attempt) travel(l *lane, req *message.Head, body message.Body) (*wire.BackendError, *Error) {
+	res, e := a.res, l.endpoint
 	if a.began(); !a.http1 && e.shares(req) {
-		conn, err := e.shared.join(a, a.avoid)
+		conn, err := l.shared.join(a, a.avoid)
 		if err != nil {
 			return nil, a.missed(e, err)
 		}
@@ -88,7 +111,7 @@ func (a *attempt) exchange(e *endpoint, req *message.Head, body message.Body) (*
 			return a.share(conn, req, body)
 		}
 	}
-	conn, err := a.connect(e)
+	conn, err := a.connect(l)
 	if err != nil {
 		return nil, err
 	}
@@ -160,22 +183,22 @@ func (a *attempt) began() {
 	}
 }
 
-// connect returns a connection to e: a kept one, or a new one.
-func (a *attempt) connect(e *endpoint) (*wire.BackendConn, *Error) {
+// connect returns a connection of a lane: a kept one, or a new one.
+func (a *attempt) connect(l *lane) (*wire.BackendConn, *Error) {
 	if !a.fresh {
-		if c := e.pool.take(); c != nil {
+		if c := l.pool.take(); c != nil {
 			a.reused = true
 			return c, nil
 		}
 	}
 	a.reused = false
-	return a.dial(e)
+	return a.dial(l)
 }
 
-func (a *attempt) dial(e *endpoint) (*wire.BackendConn, *Error) {
-	r := a.b.registry
+func (a *attempt) dial(l *lane) (*wire.BackendConn, *Error) {
+	r, e := a.b.registry, l.endpoint
 	began := time.Now()
-	c, why, err := a.open(e)
+	c, why, err := a.open(l)
 	if err == nil {
 		e.stats.Opened.Add(1)
 		e.restore()
@@ -197,11 +220,11 @@ func (a *attempt) dial(e *endpoint) (*wire.BackendConn, *Error) {
 }
 
 // open dials and does the handshake of TLS. Of what fails it says which of the two it was.
-func (a *attempt) open(e *endpoint) (net.Conn, Result, error) {
-	r := a.b.registry
+func (a *attempt) open(l *lane) (net.Conn, Result, error) {
+	r, e := a.b.registry, l.endpoint
 	ctx, cancel := a.context(r.opt.ConnectTimeout)
 	defer cancel()
-	c, err := e.connect(ctx)
+	c, err := l.connect(ctx)
 	if err != nil || e.tls1 == nil {
 		return c, ConnectFailed, err
 	}

@@ -39,11 +39,11 @@ var (
 	errChoseHTTP1 = errors.New("the backend chose HTTP/1.1")
 )
 
-// shared are the connections of one endpoint. It may be used concurrently.
+// shared are the connections of one lane of an endpoint. It may be used concurrently.
 type shared struct {
-	endpoint *endpoint
-	ctx      context.Context //nolint:containedctx // of the dials, which belong to no request
-	cancel   context.CancelFunc
+	*lane
+	ctx    context.Context //nolint:containedctx // of the dials, which belong to no request
+	cancel context.CancelFunc
 
 	mu       sync.Mutex
 	conns    []*h2.BackendConn
@@ -56,8 +56,8 @@ type shared struct {
 	closed   bool
 }
 
-func newShared(e *endpoint) *shared {
-	s := &shared{endpoint: e, presumed: sharedPresumed, changed: make(chan struct{})}
+func newShared(l *lane) *shared {
+	s := &shared{lane: l, presumed: sharedPresumed, changed: make(chan struct{})}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	return s
 }
@@ -169,7 +169,7 @@ func (s *shared) connect() (*h2.BackendConn, *Error) {
 	}
 	ctx, cancel := context.WithTimeout(s.ctx, r.opt.ConnectTimeout)
 	defer cancel()
-	nc, err := e.connect(ctx)
+	nc, err := s.lane.connect(ctx)
 	if err != nil {
 		return fail(ConnectFailed, err)
 	}
@@ -211,7 +211,7 @@ func (s *shared) http1(nc net.Conn) *Error {
 	e.stats.Opened.Add(1)
 	e.restore()
 	e.chose.Store(choseHTTP1)
-	e.put(wire.NewBackendConn(nc, e.backend.registry.opt.Portable))
+	s.put(wire.NewBackendConn(nc, e.backend.registry.opt.Portable))
 	return &Error{Result: HandshakeFailed, Endpoint: e.addr, Socket: e.path, Err: errChoseHTTP1}
 }
 

@@ -37,7 +37,7 @@ func transports(t *testing.T, f func(t *testing.T, o Options)) {
 // dialled is an Upstream at one address.
 type dialled string
 
-func (d dialled) Connect(ctx context.Context, _ []string) (net.Conn, netip.AddrPort, error) {
+func (d dialled) Connect(ctx context.Context, _ net.Conn, _ []string) (net.Conn, netip.AddrPort, error) {
 	c, err := new(net.Dialer).DialContext(ctx, "tcp", string(d))
 	if err != nil {
 		return nil, netip.AddrPort{}, &backend.Error{Result: backend.ConnectFailed, Err: err}
@@ -48,7 +48,7 @@ func (d dialled) Connect(ctx context.Context, _ []string) (net.Conn, netip.AddrP
 // fails is an Upstream without endpoints.
 type fails struct{ result backend.Result }
 
-func (f fails) Connect(context.Context, []string) (net.Conn, netip.AddrPort, error) {
+func (f fails) Connect(context.Context, net.Conn, []string) (net.Conn, netip.AddrPort, error) {
 	return nil, netip.AddrPort{}, &backend.Error{Result: f.result, Err: errors.New("nobody there")}
 }
 

@@ -147,7 +147,7 @@ func (c *conn) connect(ctx context.Context) (Outcome, error) {
 	if c.in.Handshake != nil {
 		offered = c.in.Offered
 	}
-	to, endpoint, err := c.share.Backend.Connect(ctx, offered)
+	to, endpoint, err := c.share.Backend.Connect(ctx, c.in.Client, offered)
 	gone := stop()
 	c.endpoint = endpoint
 	switch {

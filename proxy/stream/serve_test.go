@@ -82,7 +82,7 @@ func TestSharesByPick(t *testing.T) {
 // hangs is an Upstream that takes until the context ends.
 type hangs struct{ begun chan struct{} }
 
-func (h hangs) Connect(ctx context.Context, _ []string) (net.Conn, netip.AddrPort, error) {
+func (h hangs) Connect(ctx context.Context, _ net.Conn, _ []string) (net.Conn, netip.AddrPort, error) {
 	close(h.begun)
 	<-ctx.Done()
 	return nil, netip.AddrPort{}, &backend.Error{Result: backend.ClientGone, Err: ctx.Err()}
@@ -116,13 +116,13 @@ type late struct {
 	by time.Duration
 }
 
-func (l *late) Connect(ctx context.Context, p []string) (net.Conn, netip.AddrPort, error) {
+func (l *late) Connect(ctx context.Context, c net.Conn, p []string) (net.Conn, netip.AddrPort, error) {
 	select {
 	case <-time.After(l.by):
 	case <-ctx.Done():
 		return nil, netip.AddrPort{}, ctx.Err()
 	}
-	return l.dialled.Connect(ctx, p)
+	return l.dialled.Connect(ctx, c, p)
 }
 
 func TestKeep(t *testing.T) {

@@ -57,7 +57,7 @@ type Listener struct {
 
 // Upstream is what a Route needs of a backend.Backend.
 type Upstream interface {
-	Connect(ctx context.Context, protocols []string) (net.Conn, netip.AddrPort, error)
+	Connect(ctx context.Context, client net.Conn, protocols []string) (net.Conn, netip.AddrPort, error)
 }
 
 // Route says where the connections of a listener, or of some server names on it, go. It is immutable and may be used concurrently.

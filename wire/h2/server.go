@@ -80,6 +80,7 @@ func (s *Server) begin(nc net.Conn, socket netip.AddrPort, tls *wire.TLS, in []b
 	}
 	return func() {
 		defer s.unregister(c)
+		defer c.peer.Origin.End()
 		s.run(c, in)
 	}
 }

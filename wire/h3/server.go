@@ -353,7 +353,8 @@ func (s *Server) serveConn(k *socket, q *quic.Conn) {
 		Remote: addrPort(q.RemoteAddr()), Local: addrPort(q.LocalAddr()), Socket: k.bind,
 		TLS: &wire.TLS{ServerName: state.ServerName, Version: state.Version, Protocol: state.NegotiatedProtocol, Chains: state.VerifiedChains},
 	}
-	c.peer.Leave = c.part
+	c.peer.Leave, c.peer.Origin = c.part, wire.NewOriginOf(c.peer.Remote, c.peer.Local)
+	defer c.peer.Origin.End()
 	s.metrics.Accepted.Add(1)
 	s.metrics.Connections.Add(1)
 	defer s.metrics.Connections.Add(-1)
