@@ -108,6 +108,40 @@ func TestWebSocket(t *testing.T) {
 	}
 }
 
+// A tunnel lives as long as its connection is let: it ends when the server of the wire does, although nobody says anything any more.
+func TestServerEndsTunnels(t *testing.T) {
+	l := plainLoopback(t, io.Discard)
+	over := make(chan struct{})
+	l.origin.respond(func(w http.ResponseWriter, _ *http.Request) {
+		defer close(over)
+		conn, rw, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer conn.Close()
+		fmt.Fprintf(rw, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nhello")
+		rw.Flush()
+		io.Copy(io.Discard, rw)
+	})
+	c := l.connect(t, anyOn80, netip.Addr{}, nil)
+	io.WriteString(c, "GET /cart HTTP/1.1\r\nHost: shop.example.com\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+	r := bufio.NewReader(c)
+	head, err := http.ReadResponse(r, nil)
+	if err != nil || head.StatusCode != http.StatusSwitchingProtocols {
+		t.Fatal(head, err)
+	}
+	if _, err := io.ReadFull(r, make([]byte, len("hello"))); err != nil {
+		t.Fatal(err)
+	}
+	l.server.Close()
+	if n, err := r.Read(make([]byte, 1)); err == nil {
+		t.Errorf("%d more bytes", n)
+	}
+	<-over
+	l.wg.Wait()
+}
+
 func TestUpgradeThatTheBackendDeclines(t *testing.T) {
 	l := plainLoopback(t, io.Discard)
 	l.origin.respond(func(w http.ResponseWriter, _ *http.Request) {

@@ -117,7 +117,7 @@ func (m *metrics) Describe(out chan<- *prometheus.Desc) {
 // Collect implements prometheus.Collector. Series that have not seen a connection are left out.
 func (m *metrics) Collect(out chan<- prometheus.Metric) {
 	type traffic struct{ up, down int64 }
-	conns := m.server.list()
+	conns := m.server.list(m.server.conns)
 	m.mu.Lock()
 	all := m.series.All()
 	seen := make(map[*Series]*traffic, len(all))

@@ -21,6 +21,9 @@ import (
 	"unsafe"
 )
 
+// rawFlows: directions between plain sockets can be raw.
+const rawFlows = true
+
 const (
 	// bufferSize is that of the buffers that bytes pass through. Larger ones leave the processor's nearest cache.
 	bufferSize = 64 << 10

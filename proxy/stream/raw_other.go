@@ -9,7 +9,10 @@ import (
 	"sync/atomic"
 )
 
-// rawFlow does not exist here: directions are portable.
+// rawFlows: there are none here, directions are portable.
+const rawFlows = false
+
+// rawFlow does not exist here.
 type rawFlow struct{}
 
 func newRawFlow(*conn, net.Conn, net.Conn, *atomic.Int64) *rawFlow { return nil }

@@ -31,15 +31,10 @@ const (
 	ended                  // from outside
 )
 
-// relay copies both ways and returns when both are over.
-func (c *conn) relay(client, to net.Conn) (Outcome, error) {
-	if len(c.in.First) > 0 {
-		if _, err := to.Write(c.in.First); err != nil {
-			return BackendReset, err
-		}
-		c.up.Add(int64(len(c.in.First)))
-		c.in.First = nil
-	}
+// relay copies both ways and returns when both are over. back is what was read from the backend already.
+func (c *conn) relay(client, to net.Conn, back []byte) (Outcome, error) {
+	first := c.in.First
+	c.in.First = nil
 	type result struct {
 		how ending
 		err error
@@ -48,10 +43,10 @@ func (c *conn) relay(client, to net.Conn) (Outcome, error) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		down.how, down.err = c.direction(client, to, &c.down)
+		down.how, down.err = c.direction(client, to, back, &c.down)
 	}()
 	var up result
-	up.how, up.err = c.direction(to, client, &c.up)
+	up.how, up.err = c.direction(to, client, first, &c.up)
 	<-done
 	switch {
 	case c.ended():
@@ -64,9 +59,9 @@ func (c *conn) relay(client, to net.Conn) (Outcome, error) {
 	return OK, nil
 }
 
-// direction moves everything from one side to the other and passes its end on.
-func (c *conn) direction(to, from net.Conn, count *atomic.Int64) (ending, error) {
-	how, err := c.move(to, from, count)
+// direction moves everything from one side to the other, beginning with what was read before, and passes its end on.
+func (c *conn) direction(to, from net.Conn, first []byte, count *atomic.Int64) (ending, error) {
+	how, err := c.move(to, from, first, count)
 	switch how {
 	case finished, cut:
 		if failed := closeWrite(to, how); failed != nil && !errors.Is(failed, net.ErrClosed) {
@@ -82,7 +77,14 @@ func (c *conn) direction(to, from net.Conn, count *atomic.Int64) (ending, error)
 }
 
 // move chooses how.
-func (c *conn) move(to, from net.Conn, count *atomic.Int64) (ending, error) {
+func (c *conn) move(to, from net.Conn, first []byte, count *atomic.Int64) (ending, error) {
+	if len(first) > 0 {
+		n, err := to.Write(first)
+		count.Add(int64(n))
+		if err != nil {
+			return endOfWriting(err), err
+		}
+	}
 	if !c.server.portable {
 		if f := newRawFlow(c, to, from, count); f != nil {
 			return f.run()

@@ -99,7 +99,7 @@ func (c *conn) run(ctx context.Context) (outcome Outcome, err error) {
 		return outcome, err
 	}
 	c.release()
-	return c.relay(client, c.backend)
+	return c.relay(client, c.backend, nil)
 }
 
 // establish connects to a backend and finishes the client's handshake, if there is one, and returns the connection that carries what the client

@@ -8,7 +8,9 @@ package stream
 
 import (
 	"context"
+	"maps"
 	"net"
+	"slices"
 	"sync"
 	"time"
 )
@@ -143,10 +145,7 @@ func (s *Server) add(c *conn) bool {
 	}
 	s.conns[c] = struct{}{}
 	s.judge(c)
-	if !s.sweeps {
-		s.sweeps = true
-		go s.sweep()
-	}
+	s.sweepSoon()
 	return true
 }
 
@@ -210,7 +209,7 @@ func (s *Server) Close() {
 
 // stopAll ends what there is and waits for it, for as long as goroutines may take to notice.
 func (s *Server) stopAll() {
-	for _, c := range s.list() {
+	for _, c := range s.list(s.conns) {
 		c.stop()
 	}
 	tick := time.NewTicker(time.Millisecond)
@@ -225,42 +224,54 @@ func (s *Server) count() int {
 	return len(s.conns)
 }
 
-func (s *Server) list() []*conn {
+// list is a copy of a set.
+func (s *Server) list(set map[*conn]struct{}) []*conn {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	all := make([]*conn, 0, len(s.conns))
-	for c := range s.conns {
-		all = append(all, c)
-	}
-	return all
+	return slices.Collect(maps.Keys(set))
 }
 
-// sweepPause is the time between two looks of the sweeper, which ends when there is no connection.
+// sweepPause is the time between two sweeps, of which there are none while there is no connection.
 const sweepPause = 5 * time.Second
+
+// watch has the sweeper look after a tunnel, which is none of the server's connections otherwise; unwatch ends that.
+func (s *Server) watch(c *conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.tunnels[c] = struct{}{}
+	s.sweepSoon()
+}
+
+func (s *Server) unwatch(c *conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.tunnels, c)
+}
+
+// sweepSoon sees to it that there will be a sweep. mu is held.
+func (s *Server) sweepSoon() {
+	if !s.sweeps {
+		s.sweeps = true
+		time.AfterFunc(s.pause, s.sweep)
+	}
+}
 
 // sweep has every connection that has fallen silent look once at its sockets. It finds what the poller told together with something else: bytes and a
 // reset that came in one edge (raw_linux.go).
 func (s *Server) sweep() {
-	tick := time.NewTicker(s.pause)
-	defer tick.Stop()
-	for range tick.C {
-		for _, c := range s.list() {
-			switch bytes := c.up.Load() + c.down.Load(); {
-			case bytes != c.seen:
-				c.seen, c.looked = bytes, false
-			case !c.looked:
-				c.looked = true
-				c.look()
-			}
+	for _, c := range slices.Concat(s.list(s.conns), s.list(s.tunnels)) {
+		switch bytes := c.up.Load() + c.down.Load(); {
+		case bytes != c.seen:
+			c.seen, c.looked = bytes, false
+		case !c.looked:
+			c.looked = true
+			c.look()
 		}
-		s.mu.Lock()
-		idle := len(s.conns) == 0
-		if idle {
-			s.sweeps = false
-		}
-		s.mu.Unlock()
-		if idle {
-			return
-		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.sweeps = false
+	if len(s.conns)+len(s.tunnels) > 0 {
+		s.sweepSoon()
 	}
 }

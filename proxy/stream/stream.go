@@ -13,6 +13,7 @@
 //	relay.go   both directions, half-closes, what a failure of one means for the other
 //	portable.go, raw_linux.go, splice_linux.go   one direction: by net.Conn's methods, by system calls within RawConn callbacks, by splice
 //	set.go     which connections there are, and how they are made to end
+//	tunnel.go  upgraded requests, between whose two connections bytes are moved in the same way
 //
 // Nothing waits for the client's first byte: in many protocols (MySQL, SMTP, FTP) the server speaks first.
 package stream
@@ -111,17 +112,19 @@ type Server struct {
 	portable bool
 	pause    time.Duration // of the sweeper
 
-	mu     sync.Mutex
-	conns  map[*conn]struct{}
-	keep   map[Listener]struct{} // nil: all, before the first Keep
-	closed bool
-	sweeps bool // the sweeper runs
+	mu      sync.Mutex
+	conns   map[*conn]struct{}
+	tunnels map[*conn]struct{}    // looked after by the sweeper alone
+	keep    map[Listener]struct{} // nil: all, before the first Keep
+	closed  bool
+	sweeps  bool // a sweep is to come
 }
 
 // NewServer makes a server. It has no goroutine while it has no connections. It panics if Options.Metrics has a collector of the same
 // names already, which is a mistake of the program.
 func NewServer(o Options) *Server {
-	s := &Server{log: o.Log, access: o.AccessLog, drain: o.DrainTimeout, portable: o.Portable, pause: sweepPause, conns: map[*conn]struct{}{}}
+	s := &Server{log: o.Log, access: o.AccessLog, drain: o.DrainTimeout, portable: o.Portable, pause: sweepPause}
+	s.conns, s.tunnels = map[*conn]struct{}{}, map[*conn]struct{}{}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}

@@ -1,6 +1,7 @@
 //go:build linux && !race && (amd64 || arm64)
 
-// System calls on non-blocking sockets without telling the scheduler: they return at once, and telling it costs more than some of them do.
+// System calls on non-blocking sockets without telling the scheduler: they return at once, and telling it costs more than some of them do. They are
+// those of sockets: read and write go by way of the file system's layer, which costs a tenth of a microsecond each.
 
 package stream
 
@@ -17,7 +18,7 @@ type message struct {
 
 func sysRead(fd uintptr, p []byte) (int, syscall.Errno) {
 	for {
-		n, _, no := syscall.RawSyscall(syscall.SYS_READ, fd, uintptr(unsafe.Pointer(&p[0])), uintptr(len(p)))
+		n, _, no := syscall.RawSyscall6(syscall.SYS_RECVFROM, fd, uintptr(unsafe.Pointer(&p[0])), uintptr(len(p)), 0, 0, 0)
 		if no == 0 {
 			return int(n), 0
 		}
@@ -49,7 +50,7 @@ func (f *rawFlow) receive(fd uintptr, p []byte) (n, noob int, no syscall.Errno) 
 
 func sysWrite(fd uintptr, p []byte) (int, syscall.Errno) {
 	for {
-		n, _, no := syscall.RawSyscall(syscall.SYS_WRITE, fd, uintptr(unsafe.Pointer(&p[0])), uintptr(len(p)))
+		n, _, no := syscall.RawSyscall6(syscall.SYS_SENDTO, fd, uintptr(unsafe.Pointer(&p[0])), uintptr(len(p)), syscall.MSG_NOSIGNAL, 0, 0)
 		if no == 0 {
 			return int(n), 0
 		}
