@@ -11,7 +11,6 @@
 package wire
 
 import (
-	"errors"
 	"io"
 	"net"
 	"syscall"
@@ -65,9 +64,9 @@ func (t *rawBackend) onStart(fd uintptr) bool {
 		t.err = errStale
 		return true
 	}
-	n, err := sysWrite(fd, t.out.bytes)
-	if err != nil && !errors.Is(err, syscall.EAGAIN) {
-		t.err = err
+	n, no := sysWrite(fd, t.out.bytes)
+	if no != 0 && no != syscall.EAGAIN {
+		t.err = no
 		return true
 	}
 	if t.sent = n; n < len(t.out.bytes) {
@@ -98,13 +97,13 @@ func (t *rawBackend) relay(w io.Writer) (int, error) {
 
 // onFill returns false to wait.
 func (t *rawBackend) onFill(fd uintptr) bool {
-	n, err := sysRead(fd, t.in.space())
+	n, no := sysRead(fd, t.in.space())
 	switch {
-	case errors.Is(err, syscall.EAGAIN):
+	case no == syscall.EAGAIN:
 		t.in.idle()
 		return false
-	case err != nil:
-		t.err = err
+	case no != 0:
+		t.err = no
 	case n == 0:
 		t.err = io.EOF
 	default:

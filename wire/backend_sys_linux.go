@@ -10,14 +10,14 @@ import (
 )
 
 // sysWrite writes p, which is not empty, or a part of it. It never blocks.
-func sysWrite(fd uintptr, p []byte) (int, error) {
+func sysWrite(fd uintptr, p []byte) (int, syscall.Errno) {
 	for {
-		n, _, e := syscall.RawSyscall(syscall.SYS_WRITE, fd, uintptr(unsafe.Pointer(&p[0])), uintptr(len(p)))
-		if e == 0 {
-			return int(n), nil
+		n, _, no := syscall.RawSyscall6(syscall.SYS_SENDTO, fd, uintptr(unsafe.Pointer(&p[0])), uintptr(len(p)), syscall.MSG_NOSIGNAL, 0, 0)
+		if no == 0 {
+			return int(n), 0
 		}
-		if e != syscall.EINTR {
-			return 0, errnoError(e)
+		if no != syscall.EINTR {
+			return 0, no
 		}
 	}
 }

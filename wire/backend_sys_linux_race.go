@@ -6,11 +6,11 @@ package wire
 
 import "syscall"
 
-func sysWrite(fd uintptr, p []byte) (int, error) {
+func sysWrite(fd uintptr, p []byte) (int, syscall.Errno) {
 	for {
 		n, err := syscall.Write(int(fd), p)
-		if err != syscall.EINTR {
-			return max(n, 0), err
+		if no := errno(err); no != syscall.EINTR {
+			return max(n, 0), no
 		}
 	}
 }

@@ -13,19 +13,16 @@
 package wire
 
 import (
-	"errors"
 	"io"
 	"syscall"
 )
-
-// errAgain says that a socket is not ready: one value, so that it costs no allocation.
-var errAgain error = syscall.EAGAIN
 
 // raw implements transport.
 type raw struct {
 	c      *conn
 	rc     syscall.RawConn
 	within bool
+	fd     uintptr // valid while within: the callback holds the descriptor
 	next   verdict
 
 	readable func(uintptr) bool // c.run's callback, made once
@@ -82,20 +79,20 @@ func (t *raw) run() verdict {
 
 // onReadable returns true to leave the callback.
 func (t *raw) onReadable(fd uintptr) bool {
-	t.within = true
+	t.within, t.fd = true, fd
 	for {
 		x := t.c.acquire()
 		space := x.space()
-		n, err := sysRead(fd, space)
+		n, no := sysRead(fd, space)
 		switch {
-		case errors.Is(err, errAgain):
+		case no == syscall.EAGAIN:
 			t.c.relinquish()
 			if t.c.lastRead {
 				t.next = over
 			}
 			return t.c.lastRead
-		case err != nil || n == 0:
-			t.c.ended(eofOr(err))
+		case no != 0 || n == 0:
+			t.c.ended(eofOr(no))
 			t.next = over
 			return true
 		}
@@ -108,11 +105,12 @@ func (t *raw) onReadable(fd uintptr) bool {
 	}
 }
 
-func eofOr(err error) error {
-	if err == nil {
+// eofOr is the error of a read that brought nothing.
+func eofOr(no syscall.Errno) error {
+	if no == 0 {
 		return io.EOF
 	}
-	return err
+	return no
 }
 
 func (t *raw) read(limit int) (*buffer, int, error) {
@@ -129,16 +127,16 @@ func (t *raw) read(limit int) (*buffer, int, error) {
 // onFetch holds a buffer only while there is something to put into it.
 func (t *raw) onFetch(fd uintptr) bool {
 	b := getBuffer()
-	n, err := sysRead(fd, b[:min(t.limit, bufferSize)])
+	n, no := sysRead(fd, b[:min(t.limit, bufferSize)])
 	if n > 0 {
 		t.got, t.n = b, n
 		return true
 	}
 	putBuffer(b)
-	if errors.Is(err, errAgain) {
+	if no == syscall.EAGAIN {
 		return false
 	}
-	t.rerr = eofOr(err)
+	t.rerr = eofOr(no)
 	return true
 }
 
@@ -151,10 +149,15 @@ func (t *raw) relay(w io.Writer) (int, error) {
 	return w.Write(b[:n])
 }
 
+// send writes at once where it is called within run's callback: that holds the descriptor, and what RawConn.Write adds to the system call is felt.
+// It is needed to wait for a client that takes no more, and to notice deadlines, which are set in the past on a connection that is to end.
 func (t *raw) send(a, b, c []byte) error {
 	t.parts = [3][]byte{a, b, c}
 	t.werr, t.stalled = nil, false
-	err := t.rc.Write(t.flush)
+	var err error
+	if !t.within || t.c.closing.Load() || !t.onFlush(t.fd) {
+		err = t.rc.Write(t.flush)
+	}
 	t.parts = [3][]byte{}
 	clear(t.vec[:])
 	if t.stalled && t.c.begin(phaseServing, t.c.s.clock.Load()) && err == nil {
@@ -180,8 +183,8 @@ func (t *raw) onFlush(fd uintptr) bool {
 		if n == 0 {
 			return true
 		}
-		written, err := sysWritev(fd, t.vec[:n])
-		if errors.Is(err, errAgain) {
+		written, no := sysWritev(fd, t.vec[:n])
+		if no == syscall.EAGAIN {
 			t.stalled = true
 			if t.c.begin(phaseWriting, t.c.s.clock.Load()) {
 				t.werr = errStalled
@@ -189,8 +192,8 @@ func (t *raw) onFlush(fd uintptr) bool {
 			}
 			return false
 		}
-		if err != nil {
-			t.werr = err
+		if no != 0 {
+			t.werr = no
 			return true
 		}
 		for i := range t.parts {

@@ -6,25 +6,34 @@
 package wire
 
 import (
+	"errors"
 	"syscall"
 	"unsafe"
 )
 
-func sysRead(fd uintptr, p []byte) (int, error) {
+func sysRead(fd uintptr, p []byte) (int, syscall.Errno) {
 	for {
 		n, err := syscall.Read(int(fd), p)
-		if err != syscall.EINTR {
-			return max(n, 0), err
+		if no := errno(err); no != syscall.EINTR {
+			return max(n, 0), no
 		}
 	}
 }
 
 // sysWritev writes the first buffer of v: callers go on with the rest.
-func sysWritev(fd uintptr, v []syscall.Iovec) (int, error) {
+func sysWritev(fd uintptr, v []syscall.Iovec) (int, syscall.Errno) {
 	for {
 		n, err := syscall.Write(int(fd), unsafe.Slice(v[0].Base, v[0].Len))
-		if err != syscall.EINTR {
-			return max(n, 0), err
+		if no := errno(err); no != syscall.EINTR {
+			return max(n, 0), no
 		}
 	}
+}
+
+func errno(err error) syscall.Errno {
+	no, ok := errors.AsType[syscall.Errno](err)
+	if err != nil && !ok {
+		return syscall.EIO // package syscall has no other errors here
+	}
+	return no
 }
