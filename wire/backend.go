@@ -74,6 +74,9 @@ const (
 // maxInterim is how many interim responses one request may get. Well-behaved backends send a handful.
 const maxInterim = 64
 
+// backendLimits are never written to.
+var backendLimits = BackendLimits()
+
 // BackendLimits bound the heads of responses. Backends are given more fields than clients are.
 func BackendLimits() Limits { return Limits{HeadBytes: 64 << 10, Fields: 200}.WithDefaults() }
 
@@ -92,28 +95,27 @@ type backendIO interface {
 
 // BackendConn is a connection to a backend. One goroutine at a time uses it; Cancel may come from any.
 type BackendConn struct {
-	conn   net.Conn
-	io     backendIO
-	limits Limits
-	state  atomic.Uint32
+	conn  net.Conn
+	io    backendIO
+	state atomic.Uint32
 
-	// Of the exchange that is going on.
-	x       Exchange
-	in      inbox
-	out     outbox
-	body    backendBody
-	duplex  *backendDuplex
-	framing Framing
-	upload  *upload
+	// Of the exchange that is going on. What every exchange needs after it has waited stands together: see exchange.
 	timed   bool // a deadline is set on conn
 	excess  bool // bytes followed the end of the response
 	broken  bool // the connection is of no more use
+	x       Exchange
+	in      inbox
+	framing Framing
+	upload  *upload
+	body    backendBody
+	out     outbox
+	duplex  *backendDuplex
 	head    []byte
 }
 
 // NewBackendConn takes over a fresh connection. portable makes it use c's own methods where the raw transport would be available.
 func NewBackendConn(c net.Conn, portable bool) *BackendConn {
-	b := &BackendConn{conn: c, limits: BackendLimits()}
+	b := &BackendConn{conn: c}
 	b.body.c = b
 	if !portable {
 		b.io = newRawBackend(c)
@@ -149,7 +151,7 @@ func (c *BackendConn) Do(x Exchange, req *message.Head, body message.Body, deadl
 		c.x = x
 		x.Watch(c)
 	}
-	total := len(c.out.bytes)
+	total, toHEAD := len(c.out.bytes), string(req.Method) == "HEAD"
 	sent, err := c.io.start(&c.in, &c.out, up == nil)
 	if err != nil {
 		return c.fail(err, sent == 0)
@@ -161,7 +163,7 @@ func (c *BackendConn) Do(x Exchange, req *message.Head, body message.Body, deadl
 		c.upload = up
 		up.begin(c, sent)
 	}
-	if err := c.awaitHead(req, res); err != nil {
+	if err := c.awaitHead(req, res, toHEAD); err != nil {
 		return c.fail(err, false)
 	}
 	return nil

@@ -20,12 +20,13 @@ type rawBackend struct {
 	rc syscall.RawConn
 
 	// The callbacks are made once; these are what they work on.
-	starter, filler func(uintptr) bool
-	in              *inbox
-	out             *outbox
-	sent            int
-	wait, written   bool
-	err             error
+	starter func(uintptr) bool
+	in      *inbox
+	out     *outbox // nil: written
+	sent    int
+	err     error
+	filler  func(uintptr) bool
+	wait    bool
 
 	relayed inbox // of relay
 }
@@ -46,7 +47,7 @@ func (t *rawBackend) quiet() bool { return true }
 
 func (t *rawBackend) start(in *inbox, out *outbox, wait bool) (int, error) {
 	t.in, t.out, t.wait = in, out, wait
-	t.sent, t.written, t.err = 0, false, nil
+	t.sent, t.err = 0, nil
 	err := t.rc.Read(t.starter)
 	t.in, t.out = nil, nil
 	if err == nil {
@@ -57,7 +58,7 @@ func (t *rawBackend) start(in *inbox, out *outbox, wait bool) (int, error) {
 
 // onStart returns false to wait for the response.
 func (t *rawBackend) onStart(fd uintptr) bool {
-	if t.written {
+	if t.out == nil {
 		return t.onFill(fd)
 	}
 	if !sysQuiet(fd) {
@@ -72,8 +73,8 @@ func (t *rawBackend) onStart(fd uintptr) bool {
 	if t.sent = n; n < len(t.out.bytes) {
 		return true
 	}
-	t.written = true
 	t.out.release()
+	t.out = nil
 	return !t.wait
 }
 

@@ -13,8 +13,7 @@ import (
 )
 
 // awaitHead reads up to the end of the head of the final response, or of 101.
-func (c *BackendConn) awaitHead(req, res *message.Head) error {
-	toHEAD := string(req.Method) == "HEAD"
+func (c *BackendConn) awaitHead(req, res *message.Head, toHEAD bool) error {
 	last := false // an interim response announced the connection's end, or a body, which it cannot have
 	for interim := 0; ; interim++ {
 		n, err := c.readHead(res, toHEAD)
@@ -47,8 +46,8 @@ func (c *BackendConn) awaitHead(req, res *message.Head) error {
 func (c *BackendConn) readHead(res *message.Head, toHEAD bool) (int, error) {
 	looked := 0 // bytes in which no empty line begins
 	for {
-		if c.in.len() > 0 && (looked == 0 || headEnds(c.in.bytes(), looked) || c.in.len() >= c.limits.HeadBytes) {
-			n, f, err := ParseResponseHead(c.in.bytes(), res, toHEAD, &c.limits)
+		if c.in.len() > 0 && (looked == 0 || headEnds(c.in.bytes(), looked) || c.in.len() >= backendLimits.HeadBytes) {
+			n, f, err := ParseResponseHead(c.in.bytes(), res, toHEAD, &backendLimits)
 			if err != nil {
 				return 0, fmt.Errorf("not a valid response: %w", err)
 			}
@@ -92,7 +91,7 @@ func (c *BackendConn) final(n int, req, res *message.Head, toHEAD bool) error {
 	}
 	// The inbox will be read to again while the head is in use: it moves to memory of its own.
 	c.head = append(c.head[:0], head...)
-	_, _, err := ParseResponseHead(c.head, res, toHEAD, &c.limits)
+	_, _, err := ParseResponseHead(c.head, res, toHEAD, &backendLimits)
 	return err
 }
 
@@ -119,7 +118,7 @@ func (c *BackendConn) switched(n int, req, res *message.Head) error {
 		return errors.New("the backend switches protocols before it has the whole request")
 	}
 	c.head = append(c.head[:0], c.in.bytes()[:n]...)
-	if _, _, err := ParseResponseHead(c.head, res, false, &c.limits); err != nil {
+	if _, _, err := ParseResponseHead(c.head, res, false, &backendLimits); err != nil {
 		return err
 	}
 	c.duplex = &backendDuplex{conn: c.conn, io: c.io, buffered: append([]byte(nil), c.in.bytes()[n:]...)}
@@ -133,10 +132,10 @@ type backendBody struct {
 	c       *BackendConn
 	content []byte // received, decoded, not yet given by Next; it points into the inbox
 	left    int64  // still to be received, with BodyLength
-	chunked Chunked
-	done    bool  // the end was received
-	failed  error // what Next returned
+	failed  error  // what Next returned
+	done    bool   // the end was received
 	stopped bool
+	chunked Chunked
 }
 
 func (b *backendBody) reset() {
@@ -172,7 +171,7 @@ func (b *backendBody) decode() error {
 		b.content = p
 		in.r += len(p)
 	case BodyChunked:
-		content, n, err := b.chunked.Decode(p, &b.c.limits)
+		content, n, err := b.chunked.Decode(p, &backendLimits)
 		if err != nil {
 			return fmt.Errorf("not a valid chunked body: %w", err)
 		}

@@ -51,37 +51,37 @@ const (
 	rests                // left to the sleepers: not to be touched any more
 )
 
-// conn is one connection. Fields above mu belong to the goroutine of ServeConn.
+// conn is one connection. What has no lock and is not atomic belongs to the goroutine of ServeConn. What every request needs comes first: see exchange.
 type conn struct {
 	s         *Server
 	nc        net.Conn
 	transport transport
-	peer      Peer
-	born      int64
 	// x is the exchange at work or the one whose head is being received; nil while nothing is in hand.
-	x *exchange
-	// lastRead: what is not there now will not be waited for.
-	lastRead bool
-	// lingers and resets say how the connection is to be closed.
-	lingers, resets bool
-	// handed is what was read of a connection that is HTTP/2's; else nil.
-	handed []byte
-
+	x       *exchange
 	state   atomic.Int64
 	closing atomic.Bool // no further request after the one at work
 	used    atomic.Bool // a request was served
 	seldom  atomic.Bool // in Server.resting
 	whole   atomic.Bool // nothing of the request at work is still to be read
 	done    atomic.Bool // the connection is being closed
+	// lastRead: what is not there now will not be waited for.
+	lastRead bool
+	// lingers and resets say how the connection is to be closed.
+	lingers, resets bool
+
+	mu     sync.Mutex
+	killed bool   // guarded by mu, as are the next two
+	asleep uint64 // among the sleepers, by this name; 0: some goroutine serves the connection
+	watch  watch
+
+	peer Peer
+	born int64
+	// handed is what was read of a connection that is HTTP/2's; else nil.
+	handed []byte
 
 	probed int64    // the state in which the sweeper has looked for a FIN; its own
 	set    *connSet // guarded by Server.mu
 	index  int
-
-	mu     sync.Mutex
-	killed bool
-	asleep uint64 // among the sleepers, by this name; 0: some goroutine serves the connection
-	watch  watch
 }
 
 func newConn(s *Server, nc net.Conn, socket netip.AddrPort, tls *TLS) *conn {

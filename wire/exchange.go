@@ -20,26 +20,33 @@ const headBuffer = 16 << 10
 
 // exchange implements Exchange. It is pooled together with the buffer that its head points into, so that a connection that waits
 // for a request holds neither.
+//
+// While a request waits for its backend, others push what it has in the processor's caches out of them: what is needed afterwards stands
+// together, in the first two lines of 64 bytes.
 type exchange struct {
 	c *conn
 	// buf[:n] has been received; buf[:end] is this request's head and what was in hand of its body, the rest belongs to the next.
-	buf      []byte
-	n, end   int
-	parsed   int   // n when parse was tried last
-	arrived  int64 // when the first byte was read
-	head     message.Head
-	framing  Framing
-	body     requestBody
-	out      []byte // the response's head and small pieces of its body
-	written  int64
-	answered bool // Respond, Tunnel or Abort was called
-	aborted  bool
-	keep     bool // the connection goes on
-	watched  bool // c.watch was used
+	buf     []byte
+	n, end  int
+	parsed  int   // n when parse was tried last
+	arrived int64 // when the first byte was read
 
-	outMu     sync.Mutex // orders an interim 100, sent by whoever reads the body, before the response
-	expects   bool       // the client waits for a 100
-	responded bool       // a final response has begun
+	framing   Framing
+	out       []byte // the response's head and small pieces of its body
+	written   int64
+	minor     uint8 // head.Minor
+	toHEAD    bool  // the method is HEAD
+	bare      bool  // the request came without a body: nobody but the handler's goroutine has to do with the exchange
+	answered  bool  // Respond, Tunnel or Abort was called
+	aborted   bool
+	keep      bool // the connection goes on
+	watched   bool // c.watch was used
+	responded bool // a final response has begun
+
+	head    message.Head
+	body    requestBody
+	outMu   sync.Mutex // orders an interim 100, sent by whoever reads the body, before the response
+	expects bool       // the client waits for a 100
 
 	memory [headBuffer]byte
 }
@@ -62,8 +69,12 @@ func (x *exchange) renew() {
 }
 
 func (x *exchange) release() {
-	x.body.release()
-	x.head.Reset()
+	if !x.bare {
+		x.body.release()
+	}
+	if len(x.buf) > headBuffer {
+		x.head.Reset() // it keeps that much alive; parse resets it anyway
+	}
 	x.c, x.buf = nil, nil
 	if cap(x.out) > 2*gather {
 		x.out = nil
@@ -101,6 +112,7 @@ func (x *exchange) parse() (bool, error) {
 		return false, err
 	}
 	x.framing = f
+	x.minor, x.toHEAD, x.bare = uint8(x.head.Minor), string(x.head.Method) == "HEAD", f.Body == BodyNone
 	x.head.Scheme = schemeHTTP // whatever an absolute-form target claims
 	if x.c.peer.TLS != nil {
 		x.head.Scheme = schemeHTTPS
@@ -122,26 +134,30 @@ func (x *exchange) finish() bool {
 		c.s.log.LogAttrs(context.Background(), slog.LevelError, "handler gave no response", slog.String("method", string(x.head.Method)))
 		_ = x.Respond(&message.Head{Status: 500}, nil)
 	}
-	x.body.abandon()
+	if !x.bare {
+		x.body.abandon()
+	}
 	if x.aborted || gone {
 		return false
 	}
-	if !x.body.complete {
+	if !x.bare && !x.body.complete {
 		x.keep = x.keep && x.body.drain()
 	}
 	if !x.keep {
-		c.lingers = !x.body.complete || x.n > x.end
+		c.lingers = !x.bare && !x.body.complete || x.n > x.end
 		return false
 	}
 	rest := x.buf[x.end:x.n]
-	if extra := x.body.extra; len(extra) > 0 { // then nothing else was left
+	if extra := x.body.extra; !x.bare && len(extra) > 0 { // then nothing else was left
 		for len(x.buf) < len(extra) {
 			x.buf = append(x.buf, make([]byte, len(x.buf))...)
 		}
 		rest = extra
 	}
 	x.n = copy(x.buf, rest)
-	x.body.release()
+	if !x.bare {
+		x.body.release()
+	}
 	x.renew()
 	if x.n > 0 {
 		x.arrived = c.s.now()

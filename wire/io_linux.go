@@ -5,7 +5,6 @@
 package wire
 
 import (
-	"errors"
 	"net"
 	"syscall"
 
@@ -53,12 +52,12 @@ func (t *rawIO) Receive(space func() []byte, received func(n int) bool) error {
 // onReadable returns false to wait.
 func (t *rawIO) onReadable(fd uintptr) bool {
 	for {
-		n, err := sysRead(fd, t.space())
+		n, no := sysRead(fd, t.space())
 		switch {
-		case errors.Is(err, errAgain):
+		case no == syscall.EAGAIN:
 			return false
-		case err != nil || n == 0:
-			t.rerr = eofOr(err)
+		case no != 0 || n == 0:
+			t.rerr = eofOr(no)
 			return true
 		}
 		if !t.received(n) {
@@ -83,12 +82,12 @@ func (t *rawIO) Read(p []byte) (int, error) {
 
 // onSingle returns false to wait.
 func (t *rawIO) onSingle(fd uintptr) bool {
-	n, err := sysRead(fd, t.in)
-	if errors.Is(err, errAgain) {
+	n, no := sysRead(fd, t.in)
+	if no == syscall.EAGAIN {
 		return false
 	}
 	if t.read = n; n == 0 {
-		t.rerr = eofOr(err)
+		t.rerr = eofOr(no)
 	}
 	return true
 }
@@ -110,12 +109,12 @@ func (t *rawIO) write(p []byte, callback func(uintptr) bool) (int, error) {
 // onWritable returns false to wait.
 func (t *rawIO) onWritable(fd uintptr) bool {
 	for t.written < len(t.out) {
-		n, err := sysWrite(fd, t.out[t.written:])
-		if errors.Is(err, errAgain) {
+		n, no := sysWrite(fd, t.out[t.written:])
+		if no == syscall.EAGAIN {
 			return false
 		}
-		if err != nil {
-			t.werr = err
+		if no != 0 {
+			t.werr = no
 			return true
 		}
 		t.written += n

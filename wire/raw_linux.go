@@ -152,10 +152,21 @@ func (t *raw) relay(w io.Writer) (int, error) {
 // send writes at once where it is called within run's callback: that holds the descriptor, and what RawConn.Write adds to the system call is felt.
 // It is needed to wait for a client that takes no more, and to notice deadlines, which are set in the past on a connection that is to end.
 func (t *raw) send(a, b, c []byte) error {
+	at := t.within && !t.c.closing.Load()
+	if at && len(b)+len(c) == 0 {
+		n, no := sysWrite(t.fd, a)
+		switch {
+		case no != 0 && no != syscall.EAGAIN:
+			return no
+		case n == len(a):
+			return nil
+		}
+		a = a[n:]
+	}
 	t.parts = [3][]byte{a, b, c}
 	t.werr, t.stalled = nil, false
 	var err error
-	if !t.within || t.c.closing.Load() || !t.onFlush(t.fd) {
+	if !at || !t.onFlush(t.fd) {
 		err = t.rc.Write(t.flush)
 	}
 	t.parts = [3][]byte{}

@@ -15,20 +15,20 @@ import (
 // requestBody implements message.Body. One goroutine reads it, not necessarily the handler's; Stop may be called by another, and makes a
 // Next that waits return.
 type requestBody struct {
-	x       *exchange
-	kind    BodyKind
-	chunked Chunked
-
+	x        *exchange
 	mu       sync.Mutex
-	idle     sync.Cond // signalled when reading becomes false
-	left     int64     // BodyLength: bytes still to be received
-	pending  []byte    // content that was received and not yet consumed
-	complete bool      // everything was received
-	err      error     // why nothing more comes
-	reading  bool      // a Next waits for the client
-	stopped  bool
+	left     int64   // BodyLength: bytes still to be received
+	pending  []byte  // content that was received and not yet consumed
 	big      *buffer // what pending and what Next lent point into, unless that is x.buf
-	extra    []byte  // in big: bytes behind the body
+	kind     BodyKind
+	complete bool // everything was received
+	reading  bool // a Next waits for the client
+	stopped  bool
+
+	err     error     // why nothing more comes
+	extra   []byte    // in big: bytes behind the body
+	idle    sync.Cond // signalled when reading becomes false
+	chunked Chunked
 }
 
 // begin prepares for the body that follows a head and takes what of it is in p. It returns how many bytes of p that is.
@@ -195,6 +195,9 @@ func (b *requestBody) drain() bool {
 
 // release gives buffers back.
 func (b *requestBody) release() {
-	putBuffer(b.big)
-	b.big, b.pending, b.extra = nil, nil, nil
+	b.pending = nil
+	if b.big != nil {
+		putBuffer(b.big)
+		b.big, b.extra = nil, nil
+	}
 }

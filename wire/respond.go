@@ -54,6 +54,10 @@ func (x *exchange) start() (waits bool, err error) {
 		return false, ErrAnswered
 	}
 	x.answered = true
+	if x.bare {
+		x.responded = true
+		return false, nil
+	}
 	x.outMu.Lock()
 	defer x.outMu.Unlock()
 	x.responded = true
@@ -71,13 +75,13 @@ func (x *exchange) Respond(h *message.Head, body message.Body) error {
 		f := x.frame(h, body)
 		// A client that waits for a 100 may send its body or not: nothing can follow. One that is misdirected is to come on another
 		// connection (RFC 9110 section 15.5.20).
-		f.KeepAlive = f.KeepAlive && !waits && h.Status != misdirected && !x.c.closing.Load() && x.body.drainable()
+		f.KeepAlive = f.KeepAlive && !waits && h.Status != misdirected && !x.c.closing.Load() && (x.bare || x.body.drainable())
 		var date []byte
 		if !h.Fields.Has("date") {
 			date = x.c.s.dateLine()
 		}
 		x.keep = f.KeepAlive
-		x.out = appendResponseHead(x.out[:0], h, f, x.head.Minor, date)
+		x.out = appendResponseHead(x.out[:0], h, f, int(x.minor), date)
 		err = x.copy(f, body)
 	}
 	if err != nil {
@@ -95,12 +99,12 @@ func (x *exchange) Respond(h *message.Head, body message.Body) error {
 func (x *exchange) frame(h *message.Head, body message.Body) Framing {
 	f := Framing{KeepAlive: x.framing.KeepAlive}
 	switch {
-	case bodiless(h.Status, string(x.head.Method) == "HEAD"):
+	case bodiless(h.Status, x.toHEAD):
 	case h.Length >= 0:
 		f.Body, f.Length = BodyLength, h.Length
 	case body == nil:
 		f.Body = BodyLength
-	case x.head.Minor == 0:
+	case x.minor == 0:
 		f.Body, f.KeepAlive = BodyUntilClose, false
 	default:
 		f.Body = BodyChunked

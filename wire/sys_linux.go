@@ -1,4 +1,4 @@
-//go:build linux && !race
+//go:build linux && !race && !386
 
 // System calls on non-blocking sockets, without telling the scheduler: they return at once, and telling it costs more than
 // some of them do. They are those of sockets: read and write go by way of the file system's layer, which costs a tenth of a microsecond each.

@@ -1,6 +1,6 @@
-//go:build linux && race
+//go:build linux && (race || 386)
 
-// System calls on non-blocking sockets, for the race detector: it knows syscall.Read and syscall.Write, and would take what a raw system call
+// System calls on non-blocking sockets, for 386 and for the race detector: it knows syscall.Read and syscall.Write, and would take what a raw system call
 // writes for untouched memory.
 
 package wire

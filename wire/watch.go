@@ -20,11 +20,11 @@ var (
 type watch struct {
 	canceller Canceller
 	told      bool
-	ctx       context.Context
-	cancel    context.CancelCauseFunc
 	armed     bool // the client is being watched
 	over      bool // the exchange is to be broken off
 	reason    message.Reason
+	ctx       context.Context
+	cancel    context.CancelCauseFunc
 }
 
 func (w *watch) set(k Canceller) { w.canceller, w.told = k, false }
