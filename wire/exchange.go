@@ -134,17 +134,12 @@ func (x *exchange) finish() bool {
 		c.s.log.LogAttrs(context.Background(), slog.LevelError, "handler gave no response", slog.String("method", string(x.head.Method)))
 		_ = x.Respond(&message.Head{Status: 500}, nil)
 	}
-	if !x.bare {
-		x.body.abandon()
-	}
+	complete := x.bare || x.finishBody(gone)
 	if x.aborted || gone {
 		return false
 	}
-	if !x.bare && !x.body.complete {
-		x.keep = x.keep && x.body.drain()
-	}
 	if !x.keep {
-		c.lingers = !x.bare && !x.body.complete || x.n > x.end
+		c.lingers = !complete || x.n > x.end
 		return false
 	}
 	rest := x.buf[x.end:x.n]
@@ -163,6 +158,17 @@ func (x *exchange) finish() bool {
 		x.arrived = c.s.now()
 	}
 	return true
+}
+
+// finishBody ends the reading of the request's body, takes in what is left of it if the connection is to go on, and reports whether all of it was
+// received.
+func (x *exchange) finishBody(gone bool) bool {
+	b := &x.body
+	b.abandon()
+	if !b.complete && !x.aborted && !gone {
+		x.keep = x.keep && b.drain()
+	}
+	return b.complete
 }
 
 // panicked ends an exchange whose handler panicked with v.
