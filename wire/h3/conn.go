@@ -52,6 +52,8 @@ type conn struct {
 	warned   bool // the first GOAWAY was sent, or is about to be
 	leaving  bool // the last one
 	idle     chan struct{}
+	rested   time.Time   // when active became 0
+	rest     *time.Timer // see lookAtRest
 	free     []*exchange
 	requests int
 	broken   int // requests that the client broke off
@@ -68,6 +70,7 @@ func (c *conn) serve() {
 	if err := c.greet(); err != nil {
 		return
 	}
+	defer c.watchRest()()
 	var streams sync.WaitGroup
 	streams.Go(c.acceptUni)
 	for {
@@ -184,9 +187,11 @@ func (c *conn) done(s *quic.Stream, broke bool) {
 func (c *conn) settle(s *quic.Stream, broke bool) (excess bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.active--
-	if c.active == 0 && c.leaving {
-		close(c.idle)
+	if c.active--; c.active == 0 {
+		c.rested = time.Now()
+		if c.leaving {
+			close(c.idle)
+		}
 	}
 	if broken, ok := errors.AsType[*quic.StreamError](context.Cause(s.Context())); broke || ok && broken.Remote {
 		c.broken++

@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"math/big"
 	"net"
+	"net/http"
 	"net/netip"
 	"strings"
 	"sync"
@@ -139,6 +140,50 @@ func TestManyHandshakesDemandProofOfTheAddress(t *testing.T) {
 }
 
 // Beyond its limit an address gets no connection, until one of its connections has ended.
+// A connection is not kept for a client that only sends PINGs; one with a request is.
+func TestPingsKeepNoConnection(t *testing.T) {
+	arrived, goOn := make(chan struct{}), make(chan struct{})
+	s := start(t, func(x wire.Exchange) {
+		close(arrived)
+		<-goOn
+		say(x, 200, "late")
+	})
+	client := s.client()
+	client.QUICConfig = &quic.Config{KeepAlivePeriod: 20 * time.Millisecond}
+	answers := make(chan string, 1)
+	go func() {
+		_, text := do(t, client, s.request(http.MethodGet, "/", nil))
+		answers <- text
+	}()
+	<-arrived
+	var c *conn
+	s.mu.Lock()
+	for _, k := range s.sockets {
+		for c = range k.conns {
+		}
+	}
+	s.mu.Unlock()
+	// later is when the timer goes off and nothing has begun or ended for long.
+	later := func() {
+		c.mu.Lock()
+		c.rested = c.rested.Add(-time.Hour)
+		c.mu.Unlock()
+		c.lookAtRest()
+	}
+	later()
+	close(goOn)
+	if text := <-answers; text != "late" {
+		t.Fatalf("%q", text)
+	}
+	eventually(t, "the request is done", func() bool {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		return c.active == 0
+	})
+	later()
+	eventually(t, "the connection ends", func() bool { return s.Metrics().Connections.Load() == 0 })
+}
+
 func TestConnectionsOfAnAddressAreLimited(t *testing.T) {
 	s := start(t, func(x wire.Exchange) { say(x, 200, "served") })
 	address := netip.MustParseAddr("127.0.0.1")

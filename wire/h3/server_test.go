@@ -87,14 +87,14 @@ type server struct {
 	addr    netip.AddrPort
 	handler *handler
 
-	mu     sync.Mutex
-	floods []string // kinds, one for each connection that was closed for one
+	telling sync.Mutex // guards floods
+	floods  []string   // kinds, one for each connection that was closed for one
 }
 
 // flooded is which kinds of floods there were.
 func (s *server) flooded() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.telling.Lock()
+	defer s.telling.Unlock()
 	return strings.Join(s.floods, " ")
 }
 
@@ -117,8 +117,8 @@ func startWith(t testing.TB, serve func(wire.Exchange), cert tls.Certificate, o 
 	s := &server{t: t, handler: &handler{serve: serve}}
 	o.Listen, o.Handler, o.TLS = listeners.ListenUDP, s.handler, func(netip.AddrPort) *tls.Config { return config }
 	o.Flood = func(kind string) {
-		s.mu.Lock()
-		defer s.mu.Unlock()
+		s.telling.Lock()
+		defer s.telling.Unlock()
 		s.floods = append(s.floods, kind)
 	}
 	s.Server = NewServer(o)
