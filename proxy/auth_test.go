@@ -21,7 +21,7 @@ func TestTrailersDoNotContradictTheAuthorizationService(t *testing.T) {
 		defer p.Close()
 		x := rpcExchange()
 		x.body, x.req.Length = b, message.LengthUnknown
-		c := &call{proxy: p, x: x, req: &x.req, match: &match{rule: &rule{}}, share: &share{}}
+		c := &call{proxy: p, x: x, req: &x.req, match: &match{rule: &rule{filters: new(filters)}}, share: &share{filters: new(filters)}}
 		var answer message.Head
 		answer.Fields.Add([]byte("X-User"), []byte("guest"))
 		c.take(&auth{taken: taken}, &answer)
@@ -52,7 +52,7 @@ func TestTheServiceIsAskedAboutThePathThatFiltersSee(t *testing.T) {
 	p, _ := fakes(Options{})
 	defer p.Close()
 	x := rpcExchange()
-	c := &call{proxy: p, x: x, req: &x.req, match: &match{rule: &rule{source: &gateway.Rule{}}}}
+	c := &call{proxy: p, x: x, req: &x.req, match: &match{rule: &rule{filters: new(filters), source: &gateway.Rule{}}}}
 	c.req.Path, c.sent = []byte("*"), root
 	service := &asked{}
 	if status := c.authorize(&auth{backend: service}); status != 0 || service.path != "/" {

@@ -25,7 +25,7 @@ func (m *metrics) Collect(out chan<- prometheus.Metric) {
 	m.mu.Lock()
 	list := make([]*series, 0, len(m.series))
 	for _, s := range m.series {
-		if s.cells.Load() != nil {
+		if s.few.Load() != nil {
 			list = append(list, s)
 		}
 	}
@@ -42,7 +42,7 @@ func (m *metrics) Collect(out chan<- prometheus.Metric) {
 	mirrored(m.mirrors.aborted.Load(), "aborted")
 }
 
-// totals are a series' counters, summed over its shards.
+// totals are a series' counters, summed over its cells.
 type totals struct {
 	codes    map[int]int64
 	buckets  map[float64]uint64 // cumulative
@@ -58,12 +58,14 @@ type totals struct {
 func (s *series) read() totals {
 	t := totals{codes: map[int]int64{}, buckets: make(map[float64]uint64, len(bounds))}
 	var each [len(bounds) + 1]int64
-	cells := *s.cells.Load()
+	cells := s.cells()
 	var nanos, started int64
-	for i := range cells {
-		c := &cells[i]
+	for _, c := range cells {
 		for b := range c.buckets {
 			each[b] += c.buckets[b].Load()
+		}
+		if n := c.answered.Load(); n > 0 {
+			t.codes[int(c.code.Load())] += n
 		}
 		if list := c.codes.Load(); list != nil {
 			for _, n := range *list {
@@ -80,8 +82,8 @@ func (s *series) read() totals {
 		}
 		nanos += c.nanos.Load()
 	}
-	for i := range cells {
-		started += cells[i].started.Load()
+	for _, c := range s.cells() { // there may be more by now
+		started += c.started.Load()
 	}
 	for b, n := range each {
 		t.finished += uint64(n)

@@ -279,19 +279,23 @@ func (c *compiler) rule(v variant) *rule {
 		return r
 	}
 	source := v.rule
-	r := &rule{source: source, identity: v.identity, grpc: source.Object.Kind == "GRPCRoute", unusable: source.Unusable}
+	r := &rule{source: source, identity: v.identity, grpc: source.Object.Kind == "GRPCRoute", unusable: source.Unusable, filters: c.proxy.noFilters}
 	c.rules[v] = r
 	if r.unusable != "" {
 		return r
 	}
-	r.filters, r.unusable = r.compileFilters(source.Filters, "filters", false)
+	var f filters
+	f, r.unusable = r.compileFilters(source.Filters, "filters", false)
 	if r.unusable == "" {
-		r.filters.auth, r.unusable = c.compileAuth(source.Auth, r)
+		f.auth, r.unusable = c.compileAuth(source.Auth, r)
 	}
-	if r.unusable != "" || r.filters.redirect != nil {
+	if r.unusable == "" && f.redirect == nil {
+		f.mirrors = c.mirrors(source.Mirrors, r)
+	}
+	r.filters = c.sharing(f)
+	if r.unusable != "" || f.redirect != nil {
 		return r
 	}
-	r.filters.mirrors = c.mirrors(source.Mirrors, r)
 	var weights []int32
 	for i, b := range source.Backends {
 		if b.Weight > 0 {
@@ -309,6 +313,14 @@ func (c *compiler) rule(v variant) *rule {
 		r.unusable = "the rule has no backendRefs"
 	}
 	return r
+}
+
+// sharing returns filters, those of all that have none in one place.
+func (c *compiler) sharing(f filters) *filters {
+	if f.none() {
+		return c.proxy.noFilters
+	}
+	return &f
 }
 
 // balancer goes on with the previous snapshot's if the weights are the same.
@@ -336,7 +348,7 @@ func (r *rule) compileFilters(list []gatewayv1.HTTPRouteFilter, at string, onBac
 }
 
 func (c *compiler) share(r *rule, b *gateway.Backend, index int) *share {
-	out := &share{source: b, unusable: b.Unusable}
+	out := &share{source: b, unusable: b.Unusable, filters: c.proxy.noFilters}
 	if out.unusable == "" && b.Target == nil {
 		out.unusable = "the backendRef leads nowhere"
 	}
@@ -348,18 +360,20 @@ func (c *compiler) share(r *rule, b *gateway.Backend, index int) *share {
 		out.unusable = id.Unusable
 		return out
 	}
+	var f filters
 	if len(b.Filters) > 0 {
-		out.filters, out.unusable = r.compileFilters(b.Filters, fmt.Sprintf("backendRefs[%d].filters", index), true)
+		f, out.unusable = r.compileFilters(b.Filters, fmt.Sprintf("backendRefs[%d].filters", index), true)
 	}
 	if out.unusable != "" {
 		return out
 	}
-	if out.filters.auth, out.unusable = c.compileAuth(b.Auth, r); out.unusable != "" {
+	if f.auth, out.unusable = c.compileAuth(b.Auth, r); out.unusable != "" {
 		return out
 	}
 	h := c.holding(b.Target, id, protocolOf(gatewayv1.Kind(r.source.Object.Kind), b.Target))
 	out.backend, r.held = h.upstream, append(r.held, h)
-	out.filters.mirrors = c.mirrors(b.Mirrors, r)
+	f.mirrors = c.mirrors(b.Mirrors, r)
+	out.filters = c.sharing(f)
 	out.session, out.budget = c.sessionOf(r.source, b.Target), c.budget(b.Target)
 	return out
 }

@@ -24,7 +24,7 @@ import (
 	"github.com/wicketgate/wicketgate/message"
 )
 
-// filters are what one list of filters says.
+// filters are what one list of filters says. All rules and backendRefs without filters share one (compiler.sharing).
 type filters struct {
 	request, response *headerModifier
 	redirect          *redirect
@@ -33,6 +33,11 @@ type filters struct {
 	cors              *cors
 	mirrors           []*mirror
 	auth              *auth
+}
+
+// none reports whether there are no filters.
+func (f *filters) none() bool {
+	return f.request == nil && f.response == nil && f.redirect == nil && f.hostname == nil && f.path == nil && f.cors == nil && len(f.mirrors) == 0 && f.auth == nil
 }
 
 // filterError is a filter that cannot be carried out.

@@ -276,7 +276,7 @@ func TestMirrorsAndTrailersOfCalls(t *testing.T) {
 		t.Error("the mirror got something else")
 	}
 	p.Close()
-	c := &call{proxy: p, x: x, req: &x.req, grpc: true, match: &match{rule: &rule{}}, share: &share{}}
+	c := &call{proxy: p, x: x, req: &x.req, grpc: true, match: &match{rule: &rule{filters: new(filters)}}, share: &share{filters: new(filters)}}
 	body := c.screen()
 	if _, err := body.Next(); err != nil && !errors.Is(err, io.EOF) {
 		t.Fatal(err)

@@ -1,8 +1,9 @@
 // Metrics of requests, by gateway, listener, route, rule and (for the count) code.
 //
 // A series is made when a rule is compiled, so that a request finds it without a lookup, and gets its counters when the first request
-// comes: rules without traffic cost little and are not exposed. Counters exist once for each shard (lifetime.go): counting a request is
-// four additions that no other core fights over. Series outlive snapshots as long as a snapshot has their rule; those of removed
+// comes: rules without traffic cost little and are not exposed. Where many come there are counters for each shard (lifetime.go), and counting a
+// request is four additions that no other core fights over; until then one set is enough, so that thousands of rules with little traffic
+// need little memory. Series outlive snapshots as long as a snapshot has their rule; those of removed
 // rules go away with the last snapshot that had it.
 
 package proxy
@@ -33,17 +34,28 @@ var bounds = [...]time.Duration{
 	2500 * time.Millisecond, 5 * time.Second, 10 * time.Second,
 }
 
-// cell holds the counters of one series that one shard's connections add to.
+// busy is from how many requests on a series has counters for each shard.
+const busy = 1024
+
+// cell holds counters of one series.
 type cell struct {
 	started atomic.Int64
 	nanos   atomic.Int64 // sum of durations
 	buckets [len(bounds) + 1]atomic.Int64
 	retries [retryReasons]atomic.Int64 // by reason; under retryNone those that were withheld
 	calls   atomic.Pointer[callCounts] // nil until the first gRPC call is over
-	// codes is copied when a code comes for the first time. It is short: a backend uses few codes.
+	// code is the first that came, or 0, and answered how often. Most rules have no other.
+	code     atomic.Int32
+	mu       sync.Mutex // held to replace codes
+	answered atomic.Int64
+	// codes are the others, copied when one comes for the first time. It is short: a backend uses few codes.
 	codes atomic.Pointer[[]*codeCount]
-	mu    sync.Mutex // held to replace codes
-	_     [64]byte
+}
+
+// ownCell is a cell that only one shard's connections add to.
+type ownCell struct {
+	cell
+	_ [64]byte
 }
 
 // callCounts are gRPC calls by their grpc-status.
@@ -58,9 +70,9 @@ type codeCount struct {
 type series struct {
 	labels labels
 	shards uint32
-	cells  atomic.Pointer[[]cell]
-	once   sync.Once
-	refs   int // snapshots; guarded by metrics.mu
+	refs   int                       // snapshots; guarded by metrics.mu
+	few    atomic.Pointer[cell]      // of the first requests, whichever shard they come from
+	own    atomic.Pointer[[]ownCell] // of the others, by shard
 }
 
 // start counts a request in.
@@ -74,7 +86,7 @@ func (s *series) done(shard uint32, code int, took time.Duration) {
 		at++
 	}
 	c.nanos.Add(int64(took))
-	c.code(code).n.Add(1)
+	c.count(code).Add(1)
 	c.buckets[at].Add(1)
 }
 
@@ -93,30 +105,53 @@ func (s *series) retried(shard uint32, why retryReason) { s.cell(shard).retries[
 // retryWithheld counts a retry that the rule asks for and that was impossible.
 func (s *series) retryWithheld(shard uint32) { s.cell(shard).retries[retryNone].Add(1) }
 
-// cell returns a shard's counters and makes those of all shards at the first request.
+// cell returns counters for a shard's connections, and makes them if need be. One request may count in two cells: only sums are read.
 func (s *series) cell(shard uint32) *cell {
-	if cells := s.cells.Load(); cells != nil {
-		return &(*cells)[shard]
+	if own := s.own.Load(); own != nil {
+		return &(*own)[shard].cell
 	}
-	s.once.Do(func() {
-		cells := make([]cell, s.shards)
-		s.cells.Store(&cells)
-	})
-	return &(*s.cells.Load())[shard]
+	few := s.few.Load()
+	if few == nil {
+		s.few.CompareAndSwap(nil, new(cell))
+		return s.few.Load()
+	}
+	if few.started.Load() < busy {
+		return few
+	}
+	own := make([]ownCell, s.shards)
+	s.own.CompareAndSwap(nil, &own)
+	return &(*s.own.Load())[shard].cell
 }
 
-func (c *cell) code(code int) *codeCount {
+// cells are all that there are.
+func (s *series) cells() (all []*cell) {
+	if few := s.few.Load(); few != nil {
+		all = append(all, few)
+	}
+	if own := s.own.Load(); own != nil {
+		for i := range *own {
+			all = append(all, &(*own)[i].cell)
+		}
+	}
+	return all
+}
+
+// count returns the counter of a code.
+func (c *cell) count(code int) *atomic.Int64 {
+	if code != 0 && (c.code.Load() == int32(code) || c.code.CompareAndSwap(0, int32(code))) {
+		return &c.answered
+	}
 	if list := c.codes.Load(); list != nil {
 		for _, n := range *list {
 			if n.code == code {
-				return n
+				return &n.n
 			}
 		}
 	}
 	return c.addCode(code)
 }
 
-func (c *cell) addCode(code int) *codeCount {
+func (c *cell) addCode(code int) *atomic.Int64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	var list []*codeCount
@@ -125,13 +160,13 @@ func (c *cell) addCode(code int) *codeCount {
 	}
 	for _, n := range list {
 		if n.code == code {
-			return n
+			return &n.n
 		}
 	}
 	n := &codeCount{code: code}
 	list = append(slices.Clip(list), n)
 	c.codes.Store(&list)
-	return n
+	return &n.n
 }
 
 // metrics owns all series and is the prometheus.Collector of them.

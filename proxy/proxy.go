@@ -87,6 +87,7 @@ type Proxy struct {
 
 	current    atomic.Pointer[Snapshot]
 	generation atomic.Uint64 // of the latest compiled snapshot
+	noFilters  *filters      // of all rules and backendRefs without filters
 	shards     uint32        // of every snapshot's and series' counters; a power of two
 	nextShard  atomic.Uint32 // deals shards to connections
 	calls      sync.Pool     // *call
@@ -116,7 +117,7 @@ func New(o Options) *Proxy {
 	if o.Datagrams == nil {
 		o.Datagrams = datagram.NewServer(datagram.Options{Log: o.Log, Metrics: o.Metrics})
 	}
-	p := &Proxy{opt: o, shards: shardCount()}
+	p := &Proxy{opt: o, noFilters: new(filters), shards: shardCount()}
 	o.Datagrams.Use(p.enterDatagrams)
 	p.acquire = func(c backend.Config) upstream { return o.Registry.Acquire(c) }
 	p.metrics = newMetrics(p.shards)

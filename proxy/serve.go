@@ -169,7 +169,7 @@ func (c *call) serve() int {
 	if r.unusable != "" {
 		return c.refuse(statusInternalError, r.unusable, nil)
 	}
-	f := &r.filters
+	f := r.filters
 	if f.cors != nil && c.crossOrigin(f.cors) {
 		return c.preflight()
 	}
@@ -189,7 +189,7 @@ func (c *call) serve() int {
 	if own := c.share.filters.cors; own != nil && c.cors == nil && c.crossOrigin(own) {
 		return c.preflight()
 	}
-	if status := c.pass(&c.share.filters); status != 0 {
+	if status := c.pass(c.share.filters); status != 0 {
 		return status
 	}
 	authority, path := c.req.Authority, c.req.Path
@@ -197,7 +197,7 @@ func (c *call) serve() int {
 	if len(f.mirrors) > 0 {
 		c.mirror(f.mirrors, authority, path)
 	}
-	f = &c.share.filters
+	f = c.share.filters
 	c.path2 = f.rewrite(c.req, c.sent, c.match.prefix, c.path2)
 	if len(f.mirrors) > 0 {
 		c.mirror(f.mirrors, authority, path)

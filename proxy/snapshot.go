@@ -69,15 +69,18 @@ type match struct {
 }
 
 // rule is a gateway.Rule, compiled once and shared by all listeners that its route is attached to.
+//
+// What a request reads stands together, because with many rules each of them has left the processor's caches by the time of its next request.
 type rule struct {
-	source   *gateway.Rule
-	identity *gateway.Identity // towards its backends
-	grpc     bool              // a GRPCRoute's
 	// unusable says why every request is answered with 500 (UNAVAILABLE); empty if the rule works.
 	unusable string
-	filters  filters
+	filters  *filters
 	backends []*share  // those of weight 0 left out
 	balance  *balancer // nil where there is nothing to choose
+	grpc     bool      // a GRPCRoute's
+	// The rest is for compiling.
+	source   *gateway.Rule
+	identity *gateway.Identity // towards its backends
 	held     []*holding
 	problems []object.Problem
 }
@@ -86,7 +89,7 @@ type rule struct {
 type share struct {
 	source   *gateway.Backend
 	unusable string // why this share of the requests is answered with 500
-	filters  filters
+	filters  *filters
 	backend  upstream // nil if unusable
 	session  *session // nil: requests are balanced
 	budget   *budget  // nil: retries are not bounded

@@ -77,7 +77,7 @@ func TestTrailersBehindContentOfKnownLengthFollowThePolicy(t *testing.T) {
 	x := rpcExchange()
 	x.body, x.req.Length = b, 5
 	removes := &headerModifier{remove: []string{"x-user-id"}}
-	c := &call{proxy: p, x: x, req: &x.req, match: &match{rule: &rule{filters: filters{request: removes}}}, share: &share{}}
+	c := &call{proxy: p, x: x, req: &x.req, match: &match{rule: &rule{filters: &filters{request: removes}}}, share: &share{filters: new(filters)}}
 	if got := c.screen().Trailers(); got == nil || got.Len() != 1 || !got.Has("checksum") {
 		t.Errorf("trailers %v, want checksum alone", got)
 	}

@@ -36,7 +36,7 @@ type pathNode struct {
 	label    string               // what leads here from the parent: "/api/v1"
 	children map[string]*pathNode // by the first element of their labels
 	prefix   *choice              // nil if no PathPrefix ends here
-	patterns []patternChoice      // by rank
+	patterns *[]patternChoice     // by rank; nil if there are none, and a pointer so that a node is 64 bytes, which come to the processor together
 	// up is the nearest ancestor with a prefix, upPatterns the nearest one with patterns.
 	up, upPatterns *pathNode
 }
@@ -181,10 +181,15 @@ func growTree(stops []*stop, from, to int) *pathNode {
 
 func (n *pathNode) fill(s *stop) {
 	n.prefix = buildChoice(s.prefix)
-	for _, p := range s.patterns {
-		n.patterns = append(n.patterns, patternChoice{p.pattern, buildChoice(p.entries)})
+	if len(s.patterns) == 0 {
+		return
 	}
-	slices.SortFunc(n.patterns, func(a, b patternChoice) int { return cmp.Compare(a.choice.least, b.choice.least) })
+	list := make([]patternChoice, 0, len(s.patterns))
+	for _, p := range s.patterns {
+		list = append(list, patternChoice{p.pattern, buildChoice(p.entries)})
+	}
+	n.patterns = &list
+	slices.SortFunc(list, func(a, b patternChoice) int { return cmp.Compare(a.choice.least, b.choice.least) })
 }
 
 // firstElement returns the first element of a path that begins with a slash.
@@ -294,9 +299,13 @@ func (n *pathNode) matchPatterns(in *Input) int {
 func (n *pathNode) nextPattern(after int) *patternChoice {
 	var next *patternChoice
 	for ; n != nil; n = n.upPatterns {
-		i := sort.Search(len(n.patterns), func(i int) bool { return n.patterns[i].choice.least > after })
-		if i < len(n.patterns) && (next == nil || n.patterns[i].choice.least < next.choice.least) {
-			next = &n.patterns[i]
+		if n.patterns == nil {
+			continue // the node that the path leads to; those above it are linked for theirs
+		}
+		list := *n.patterns
+		i := sort.Search(len(list), func(i int) bool { return list[i].choice.least > after })
+		if i < len(list) && (next == nil || list[i].choice.least < next.choice.least) {
+			next = &list[i]
 		}
 	}
 	return next

@@ -77,12 +77,19 @@ type entry struct {
 	tests []test
 }
 
-// choice is a set of routes with the same path: a list, or a hash by what the request has for one dimension and the rest.
+// choice is a set of routes with the same path: a list, or a hash. Most are one route that asks for nothing else: they are certain, and nothing
+// more of them is read.
 type choice struct {
-	least   int // the smallest rank
+	least   int  // the smallest rank
+	certain bool // whoever has it accepts every request
 	list    []entry
+	split   *split // nil: a list
+}
+
+// split tells routes apart by what the request has for one dimension; the rest does not ask for exact values of it.
+type split struct {
 	by      dimension
-	byValue map[string]*choice // nil: a list
+	byValue map[string]*choice
 	rest    *choice
 }
 
@@ -100,11 +107,10 @@ func buildChoice(entries []entry) *choice {
 		by, ok = bestDimension(entries)
 	}
 	if !ok {
-		c.list = entries
+		c.list, c.certain = entries, len(entries[0].tests) == 0
 		return c
 	}
-	c.by = by
-	c.byValue = make(map[string]*choice)
+	c.split = &split{by: by, byValue: make(map[string]*choice)}
 	groups := make(map[string][]entry)
 	var rest []entry
 	for _, e := range entries {
@@ -118,9 +124,9 @@ func buildChoice(entries []entry) *choice {
 		groups[value] = append(groups[value], e)
 	}
 	for value, group := range groups {
-		c.byValue[value] = buildChoice(group)
+		c.split.byValue[value] = buildChoice(group)
 	}
-	c.rest = buildChoice(rest)
+	c.split.rest = buildChoice(rest)
 	return c
 }
 
@@ -166,15 +172,19 @@ func bestDimension(entries []entry) (best dimension, ok bool) {
 func (c *choice) find(in *Input, bound int) int {
 	found := none
 	for c != nil && c.least < bound {
-		if c.byValue == nil {
+		if c.certain {
+			return c.least // which is below bound, and bound at most found
+		}
+		s := c.split
+		if s == nil {
 			return min(found, findInList(c.list, in, bound))
 		}
-		if value, ok := in.value(c.by); ok {
-			if rank := c.byValue[string(value)].find(in, bound); rank != none {
+		if value, ok := in.value(s.by); ok {
+			if rank := s.byValue[string(value)].find(in, bound); rank != none {
 				found, bound = rank, rank
 			}
 		}
-		c = c.rest
+		c = s.rest
 	}
 	return found
 }
