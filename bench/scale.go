@@ -49,7 +49,8 @@ func scaleRows() []row {
 		Peers: []peer{scaled("1 certificate", 1, writeNames), scaled("10,000 certificates", 10_000, writeNames)},
 	}
 	reload := row{Name: "reload", Run: measureReload, Kind: "http", Backend: "http"}
-	return []row{routes, headers, names, reload}
+	quickstart := row{Name: "quickstart", Run: measureQuickstart, Kind: "http", Backend: "http"}
+	return []row{routes, headers, names, reload, quickstart}
 }
 
 // base is the configuration for plain HTTP without routes.

@@ -64,8 +64,8 @@ func faults() []mutant {
 		},
 		{
 			"the mirror answers", "proxy/serve.go",
-			"c.mirror(f.mirrors, authority, path)\n\t}\n\tf = &c.share.filters",
-			"_, _ = authority, path\nc.share = &share{source: c.share.source, backend: f.mirrors[0].backend}\n\t}\n\tf = &c.share.filters",
+			"c.mirror(f.mirrors, authority, path)\n\t}\n\tf = c.share.filters",
+			"_, _ = authority, path\nc.share = &share{source: c.share.source, filters: new(filters), backend: f.mirrors[0].backend}\n\t}\n\tf = c.share.filters",
 			"HTTPRouteRequestMirror",
 		},
 		{

@@ -102,3 +102,32 @@ func TestCodesAreCountedWhenTheyComeTogether(t *testing.T) {
 		}
 	}
 }
+
+// TestCountersOfBusyRulesAddUp: the counters of a rule's first requests and those of the shards that take over.
+func TestCountersOfBusyRulesAddUp(t *testing.T) {
+	const each = busy
+	s := &series{shards: 4}
+	if s.start(1); len(s.cells()) != 1 {
+		t.Errorf("%d cells after the first request, want 1", len(s.cells()))
+	}
+	s.done(2, 200, time.Millisecond)
+	var wg sync.WaitGroup
+	for shard := range s.shards {
+		wg.Go(func() {
+			for i := range each {
+				s.start(shard)
+				s.done(shard, 200+i%3, time.Millisecond)
+			}
+		})
+	}
+	wg.Wait()
+	got := s.read()
+	if want := uint64(4*each + 1); got.finished != want || got.inFlight != 0 || len(s.cells()) != 5 {
+		t.Errorf("%d finished and %d in flight in %d cells, want %d, 0 and 5", got.finished, got.inFlight, len(s.cells()), want)
+	}
+	for i, want := range map[int]int64{200: 4*((each+2)/3) + 1, 201: 4 * ((each + 1) / 3), 202: 4 * (each / 3)} {
+		if got.codes[i] != want {
+			t.Errorf("code %d %d times, want %d", i, got.codes[i], want)
+		}
+	}
+}
