@@ -139,6 +139,18 @@ func (nowhere) SetWriteDeadline(time.Time) error { return nil }
 func (nowhere) SetReadDeadline(time.Time) error  { return nil }
 func (nowhere) Close() error                     { return nil }
 
+// unplugged returns a connection without goroutines, whose output stays where it is.
+func unplugged() *BackendConn {
+	limits := wire.BackendLimits()
+	c := &BackendConn{
+		nc: nowhere{}, opt: BackendOptions{Stats: &BackendStats{}}, ready: make(chan struct{}), streams: make(map[uint32]*BackendStream), nextID: 1,
+		lastID: maxStreamID, peer: DefaultSettings(), window: DefaultWindow, arrived: NewReceiveWindow(connWindow),
+		blocks: NewBlockReader(&limits, DefaultHeaderSize), timer: time.NewTimer(time.Hour),
+	}
+	c.wake.L = &c.mu
+	return c
+}
+
 // FuzzBackendReceive: whatever a backend sends, in whatever pieces, nobody panics, what is held stays within bounds, and no stream
 // that got its whole response gets another.
 func FuzzBackendReceive(f *testing.F) {
@@ -149,13 +161,7 @@ func FuzzBackendReceive(f *testing.F) {
 	f.Add(AppendGoAway(AppendWindowUpdate(answer, 0, 5), 1, NoError, ""), uint8(9))
 	f.Add(AppendSettingsAck(append(AppendFrameHead(nil, 6, FrameSettings, 0, 0), 0, 4, 0, 0, 0, 0)), uint8(1))
 	f.Fuzz(func(t *testing.T, in []byte, cut uint8) {
-		limits := wire.BackendLimits()
-		c := &BackendConn{
-			nc: nowhere{}, opt: BackendOptions{Stats: &BackendStats{}}, ready: make(chan struct{}), streams: make(map[uint32]*BackendStream), nextID: 1,
-			lastID: maxStreamID, peer: DefaultSettings(), window: DefaultWindow, arrived: NewReceiveWindow(connWindow),
-			blocks: NewBlockReader(&limits, DefaultHeaderSize), timer: time.NewTimer(time.Hour),
-		}
-		c.wake.L = &c.mu
+		c := unplugged()
 		if _, ok := c.receive(binary.BigEndian.AppendUint32([]byte{0, 0, 0, 4, 0}, 0)); !ok {
 			t.Fatal("SETTINGS are refused")
 		}

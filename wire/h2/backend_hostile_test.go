@@ -458,3 +458,26 @@ func TestBackendStarvesOneStream(t *testing.T) {
 		t.Errorf("%v", f)
 	}
 }
+
+// A request that is still in memory when its connection breaks was not sent, and may be sent elsewhere. Then it must not leave after all, with the goodbye.
+func TestBackendUnsentRequestsStayUnsent(t *testing.T) {
+	c := unplugged()
+	if _, ok := c.receive(AppendFrameHead(nil, 0, FrameSettings, 0, 0)); !ok {
+		t.Fatal("SETTINGS are refused")
+	}
+	c.out, c.flushing = c.out[:0], true // somebody is at it
+	c.Reserve()
+	s, _, failure := c.open(request("POST", "/"), nil, nil, true, nil, time.Time{})
+	if failure != nil || len(c.out) == 0 {
+		t.Fatal(failure)
+	}
+	if _, ok := c.receive(AppendFrameHead(nil, 0, FramePushPromise, 0, 1)); ok {
+		t.Fatal("a push is taken")
+	}
+	if s.failure == nil || s.failure.Kind != wire.BackendStale {
+		t.Errorf("the request failed with %v", s.failure)
+	}
+	if f, n, err := ParseFrame(c.out, DefaultFrameSize); f.Type != FrameGoAway || n != len(c.out) || err != nil {
+		t.Errorf("%v comes first of %d bytes that leave, %v", f.Type, len(c.out), err)
+	}
+}

@@ -201,8 +201,12 @@ func (c *BackendConn) unblock() {
 	c.blocked = c.blocked[:0]
 }
 
-// dismiss says goodbye and lets the writer end. c.mu is held.
+// dismiss says goodbye and lets the writer end. What is in out is not sent any more: its requests were told that they were not, and are perhaps sent
+// elsewhere. c.mu is held.
 func (c *BackendConn) dismiss(code ErrCode) {
+	if c.settled { // before that, it is the preface
+		c.out = c.out[:0]
+	}
 	c.put(func(dst []byte) []byte { return AppendGoAway(dst, 0, code, "") })
 	c.farewell = true
 	_ = c.nc.SetWriteDeadline(time.Now().Add(dismissTime)) // the connection is given up anyway
