@@ -12,6 +12,7 @@ import (
 type backendMetrics struct {
 	registry *backend.Registry
 	events   []backendEvent
+	states   []backendState
 }
 
 // backendEvent is one counter of backend.Stats.
@@ -20,11 +21,25 @@ type backendEvent struct {
 	count func(s *backend.Stats) uint64
 }
 
+// backendState is one gauge of backend.Stats.
+type backendState struct {
+	desc  *prometheus.Desc
+	value func(s *backend.Stats) int64
+}
+
 func newBackendMetrics(r *backend.Registry) *backendMetrics {
 	event := func(name, help string, count func(s *backend.Stats) uint64) backendEvent {
 		return backendEvent{prometheus.NewDesc("wicketgate_backend_"+name+"_total", help, []string{"backend"}, nil), count}
 	}
-	return &backendMetrics{registry: r, events: []backendEvent{
+	state := func(name, help string, value func(s *backend.Stats) int64) backendState {
+		return backendState{prometheus.NewDesc("wicketgate_backend_"+name, help, []string{"backend"}, nil), value}
+	}
+	states := []backendState{
+		state("connections_active", "Connections for requests that are open, idle ones included.",
+			func(s *backend.Stats) int64 { return s.HTTP1.Load() + s.HTTP2.Open.Load() }),
+		state("http2_streams_active", "Requests under way over HTTP/2.", func(s *backend.Stats) int64 { return s.HTTP2.Active.Load() }),
+	}
+	return &backendMetrics{registry: r, states: states, events: []backendEvent{
 		event("connections_opened", "Connections dialled.", func(s *backend.Stats) uint64 { return s.Opened.Load() }),
 		event("connections_reused", "Requests answered on a kept connection.", func(s *backend.Stats) uint64 { return s.Reused.Load() }),
 		event("connections_failed", "Dials that failed.", func(s *backend.Stats) uint64 { return s.Failed.Load() }),
@@ -50,6 +65,9 @@ func (m *backendMetrics) Describe(out chan<- *prometheus.Desc) {
 	for _, e := range m.events {
 		out <- e.desc
 	}
+	for _, g := range m.states {
+		out <- g.desc
+	}
 }
 
 // Collect reads the counters. Sending may wait for the receiver, so nothing is sent while the registry is locked.
@@ -58,6 +76,9 @@ func (m *backendMetrics) Collect(out chan<- prometheus.Metric) {
 	m.registry.Visit(func(key string, s *backend.Stats) {
 		for _, e := range m.events {
 			found = append(found, prometheus.MustNewConstMetric(e.desc, prometheus.CounterValue, float64(e.count(s)), key))
+		}
+		for _, g := range m.states {
+			found = append(found, prometheus.MustNewConstMetric(g.desc, prometheus.GaugeValue, float64(g.value(s)), key))
 		}
 	})
 	for _, metric := range found {

@@ -226,6 +226,14 @@ func (f *front) drain(ctx context.Context) {
 func (f *front) register(r prometheus.Registerer) {
 	f.introductions.register(r)
 	r.MustRegister(
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "wicketgate_http2_connections_active", Help: "Connections of clients over HTTP/2."}, func() float64 {
+			connections, _ := f.h2.Active()
+			return float64(connections)
+		}),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "wicketgate_http2_streams_active", Help: "Requests under way on them."}, func() float64 {
+			_, streams := f.h2.Active()
+			return float64(streams)
+		}),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "wicketgate_connections_active", Help: "Connections of clients, of all kinds.",
 		}, func() float64 { return float64(f.connections.Load()) }),

@@ -111,6 +111,8 @@ type BackendConn struct {
 	out     outbox
 	duplex  *backendDuplex
 	head    []byte
+
+	closed func() // told of the connection's end, once
 }
 
 // NewBackendConn takes over a fresh connection. portable makes it use c's own methods where the raw transport would be available.
@@ -125,6 +127,9 @@ func NewBackendConn(c net.Conn, portable bool) *BackendConn {
 	}
 	return b
 }
+
+// OnClose has f called once, when the connection is closed.
+func (c *BackendConn) OnClose(f func()) { c.closed = f }
 
 // Do sends a request and waits for the head of its response, which it stores in res: valid until Finish. Interim responses go to x, and so does
 // the wish to be told when its client leaves; x may be nil. The whole exchange ends at deadline, if it is not zero.
@@ -228,6 +233,10 @@ func (c *BackendConn) Close() {
 		c.upload.halt()
 	}
 	_ = c.conn.Close() // it is given up; there is nobody who could do anything about an error
+	if c.closed != nil {
+		c.closed()
+		c.closed = nil
+	}
 	c.reset()
 }
 

@@ -10,6 +10,7 @@ package backend
 
 import (
 	"math/rand/v2"
+	"net"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -154,6 +155,14 @@ func (s *stack) cut(last uint32, all bool) []idleConn {
 	s.idle = s.idle[:n]
 	s.n.Store(int32(n))
 	return old
+}
+
+// speakHTTP1 takes over a fresh connection to the endpoint.
+func (e *endpoint) speakHTTP1(nc net.Conn) *wire.BackendConn {
+	c := wire.NewBackendConn(nc, e.backend.registry.opt.Portable)
+	e.stats.HTTP1.Add(1)
+	c.OnClose(func() { e.stats.HTTP1.Add(-1) })
+	return c
 }
 
 // sweeper closes connections that were idle for too long. Its goroutine runs while any pool has idle connections.

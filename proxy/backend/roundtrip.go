@@ -196,13 +196,13 @@ func (a *attempt) connect(l *lane) (*wire.BackendConn, *Error) {
 }
 
 func (a *attempt) dial(l *lane) (*wire.BackendConn, *Error) {
-	r, e := a.b.registry, l.endpoint
+	e := l.endpoint
 	began := time.Now()
 	c, why, err := a.open(l)
 	if err == nil {
 		e.stats.Opened.Add(1)
 		e.restore()
-		return wire.NewBackendConn(c, r.opt.Portable), nil
+		return e.speakHTTP1(c), nil
 	}
 	failure := &Error{Result: a.result(why), Endpoint: e.addr, Socket: e.path, Err: fmt.Errorf("connecting to %s: %w", e, err)}
 	switch failure.Result {

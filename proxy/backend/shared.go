@@ -211,7 +211,7 @@ func (s *shared) http1(nc net.Conn) *Error {
 	e.stats.Opened.Add(1)
 	e.restore()
 	e.chose.Store(choseHTTP1)
-	s.put(wire.NewBackendConn(nc, e.backend.registry.opt.Portable))
+	s.put(e.speakHTTP1(nc))
 	return &Error{Result: HandshakeFailed, Endpoint: e.addr, Socket: e.path, Err: errChoseHTTP1}
 }
 

@@ -46,6 +46,9 @@ func TestSharedConnection(t *testing.T) {
 		if n := b.stats.Opened.Load(); n != 1 {
 			t.Errorf("%d connections for 16 requests at once, want 1", n)
 		}
+		if s := &b.stats.HTTP2; s.Open.Load() != 1 || s.Active.Load() != 0 {
+			t.Errorf("%d connections and %d streams are there, want 1 and 0", s.Open.Load(), s.Active.Load())
+		}
 		if n := b.stats.HTTP2.Streams.Load(); n != 800 {
 			t.Errorf("%d streams, want 800", n)
 		}

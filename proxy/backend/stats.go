@@ -18,6 +18,7 @@ type Stats struct {
 	Retried   atomic.Uint64 // requests sent again because a kept connection turned out to be dead, or the backend had not processed them
 	Ejected   atomic.Uint64 // times an endpoint was left out after a failed dial
 
+	HTTP1 atomic.Int64 // connections of HTTP/1 that are open, idle ones included
 	HTTP2 h2.BackendStats
 }
 

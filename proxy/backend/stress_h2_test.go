@@ -206,7 +206,7 @@ func (k *naughtyPeer) plan(s *naughtyStream) {
 	case 3: // malformed
 		s.answer = []func(){head("connection", "close")}
 	case 4: // behind the end
-		s.answer = append(whole, reset(http2.ErrCodeNo))
+		s.answer = []func(){whole[0], whole[1], whole[2], reset(http2.ErrCodeNo)}
 	case 5:
 		s.answer = []func(){func() { k.head(s.id, false, ":status", "103", "x-id", path) }, whole[0], whole[1], whole[2]}
 	case 6, 7, 8: // trailers
@@ -288,6 +288,8 @@ func TestHTTP2ResponsesReachTheirRequests(t *testing.T) {
 		}
 		wg.Wait()
 		b.Release()
+		s := &b.stats.HTTP2
+		eventually(t, "no connection is open any more", func() bool { return s.Open.Load() == 0 && s.Active.Load() == 0 })
 		n.mu.Lock()
 		defer n.mu.Unlock()
 		for path, times := range n.begun {
@@ -295,7 +297,6 @@ func TestHTTP2ResponsesReachTheirRequests(t *testing.T) {
 				t.Errorf("%.40s was worked on %d times", path, times)
 			}
 		}
-		s := &b.stats.HTTP2
 		if c, f := complete.Load(), failed.Load(); c < int64(requests)/4 || f < int64(requests)/50 {
 			t.Errorf("%d complete and %d failed of %d: that was not the test it should be", c, f, requests)
 		}

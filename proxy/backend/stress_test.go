@@ -117,6 +117,9 @@ func TestResponsesReachTheirRequests(t *testing.T) {
 		b.Release()
 		one.close()
 		two.close()
+		if n := b.stats.HTTP1.Load(); n != 0 {
+			t.Errorf("%d connections are still counted as open", n)
+		}
 		if c, f := complete.Load(), failed.Load(); c < int64(requests)/4 || f < int64(requests)/20 {
 			t.Errorf("%d complete and %d failed of %d: that was not the test it should be", c, f, requests)
 		}

@@ -50,6 +50,8 @@ type BackendStats struct {
 	Cancelled atomic.Uint64 // streams that we reset
 	GoAways   atomic.Uint64 // connections that backends ended by GOAWAY
 	Malformed atomic.Uint64 // responses that broke a rule of HTTP/2
+	Open      atomic.Int64  // connections that are there now
+	Active    atomic.Int64  // streams that are there now
 	Faults    atomic.Uint64 // connections ended because the backend broke the protocol, flooded us, or did not answer a PING
 }
 
@@ -128,6 +130,7 @@ func NewBackendConn(nc net.Conn, o BackendOptions) *BackendConn {
 	c.greet()
 	c.timer = time.AfterFunc(backendTick, c.tick)
 	c.ended.Add(2)
+	o.Stats.Open.Add(1)
 	go c.read()
 	go c.write()
 	return c

@@ -127,6 +127,7 @@ func (c *BackendConn) open(
 	s.connect = len(req.Upgrade) > 0
 	s.setDeadline(deadline)
 	c.opt.Stats.Streams.Add(1)
+	c.opt.Stats.Active.Add(1)
 	c.quiet = 0
 	before := len(c.out)
 	s.compose(req, body, p, all, trailers)
@@ -281,6 +282,7 @@ func (s *BackendStream) Finish() {
 		s.abandon(Cancel)
 	}
 	delete(c.streams, s.id)
+	c.opt.Stats.Active.Add(-1)
 	s.forget()
 	c.idle = append(c.idle, s)
 	c.leave()

@@ -126,6 +126,7 @@ func (c *BackendConn) spaceLeft() int { return maxQueued - len(c.out) - c.writin
 // write is the writer.
 func (c *BackendConn) write() {
 	defer c.ended.Done()
+	defer c.opt.Stats.Open.Add(-1)
 	defer func() { _ = c.nc.Close() }() // nobody is left who could do anything about an error
 	for c.await() {
 		p, at := c.torn, c.tornAt

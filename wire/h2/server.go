@@ -135,6 +135,17 @@ func (s *Server) connections(concerned func(*conn) bool) []*conn {
 	return list
 }
 
+// Active counts the connections, and the streams that are being served on them.
+func (s *Server) Active() (connections, streams int) {
+	list := s.connections(func(*conn) bool { return true })
+	for _, c := range list {
+		c.mu.Lock()
+		streams += c.running
+		c.mu.Unlock()
+	}
+	return len(list), streams
+}
+
 func (s *Server) register(c *conn) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
