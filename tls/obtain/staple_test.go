@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/netip"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -23,17 +24,17 @@ import (
 type responder struct {
 	t     *testing.T
 	w     *world
-	asked int
+	asked atomic.Int64
 	// status is what it says of a certificate; odd is set for answers that are none.
-	status int
-	odd    string
+	status atomic.Int64
+	odd    atomic.Value // string
 }
 
 // stapleLife is how long its answers hold.
 const stapleLife = 4 * time.Hour
 
 func (r *responder) ServeHTTP(w http.ResponseWriter, q *http.Request) {
-	r.asked++
+	r.asked.Add(1)
 	text, err := io.ReadAll(q.Body)
 	if err != nil {
 		r.t.Error(err)
@@ -49,8 +50,8 @@ func (r *responder) ServeHTTP(w http.ResponseWriter, q *http.Request) {
 		r.t.Error(err)
 		return
 	}
-	a := ocsp.Response{Status: r.status, SerialNumber: question.SerialNumber, ThisUpdate: time.Now(), NextUpdate: time.Now().Add(stapleLife)}
-	switch r.odd {
+	a := ocsp.Response{Status: int(r.status.Load()), SerialNumber: question.SerialNumber, ThisUpdate: time.Now(), NextUpdate: time.Now().Add(stapleLife)}
+	switch r.odd.Load() {
 	case "another certificate":
 		a.SerialNumber.Add(a.SerialNumber, a.SerialNumber)
 	case "an old answer":
@@ -78,9 +79,9 @@ func (r *responder) ServeHTTP(w http.ResponseWriter, q *http.Request) {
 // stapled is an engine whose ca issuer names a responder.
 func stapled(t *testing.T) (*world, *responder) {
 	t.Helper()
-	r := &responder{t: t, status: ocsp.Good}
 	w := &world{t: t}
-	r.w = w
+	r := &responder{t: t, w: w}
+	r.status.Store(ocsp.Good)
 	var err error
 	w.engine, err = New(Options{Dial: func(_ context.Context, to netip.AddrPort, loopback bool) (net.Conn, error) {
 		if to.String() != "192.0.2.53:80" || loopback {
@@ -113,11 +114,11 @@ func TestStapleIsFetchedAndRefreshed(t *testing.T) {
 		time.Sleep(stapleLife/2 + time.Minute)
 		synctest.Wait()
 		second := w.staple()
-		if string(second) == string(first) || r.asked != 2 {
-			t.Errorf("not refreshed at half of its life: asked %d times", r.asked)
+		if string(second) == string(first) || r.asked.Load() != 2 {
+			t.Errorf("not refreshed at half of its life: asked %d times", r.asked.Load())
 		}
 		// A responder that fails is asked every hour, and its last answer is shown for as long as it holds.
-		r.odd = "an error"
+		r.odd.Store("an error")
 		time.Sleep(stapleLife - time.Hour)
 		synctest.Wait()
 		if string(w.staple()) != string(second) {
@@ -128,7 +129,7 @@ func TestStapleIsFetchedAndRefreshed(t *testing.T) {
 		if len(w.staple()) > 0 {
 			t.Error("a staple is shown that has ended")
 		}
-		r.odd = ""
+		r.odd.Store("")
 		time.Sleep(stapleRetry + time.Minute)
 		synctest.Wait()
 		if len(w.staple()) == 0 {
@@ -144,7 +145,7 @@ func TestStapleOfRevokedCertificateRenewsIt(t *testing.T) {
 		synctest.Wait()
 		time.Sleep(revokedPause)
 		first := w.leaf("shop-tls").SerialNumber
-		r.status = ocsp.Revoked
+		r.status.Store(ocsp.Revoked)
 		time.Sleep(stapleLife/2 + time.Second)
 		synctest.Wait()
 		second := w.leaf("shop-tls").SerialNumber
@@ -159,7 +160,7 @@ func TestStapleOfRevokedCertificateRenewsIt(t *testing.T) {
 		if w.leaf("shop-tls").SerialNumber.Cmp(second) != 0 {
 			t.Error("a responder that says so of every certificate has one after the other obtained")
 		}
-		r.status = ocsp.Good
+		r.status.Store(ocsp.Good)
 		time.Sleep(revokedPause)
 		synctest.Wait()
 		if len(w.staple()) == 0 {
@@ -173,11 +174,11 @@ func TestOddStaplesAreNotShown(t *testing.T) {
 		t.Run(odd, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w, r := stapled(t)
-				r.odd = odd
+				r.odd.Store(odd)
 				defer w.run()()
 				synctest.Wait()
-				if r.asked != 1 || len(w.staple()) > 0 {
-					t.Errorf("asked %d times, staple of %d bytes", r.asked, len(w.staple()))
+				if r.asked.Load() != 1 || len(w.staple()) > 0 {
+					t.Errorf("asked %d times, staple of %d bytes", r.asked.Load(), len(w.staple()))
 				}
 				if status, message := w.ready("Certificate", "shop"); status != "True" {
 					t.Errorf("the certificate does without: %s %s", status, message)
