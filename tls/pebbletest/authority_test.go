@@ -6,7 +6,7 @@ import (
 	"encoding/pem"
 	"fmt"
 	"io"
-	"log"
+	"log" //nolint:depguard // Pebble writes to such loggers
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -146,20 +146,10 @@ func (a *authority) when(part string, f func()) {
 	a.hold[part] = f
 }
 
-// root is the certificate that what it issues is verified with.
-func (a *authority) root(t *testing.T) []byte {
-	t.Helper()
-	root := a.ca.GetRootCert(0)
-	if root == nil {
-		t.Fatal("no root")
-	}
-	return root.PEM()
-}
-
 // freePort finds a port that nobody listens on.
 func freePort(t *testing.T) int {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it is closed at once
+	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}

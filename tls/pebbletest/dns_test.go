@@ -17,7 +17,7 @@ const tsigSecret = "YSBzZWNyZXQgb2YgdGhlIHRlc3RzJw=="
 // updates starts a name server for example.com that hands the TXT records of updates to the authority's DNS server. It is the address.
 func updates(t *testing.T, a *authority) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // a test's
+	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,7 +52,7 @@ func updates(t *testing.T, a *authority) string {
 		Listener: l, TsigSecret: map[string]string{"wicketgate.": tsigSecret}, Handler: dns.HandlerFunc(handler),
 		MsgAcceptFunc: func(dns.Header) dns.MsgAcceptAction { return dns.MsgAccept },
 	}
-	go server.ActivateAndServe() //nolint:errcheck // it ends with the test
+	go server.ActivateAndServe()
 	t.Cleanup(func() { _ = server.Shutdown() })
 	return l.Addr().String()
 }

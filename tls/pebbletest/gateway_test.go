@@ -156,7 +156,7 @@ func (g *gateway) until(what string, condition func() bool) {
 func (g *gateway) ready() {
 	g.t.Helper()
 	g.until("the gateway is ready", func() bool {
-		response, err := http.Get("http://" + g.admin + "/readyz") //nolint:noctx // a test's
+		response, err := http.Get("http://" + g.admin + "/readyz")
 		if err != nil {
 			return false
 		}
@@ -191,7 +191,7 @@ func (g *gateway) untilIssued(a *authority, name string) (leaf *x509.Certificate
 
 // object reads an object from the administrative interface.
 func (g *gateway) object(path string) map[string]any {
-	response, err := http.Get("http://" + g.admin + "/apis/" + path) //nolint:noctx // a test's
+	response, err := http.Get("http://" + g.admin + "/apis/" + path)
 	if err != nil {
 		return nil
 	}
