@@ -115,29 +115,50 @@ func TestRequests(t *testing.T) {
 	}
 }
 
+// Each rule of RFC 9113 whose breach makes a request malformed, by the section that has it. Section 8.1.1's rule of DATA against content-length has tests of
+// its own, as have trailers.
 func TestMalformedRequests(t *testing.T) {
-	for _, lines := range [][]string{
-		{":scheme: https", ":authority: a", ":path: /"},
-		{":method: GET", ":authority: a", ":path: /"},
-		{":method: GET", ":scheme: https", ":authority: a"},
-		{":method: GET", ":scheme: https", ":authority: a", ":path: "},
-		{":method: GET", ":scheme: https", ":authority: a", ":path: a"},
-		{":method: GET", ":scheme: https", ":authority: a", ":path: *"},
-		{":method: GET", ":scheme: https", ":authority: a", ":path: https://b/"},
-		{":method: CONNECT", ":scheme: https", ":authority: a:1", ":path: /"},
-		{":method: CONNECT"},
-		{":method: CONNECT", ":protocol: websocket", ":authority: a"},
-		usual(":method: GET"), usual(":path: /b"), usual(":status: 200"), usual(":foo: b"), usual(":protocol: websocket"),
-		usual("x: y", ":authority: a")[1:], usual("x: y", ":scheme: https"),
-		usual("Upper: x"), usual("a b: x"), usual("x: \x00"), usual("x: a\r\nb: c"), usual("x:  y"), usual("x: y "), usual("x: \x7f"),
-		usual("connection: close"), usual("proxy-connection: x"), usual("keep-alive: 1"), usual("transfer-encoding: chunked"), usual("upgrade: h2c"),
-		usual("te: gzip"), usual("te: trailers, gzip"),
-		usual("content-length: 1"), usual("content-length: +0"), usual("content-length: 0", "content-length: 0"), usual("content-length: "),
-		usual("content-length: 0, 0"),
-		usual("host: other.example"), usual("host: shop.example", "host: shop.example"),
+	for _, section := range []struct {
+		number string
+		heads  [][]string
+	}{
+		{"8.1.1: content-length", [][]string{
+			usual("content-length: 1"), usual("content-length: +0"), usual("content-length: 0", "content-length: 0"), usual("content-length: "),
+			usual("content-length: 0, 0"),
+		}},
+		{"8.2.1: names and values", [][]string{
+			usual("Upper: x"), usual("a b: x"), usual("x: \x00"), usual("x: a\r\nb: c"), usual("x:  y"), usual("x: y "), usual("x: \x7f"),
+		}},
+		{"8.2.2: fields of the connection", [][]string{
+			usual("connection: close"), usual("proxy-connection: x"), usual("keep-alive: 1"), usual("transfer-encoding: chunked"), usual("upgrade: h2c"),
+			usual("te: gzip"), usual("te: trailers, gzip"),
+		}},
+		{"8.3: pseudo-fields, once, known, and first", [][]string{
+			usual(":method: GET"), usual(":path: /b"), usual(":status: 200"), usual(":foo: b"),
+			usual("x: y", ":authority: a")[1:], usual("x: y", ":scheme: https"),
+		}},
+		{"8.3.1: those of a request", [][]string{
+			{":scheme: https", ":authority: a", ":path: /"},
+			{":method: GET", ":authority: a", ":path: /"},
+			{":method: GET", ":scheme: https", ":authority: a"},
+			{":method: GET", ":scheme: https", ":authority: a", ":path: "},
+			{":method: GET", ":scheme: https", ":authority: a", ":path: a"},
+			{":method: GET", ":scheme: https", ":authority: a", ":path: *"},
+			{":method: GET", ":scheme: https", ":authority: a", ":path: https://b/"},
+			usual("host: other.example"), usual("host: shop.example", "host: shop.example"),
+		}},
+		{"8.5: CONNECT", [][]string{
+			{":method: CONNECT", ":scheme: https", ":authority: a:1", ":path: /"},
+			{":method: CONNECT"},
+		}},
+		{"RFC 8441, section 4: extended CONNECT", [][]string{
+			{":method: CONNECT", ":protocol: websocket", ":authority: a"}, usual(":protocol: websocket"),
+		}},
 	} {
-		if h, err := readRequest(true, lines...); !sameCode(err, &StreamError{Code: ProtocolError}) {
-			t.Errorf("%q: %s, %v", lines, describe(&h), err)
+		for _, lines := range section.heads {
+			if h, err := readRequest(true, lines...); !sameCode(err, &StreamError{Code: ProtocolError}) {
+				t.Errorf("section %s: %q: %s, %v", section.number, lines, describe(&h), err)
+			}
 		}
 	}
 }
