@@ -35,6 +35,7 @@ var idleProbe = map[string]string{"plain": "get", "tls": "handshake", "h2c": "h2
 // crowd is the idle connections to one proxy.
 type crowd struct {
 	*proxy
+	conns  int
 	load   *exec.Cmd
 	leave  io.Closer // when it is closed, they are
 	stderr strings.Builder
@@ -54,7 +55,7 @@ func measureIdle(b *bench, w row) (result, error) {
 	defer cancel()
 	crowds := make([]*crowd, 0, len(f.proxies))
 	for _, p := range f.proxies {
-		crowds = append(crowds, &crowd{proxy: p})
+		crowds = append(crowds, &crowd{proxy: p, conns: b.resting(w, len(f.proxies))})
 	}
 	steps := []func(*crowd) error{
 		func(c *crowd) error { return c.arrive(ctx, b, w) },
@@ -75,12 +76,20 @@ func measureIdle(b *bench, w row) (result, error) {
 	return b.idleResult(w, crowds, f.missing), ctx.Err()
 }
 
+// resting is how many connections each proxy gets. Upgraded ones are connections of the backend, too, which has those of all proxies at once.
+func (b *bench) resting(w row, proxies int) int {
+	if w.Load.Protocol == "websocket" {
+		return min(b.idle, (b.files-1000)/proxies/100*100)
+	}
+	return b.idle
+}
+
 // arrive opens the connections.
 func (c *crowd) arrive(ctx context.Context, b *bench, w row) error {
 	if err := c.measure(0); err != nil {
 		return err
 	}
-	c.load = exec.CommandContext(ctx, b.tools.load, "-protocol", "hold", "-over", w.Load.Protocol, "-to", c.listen.String(), "-conns", fmt.Sprint(b.idle))
+	c.load = exec.CommandContext(ctx, b.tools.load, "-protocol", "hold", "-over", w.Load.Protocol, "-to", c.listen.String(), "-conns", fmt.Sprint(c.conns))
 	c.load.Stderr = &c.stderr
 	in, err := c.load.StdinPipe()
 	if err != nil {
@@ -94,7 +103,7 @@ func (c *crowd) arrive(ctx context.Context, b *bench, w row) error {
 	if err := c.load.Start(); err != nil {
 		return fmt.Errorf("start the load: %w", err)
 	}
-	if text, err := bufio.NewReader(out).ReadString('\n'); err != nil || text != fmt.Sprintln(b.idle) {
+	if text, err := bufio.NewReader(out).ReadString('\n'); err != nil || text != fmt.Sprintln(c.conns) {
 		return fmt.Errorf("the load said %q: %w", text, errors.Join(err, c.leave.Close(), c.load.Wait()))
 	}
 	return nil
@@ -110,10 +119,10 @@ func (b *bench) idleResult(w row, crowds []*crowd, missing map[string]string) re
 	r := result{row: w, Missing: missing}
 	var t strings.Builder
 	fmt.Fprintf(&t, "Resident memory that each of %d connections (%s) adds, %v after they have had one exchange each; then %v after all were closed,\nand what of that is still there.\n\n",
-		b.idle, w.Load.Protocol, b.settle, b.settle)
+		crowds[0].conns, w.Load.Protocol, b.settle, b.settle)
 	t.WriteString("| proxy | KiB a connection | RSS before, MiB | with the connections | after them |\n|---|---|---|---|---|\n")
 	for _, c := range crowds {
-		line := fmt.Sprintf("| %s | %.1f | %.1f | %.1f | %.1f |\n", c.name, (c.mib[1]-c.mib[0])*1024/float64(b.idle), c.mib[0], c.mib[1], c.mib[2])
+		line := fmt.Sprintf("| %s | %.1f | %.1f | %.1f | %.1f |\n", c.name, (c.mib[1]-c.mib[0])*1024/float64(c.conns), c.mib[0], c.mib[1], c.mib[2])
 		fmt.Fprintf(b.out, "%s %s", w.Name, line)
 		t.WriteString(line)
 	}
