@@ -58,16 +58,17 @@ func TestCertificatesAndIssuersAreListed(t *testing.T) {
 		t.Errorf("wide: %q", wide)
 	}
 	// The listener tells the truth: it is programmed now that its certificate is there.
-	if status, _, _ := g.get("gateway", "web", "-o", `jsonpath={.status.listeners[0].conditions[?(@.type=="Programmed")].status}`); strings.TrimSpace(status) != "True" {
-		t.Errorf("Programmed %q", status)
-	}
-	_, text := g.ask(http.MethodGet, "/metrics")
+	eventually(t, "the listener is programmed", func() bool {
+		status, _, _ := g.get("gateway", "web", "-o", `jsonpath={.status.listeners[0].conditions[?(@.type=="Programmed")].status}`)
+		return strings.TrimSpace(status) == "True"
+	})
 	for _, want := range []string{
 		`wicketgate_certificate_not_after_timestamp_seconds{namespace="default",secret="shop-tls"}`, `wicketgate_certificates_obtained_total{issuer="default/self"} 1`,
 	} {
-		if !strings.Contains(text, want) {
-			t.Errorf("metrics lack %s", want)
-		}
+		eventually(t, "the metrics have "+want, func() bool {
+			_, text := g.ask(http.MethodGet, "/metrics")
+			return strings.Contains(text, want)
+		})
 	}
 }
 

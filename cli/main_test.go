@@ -102,11 +102,11 @@ type gate struct {
 	ended chan struct{}
 }
 
-// startGate serves files, a map from names to contents, and waits until they are served.
+// startGate serves files, a map from names to contents, and waits until they are served. Its state is its own unless args name another directory.
 func startGate(t *testing.T, files map[string]string, args ...string) *gate {
 	t.Helper()
 	g := &gate{t: t, dir: t.TempDir(), admin: fmt.Sprintf("127.0.0.1:%d", freePort(t))}
-	g.args = append([]string{"run", "--config", g.dir, "--admin", g.admin}, args...)
+	g.args = append([]string{"run", "--config", g.dir, "--admin", g.admin, "--state-dir", t.TempDir()}, args...)
 	g.put(files)
 	g.start()
 	return g
