@@ -27,6 +27,7 @@ type echoOptions struct {
 	listen, tcp, udp []string
 	name             string
 	cert, key        string // files
+	introduced       bool
 }
 
 func newEcho(p Program) *cobra.Command {
@@ -41,7 +42,8 @@ method. HTTP/1.1 is spoken, and HTTP/2 without TLS by prior knowledge (h2c).
 With --tcp it listens for connections that it sends everything back on, after a first line with its name, and with --udp for datagrams that it sends back,
 after its name and a space. With one of these and without --listen it does not speak HTTP.
 
-With --tls-cert and --tls-key all connections begin with a TLS handshake, as those that a TLSRoute passes through do.`,
+With --tls-cert and --tls-key all connections begin with a TLS handshake, as those that a TLSRoute passes through do. With --proxy-protocol they begin
+with a header of the PROXY protocol (version 1 or 2), before anything else, and the client is the one that it names; a connection without it is closed.`,
 		Example: `  wicketgate echo --listen 127.0.0.1:3000
   wicketgate echo --listen 127.0.0.1:3001 --listen 127.0.0.1:3002 --name cart
   wicketgate echo --tcp 127.0.0.1:3306 --udp 127.0.0.1:5353
@@ -60,6 +62,7 @@ With --tls-cert and --tls-key all connections begin with a TLS handshake, as tho
 	c.Flags().StringVar(&o.name, "name", "", "name to answer with (default the host's)")
 	c.Flags().StringVar(&o.cert, "tls-cert", "", "certificate, in PEM, with which connections are answered over TLS")
 	c.Flags().StringVar(&o.key, "tls-key", "", "private key, in PEM, of that certificate")
+	c.Flags().BoolVar(&o.introduced, "proxy-protocol", false, "take only connections that begin with a header of the PROXY protocol")
 	c.MarkFlagsRequiredTogether("tls-cert", "tls-key")
 	return c
 }
@@ -88,10 +91,13 @@ func runEcho(ctx context.Context, p Program, o *echoOptions) error {
 		if err != nil {
 			return fmt.Errorf("cannot listen (choose another address with --listen): %w", err)
 		}
+		if o.introduced {
+			l = echoListener{l}
+		}
 		open = append(open, l)
 		fmt.Fprintf(p.Stderr, "echo %q listening on %s\n", o.name, l.Addr())
 	}
-	raw := &echoRaw{name: o.name, out: p.Stderr, tls: secure}
+	raw := &echoRaw{name: o.name, out: p.Stderr, tls: secure, introduced: o.introduced}
 	defer raw.close()
 	if err := raw.listen(ctx, o.tcp, o.udp); err != nil {
 		return err

@@ -14,10 +14,11 @@ import (
 
 // echoRaw serves sockets until it is closed.
 type echoRaw struct {
-	name    string
-	out     io.Writer   // is told of addresses
-	tls     *tls.Config // of connections; nil: they are plain
-	running sync.WaitGroup
+	name       string
+	out        io.Writer   // is told of addresses
+	tls        *tls.Config // of connections; nil: they are plain
+	introduced bool        // connections begin with a header of the PROXY protocol
+	running    sync.WaitGroup
 
 	mu      sync.Mutex
 	sockets map[io.Closer]bool
@@ -31,6 +32,9 @@ func (e *echoRaw) listen(ctx context.Context, tcp, udp []string) error {
 		l, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
 		if err != nil {
 			return fmt.Errorf("cannot listen (choose another address with --tcp): %w", err)
+		}
+		if e.introduced {
+			l = echoListener{l}
 		}
 		if e.tls != nil {
 			l = tls.NewListener(l, e.tls)
