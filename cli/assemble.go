@@ -95,7 +95,8 @@ func assemble(o *runOptions, s settings, log *slog.Logger, version admin.Version
 		Name: "wicketgate_state_write_failures_total", Help: "Attempts to write the state directory that failed.",
 	}, func() float64 { return float64(g.loader.KeepFailures()) }))
 	g.loop = reconcile.New(reconcile.Options{
-		Load: g.certificates.load(g.loader.Load),
+		Load:   g.certificates.load(g.loader.Load),
+		Beside: func() any { return g.certificates.managed },
 		Build: func(inForce *gateway.Graph, set *object.Set) *gateway.Graph {
 			return g.certificates.build(inForce, set, s.gateway)
 		},
@@ -111,8 +112,7 @@ func assemble(o *runOptions, s settings, log *slog.Logger, version admin.Version
 		Served:     g.served(inherited),
 		Strict:     o.strict, DrainTimeout: o.drainTimeout, Log: log, Metrics: g.metrics,
 	})
-	g.metrics.MustRegister(newGatewayMetrics(g.loop.View))
-	g.metrics.MustRegister(newObjectMetrics(g.loop.View, g.certificates.engine.Expiries))
+	g.metrics.MustRegister(newGatewayMetrics(g.loop.View), newObjectMetrics(g.loop.View, g.certificates.engine.Expiries))
 	return g, nil
 }
 

@@ -124,7 +124,7 @@ func (g *running) run(ctx context.Context, roots []config.Root, poll time.Durati
 			}
 		case <-g.signals.Reload:
 			g.log.Info("reload asked for by signal")
-			g.loop.Trigger()
+			g.loop.Demand()
 		case err := <-served:
 			return errors.Join(err, end())
 		case err := <-looped:

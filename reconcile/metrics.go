@@ -46,12 +46,17 @@ func newMetrics(r prometheus.Registerer) *metrics {
 	return m
 }
 
-func (m *metrics) served(v *View) {
+// ran counts a run that did not fail.
+func (m *metrics) ran(v *View) {
 	result := "ok"
 	if v.Errors() > 0 {
 		result = "problems"
 	}
 	m.reloads.WithLabelValues(result).Inc()
+}
+
+func (m *metrics) served(v *View) {
+	m.ran(v)
 	m.last.Set(float64(v.Served.UnixMicro()) / 1e6)
 	m.took.Set(v.Took.Seconds())
 	m.objects.Set(float64(v.Objects().Len()))

@@ -6,6 +6,8 @@
 //
 // Sockets are opened before the swap, and accept and are retired after it, so that no request meets a listener without routes or a route
 // without its listener. There is one run at a time and at most one pending: whatever asks for a run while one is going on shares the next.
+//
+// A run that nobody demanded ends after Load if that found what is in force: an edit that POST /reload has served is told by file notifications, too.
 package reconcile
 
 import (
@@ -28,6 +30,8 @@ import (
 type Stages struct {
 	// Load reads the files. Bad files are problems of the result, not errors.
 	Load func(ctx context.Context) (*config.Result, error)
+	// Beside, if set, identifies what Build takes beside the objects, as of the last Load: it is another value if that is something else.
+	Beside func() any
 	// Build turns objects into a graph. It may take over parts of the graph that is in force, which is nil at first.
 	Build func(inForce *gateway.Graph, set *object.Set) *gateway.Graph
 	// Check, if set, adds what depends on the time of day, such as certificates that have expired.
@@ -81,8 +85,9 @@ type View struct {
 	Served time.Time // when it came into force
 	Took   time.Duration
 
-	reports []gateway.Report // Stages.Reports at that time
-	static  []object.Problem // those that neither sockets nor time change
+	found         found
+	circumstances circumstances
+	static        []object.Problem // those that neither sockets nor time change
 }
 
 // Objects are the admitted objects.
@@ -115,9 +120,10 @@ type Loop struct {
 	look   chan struct{} // capacity 1: statuses have changed
 	drains sync.WaitGroup
 
-	mu      sync.Mutex
-	waiting []chan error  // told the outcome of a run that begins after they were added; capacity 1
-	changed chan struct{} // closed when a new view is published, and then replaced
+	mu       sync.Mutex
+	waiting  []chan error  // told the outcome of a run that begins after they were added; capacity 1
+	demanded bool          // the next run leaves nothing out
+	changed  chan struct{} // closed when a new view is published, and then replaced
 
 	reported map[identity]bool // what was logged and is still so; used by Run alone
 }
@@ -153,7 +159,15 @@ func (l *Loop) Changed() (*View, <-chan struct{}) {
 	return l.View(), l.changed
 }
 
-// Trigger asks for a run and returns at once.
+// Demand asks for a run that leaves nothing out, also if the files are as they were, and returns at once.
+func (l *Loop) Demand() {
+	l.mu.Lock()
+	l.demanded = true
+	l.mu.Unlock()
+	l.Trigger()
+}
+
+// Trigger asks for a run, since something may have changed, and returns at once.
 func (l *Loop) Trigger() {
 	select {
 	case l.kick <- struct{}{}:
@@ -169,14 +183,14 @@ func (l *Loop) Refresh() {
 	}
 }
 
-// Reload asks for a run, waits until one that began after the call has ended, and returns what is in force then, beside the error if the run
+// Reload demands a run, waits until one that began after the call has ended, and returns what is in force then, beside the error if the run
 // failed or ctx ended first.
 func (l *Loop) Reload(ctx context.Context) (*View, error) {
 	done := make(chan error, 1)
 	l.mu.Lock()
 	l.waiting = append(l.waiting, done)
 	l.mu.Unlock()
-	l.Trigger()
+	l.Demand()
 	select {
 	case err := <-done:
 		return l.View(), err
@@ -265,8 +279,8 @@ func (l *Loop) untilRefresh(pause time.Duration) time.Duration {
 // run makes one run and tells its outcome to those who wait for it.
 func (l *Loop) run(ctx context.Context) (err error) {
 	l.mu.Lock()
-	waiting := l.waiting
-	l.waiting = nil
+	waiting, demanded := l.waiting, l.demanded
+	l.waiting, l.demanded = nil, false
 	l.mu.Unlock()
 	defer func() {
 		for _, done := range waiting {
@@ -278,7 +292,12 @@ func (l *Loop) run(ctx context.Context) (err error) {
 	if err != nil {
 		return fmt.Errorf("reading the configuration: %w", err)
 	}
-	p, err := l.prepare(result)
+	f := l.find(result)
+	if v := l.View(); v != nil && !demanded && v.found.same(f) {
+		l.unchanged(ctx, begun)
+		return nil
+	}
+	p, err := l.prepare(f)
 	if err != nil {
 		return err
 	}

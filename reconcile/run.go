@@ -8,28 +8,26 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
-	"reflect"
 	"runtime/debug"
 	"slices"
 	"time"
 
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
-	"github.com/wicketgate/wicketgate/config"
 	"github.com/wicketgate/wicketgate/gateway"
 	"github.com/wicketgate/wicketgate/object"
 )
 
 // prepared is a configuration that could be served: nothing of it is in force yet.
 type prepared struct {
-	result   *config.Result
+	found    found
 	graph    *gateway.Graph
 	swap     func()
 	problems []object.Problem // without those of binding
 }
 
 // prepare builds and compiles. A panic in there leaves what is served untouched: it becomes an error.
-func (l *Loop) prepare(result *config.Result) (p *prepared, err error) {
+func (l *Loop) prepare(f found) (p *prepared, err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			l.log.Error("panic while translating the configuration", "panic", r, "stack", string(debug.Stack()))
@@ -40,15 +38,15 @@ func (l *Loop) prepare(result *config.Result) (p *prepared, err error) {
 	if v := l.View(); v != nil {
 		inForce = v.Graph
 	}
-	g := l.stages.Build(inForce, result.Objects)
-	p = &prepared{result: result, graph: g, problems: slices.Concat(result.Problems, g.Problems)}
+	g := l.stages.Build(inForce, f.result.Objects)
+	p = &prepared{found: f, graph: g, problems: slices.Concat(f.result.Problems, g.Problems)}
 	if l.strict && l.View() == nil && countErrors(p.problems) > 0 {
 		l.report(p.problems)
 		return nil, &StrictError{Problems: p.problems}
 	}
-	var found []object.Problem
-	p.swap, found = l.stages.Compile(g)
-	p.problems = append(p.problems, found...)
+	var more []object.Problem
+	p.swap, more = l.stages.Compile(g)
+	p.problems = append(p.problems, more...)
 	return p, nil
 }
 
@@ -76,8 +74,8 @@ func (l *Loop) serve(ctx context.Context, p *prepared, begun time.Time) {
 			l.stages.Drain(until, socket)
 		})
 	}
-	v := &View{Digest: p.result.Digest, Files: p.result.Files, Graph: p.graph, static: p.problems}
-	l.conclude(v, failed, time.Now())
+	v := &View{Digest: p.found.result.Digest, Files: p.found.result.Files, Graph: p.graph, found: p.found, static: p.problems}
+	l.conclude(v, l.circumstancesOf(p.graph, failed, time.Now()))
 	v.Took = v.Served.Sub(begun)
 	l.publish(v)
 	l.metrics.served(v)
@@ -86,24 +84,16 @@ func (l *Loop) serve(ctx context.Context, p *prepared, begun time.Time) {
 		"problems", v.Errors(), "took", v.Took.Round(10*time.Microsecond))
 }
 
-// conclude fills in what depends on the sockets, on the time, and on what was in force before.
-func (l *Loop) conclude(v *View, failed map[gateway.Binding]error, now time.Time) {
-	v.Generation, v.Served, v.Failed = 1, now, failed
-	v.Problems = slices.Concat(v.static, l.timed(v.Graph, now), bindProblems(v.Graph, failed))
+// conclude fills in what depends on the circumstances, and on what was in force before.
+func (l *Loop) conclude(v *View, c circumstances) {
+	v.Generation, v.Served, v.Failed, v.circumstances = 1, c.now, c.failed, c
+	v.Problems = slices.Concat(v.static, c.timed, bindProblems(v.Graph, c.failed))
 	var previous *gateway.StatusSet
 	if old := l.View(); old != nil {
 		v.Generation = old.Generation + 1
 		previous = old.Statuses
 	}
-	bound := gateway.Bound{Failed: failed}
-	if l.stages.Reports != nil {
-		v.reports = l.stages.Reports()
-		bound.Reports = v.reports
-	}
-	if l.stages.Interfaces != nil {
-		bound.Interfaces = l.stages.Interfaces()
-	}
-	v.Statuses = l.statuses(v.Graph, bound, previous, now)
+	v.Statuses = l.statuses(v.Graph, gateway.Bound{Failed: c.failed, Reports: c.reports, Interfaces: c.interfaces}, previous, c.now)
 }
 
 // statuses projects the graph that is served. A panic in there leaves the statuses as they were: what is served does not depend on them.
@@ -115,37 +105,6 @@ func (l *Loop) statuses(g *gateway.Graph, bound gateway.Bound, previous *gateway
 		}
 	}()
 	return gateway.Statuses(g, bound, previous, now)
-}
-
-func (l *Loop) timed(g *gateway.Graph, now time.Time) []object.Problem {
-	if l.stages.Check == nil {
-		return nil
-	}
-	return l.stages.Check(g, now)
-}
-
-// refresh tries the sockets again that could not be bound, and looks again at what changes with time. What is served stays; if the
-// outcome is another one there is a new view.
-func (l *Loop) refresh(ctx context.Context) {
-	old := l.View()
-	v := *old
-	failed := l.stages.Open(ctx, binds(old.Graph))
-	l.stages.Accept()
-	if l.stages.Served != nil {
-		l.again = l.stages.Served(ctx, old.Graph)
-	}
-	l.conclude(&v, failed, time.Now())
-	if slices.Equal(v.Problems, old.Problems) {
-		if !reflect.DeepEqual(v.reports, old.reports) {
-			l.publish(&v)
-		}
-		return
-	}
-	l.publish(&v)
-	l.metrics.inForce(&v)
-	l.report(v.Problems)
-	l.log.Info("same configuration, other circumstances", "generation", v.Generation, "problems", v.Errors(),
-		"sockets_failed", len(v.Failed), "sockets_failed_before", len(old.Failed))
 }
 
 // changedKind lists the TCP sockets that stay bound but have another protocol in two graphs (HTTP, TLS or TCP, with the PROXY protocol or without): connections made under the old
