@@ -94,6 +94,9 @@ func (l *Loader) Load(ctx context.Context) (*Result, error) {
 			r.lose(i, root, err)
 		}
 	}
+	if err := r.settled(ctx); err != nil {
+		return nil, err
+	}
 	files, err := l.parse(ctx, r.files)
 	if err != nil {
 		return nil, err

@@ -13,8 +13,9 @@ type debouncing struct {
 	limit time.Duration // after the first event, whatever follows
 }
 
-// defaultDebouncing leaves an edit 150 ms of the 200 ms after which it should be served, and usually 100.
-var defaultDebouncing = debouncing{quiet: 50 * time.Millisecond, limit: 150 * time.Millisecond}
+// defaultDebouncing is quiet for as long as a load would give the file to become whole, so that it need not wait again (settle.go), and leaves an edit
+// 150 ms of the 200 ms after which it should be served at the latest.
+var defaultDebouncing = debouncing{quiet: defaultSettling.quiet, limit: 150 * time.Millisecond}
 
 // run calls settled once after every burst of events, until ctx ends or events is closed. Events that arrive while settled runs begin
 // the next burst, if the channel has room for one.

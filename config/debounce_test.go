@@ -12,6 +12,7 @@ import (
 
 func TestDebouncing(t *testing.T) {
 	ms := time.Millisecond
+	d := debouncing{quiet: 50 * ms, limit: 150 * ms}
 	for _, c := range []struct {
 		name   string
 		events []time.Duration // after the start
@@ -27,7 +28,7 @@ func TestDebouncing(t *testing.T) {
 			events := make(chan struct{}, 1)
 			start := time.Now()
 			var got []time.Duration
-			go defaultDebouncing.run(ctx, events, func() { got = append(got, time.Since(start)) })
+			go d.run(ctx, events, func() { got = append(got, time.Since(start)) })
 			for _, at := range c.events {
 				time.Sleep(at - time.Since(start))
 				notify(events)

@@ -65,6 +65,9 @@ func (l *Loader) differs(ctx context.Context) bool {
 			r.lose(i, root, err)
 		}
 	}
+	if r.settled(ctx) != nil {
+		return false
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if ctx.Err() != nil || !l.memory.started {

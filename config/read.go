@@ -1,14 +1,12 @@
-// Reading the files of all roots: recursively, within bounds, following symlinks, and giving writes in progress time to settle.
+// Reading the files of all roots: recursively, within bounds, following symlinks.
 
 package config
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -36,16 +34,6 @@ type file struct {
 	// unsettled: the file was still being written, so its earlier content counts. data is then nil.
 	unsettled bool
 }
-
-// settling says how long to wait for a file that is being written.
-type settling struct {
-	// quiet is how old the last change of a file must be for it to count as written.
-	quiet time.Duration
-	// limit is how long one load may wait for files in all.
-	limit time.Duration
-}
-
-var defaultSettling = settling{quiet: 20 * time.Millisecond, limit: 200 * time.Millisecond}
 
 // loss is a place that could not be read: what came from there stays in force.
 type loss struct {
@@ -97,13 +85,15 @@ type reader struct {
 	confined      []confinement
 
 	files    []*file
-	latest   *stamped        // of the file that was read last
+	slot     **stamped       // where the stamp of the file goes that is about to be read; nil: nowhere
+	young    []young         // to be read once they are settled
 	seen     map[string]bool // the names of files; nil: there is one root only
 	bytes    int64
 	lost     []loss
 	problems []object.Problem
 	// unsettled: some file was being written, and another load should follow.
 	unsettled bool
+	single    bool // some root is a file
 }
 
 // fail records a place that cannot be read.
@@ -135,7 +125,9 @@ func (r *reader) readRoot(ctx context.Context, i int, root Root) error {
 		return r.entries(ctx, p, l, []os.FileInfo{info})
 	}
 	p.rel, p.single = filepath.Base(root.Path), true
-	return r.readFile(ctx, p, root.Path)
+	r.single, r.slot = true, nil
+	r.readFile(p, root.Path)
+	return nil
 }
 
 // directory reads a directory below a root. parents are those that lead to it, the root first.
@@ -163,13 +155,12 @@ func (r *reader) entries(ctx context.Context, dir path, l *listing, parents []os
 			continue
 		}
 		e := &l.entries[i]
-		r.latest = nil
+		l.stamps[i], r.slot = nil, nil
+		if e.Type().IsRegular() {
+			r.slot = &l.stamps[i]
+		}
 		if err := r.entry(ctx, e.path, e.name, e.DirEntry, parents); err != nil {
 			return err
-		}
-		l.stamps[i] = nil
-		if e.Type().IsRegular() {
-			l.stamps[i] = r.latest
 		}
 	}
 	r.found[dir.place()] = l
@@ -194,7 +185,8 @@ func (r *reader) entry(ctx context.Context, p path, name string, e os.DirEntry, 
 		return nil
 	}
 	if e.Type().IsRegular() && len(r.confined) == 0 {
-		return r.readFile(ctx, p, name)
+		r.readFile(p, name)
+		return nil
 	}
 	info, err := os.Stat(name)
 	switch {
@@ -207,7 +199,7 @@ func (r *reader) entry(ctx context.Context, p path, name string, e os.DirEntry, 
 	case info.IsDir():
 		return r.directory(ctx, p, name, append(slices.Clip(parents), info))
 	case isConfig && info.Mode().IsRegular():
-		return r.readFile(ctx, p, name)
+		r.readFile(p, name)
 	case isConfig:
 		r.fail(p, "is not a regular file")
 	}
@@ -228,43 +220,20 @@ func configName(name string) bool {
 	return false
 }
 
-// readFile reads one file, once it is not being written any more.
-func (r *reader) readFile(ctx context.Context, p path, name string) error {
+// readFile reads one file, or leaves it for settled if it may still be being written.
+func (r *reader) readFile(p path, name string) {
 	if r.seen != nil { // one root may be part of another
 		if r.seen[p.name] {
-			return nil
+			return
 		}
 		r.seen[p.name] = true
 	}
-	if len(r.files) >= r.lim.files {
+	if len(r.files)+len(r.young) >= r.lim.files {
 		r.fail(p, "is not read: there are more than %d files", r.lim.files)
-		return nil
+		return
 	}
-	for {
-		data, st, wait, err := r.attempt(name)
-		switch {
-		case errors.Is(err, fs.ErrNotExist): // deleted since it was listed
-			return nil
-		case err != nil:
-			r.fail(p, "%v", reason(err))
-			return nil
-		case wait == 0:
-			r.whole(p, data, st)
-			return nil
-		case time.Until(r.deadline) < wait:
-			r.unsettled = true
-			if r.known(p.name) && !r.sumsOnly {
-				r.take(&file{path: p, unsettled: true}, 0)
-			} else {
-				r.whole(p, data, stamp{})
-			}
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(wait):
-		}
+	if f := (young{p, name, r.slot}); r.try(f) > 0 {
+		r.young = append(r.young, f)
 	}
 }
 
@@ -285,12 +254,14 @@ func (r *reader) unchanged(was *stamped) bool {
 }
 
 // whole adds a file that was read.
-func (r *reader) whole(p path, data []byte, st stamp) {
-	f := &file{path: p, data: data, sum: sha256.Sum256(data)}
+func (r *reader) whole(y young, data []byte, st stamp) {
+	f := &file{path: y.path, data: data, sum: sha256.Sum256(data)}
 	if r.sumsOnly {
 		f.data = nil
 	}
-	r.latest = &stamped{file{path: p, sum: f.sum}, st}
+	if y.slot != nil {
+		*y.slot = &stamped{file{path: y.path, sum: f.sum}, st}
+	}
 	r.take(f, int64(len(data)))
 }
 
@@ -301,50 +272,6 @@ func (r *reader) take(f *file, size int64) {
 		return
 	}
 	r.files = append(r.files, f)
-}
-
-// attempt reads a file. If somebody is still writing it, wait is how long to wait before another attempt. Neither a change while it was
-// read goes unnoticed, nor a file that an editor truncated a moment ago and has not filled again.
-func (r *reader) attempt(name string) (data []byte, st stamp, wait time.Duration, err error) {
-	f, err := os.Open(name)
-	if err != nil {
-		return nil, st, 0, err
-	}
-	defer f.Close()
-	before, err := f.Stat()
-	if err != nil {
-		return nil, st, 0, err
-	}
-	st = stampOf(factsOf(before), time.Now())
-	if before.Size() <= r.lim.fileBytes {
-		data, err = readAll(f, before.Size(), r.lim.fileBytes)
-	}
-	if err != nil {
-		return nil, st, 0, err
-	}
-	if before.Size() > r.lim.fileBytes || int64(len(data)) > r.lim.fileBytes {
-		return nil, st, 0, fmt.Errorf("is larger than %d MiB", r.lim.fileBytes>>20)
-	}
-	after, err := f.Stat()
-	if err != nil {
-		return nil, st, 0, err
-	}
-	// A time of change in the future comes from another machine's clock and says nothing.
-	if age := time.Since(after.ModTime()); age >= 0 && age < r.settle.quiet {
-		wait = r.settle.quiet - age
-	}
-	if after.Size() != before.Size() || !after.ModTime().Equal(before.ModTime()) || int64(len(data)) != after.Size() {
-		wait = max(wait, time.Millisecond)
-	}
-	return data, st, wait, nil
-}
-
-// readAll reads what a file of about this size holds, and a byte more than the limit of one that is larger.
-func readAll(f *os.File, size, limit int64) ([]byte, error) {
-	var b bytes.Buffer
-	b.Grow(int(size) + bytes.MinRead)
-	_, err := b.ReadFrom(io.LimitReader(f, limit+1))
-	return b.Bytes(), err
 }
 
 // reason drops the path from an error about a file, since the position names it.
