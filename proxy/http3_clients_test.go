@@ -26,6 +26,7 @@ import (
 	"github.com/quic-go/quic-go/quicvarint"
 
 	"github.com/wicketgate/wicketgate/gateway"
+	"github.com/wicketgate/wicketgate/internal/patient"
 	"github.com/wicketgate/wicketgate/listeners"
 	"github.com/wicketgate/wicketgate/wire"
 	"github.com/wicketgate/wicketgate/wire/h3"
@@ -45,15 +46,16 @@ func newHTTP3ClientStand(t *testing.T, g *gateway.Graph) stand {
 	config := &tls.Config{Certificates: []tls.Certificate{selfSigned(t)}, NextProtos: []string{"h3"}, MinVersion: tls.VersionTLS13}
 	server := h3.NewServer(h3.Options{Listen: listeners.ListenUDP, Handler: disguise{s}, TLS: func(netip.AddrPort) *tls.Config { return config }})
 	t.Cleanup(server.Close)
-	pc, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.addr = pc.LocalAddr().(*net.UDPAddr).AddrPort()
-	pc.Close()
-	if _, failed := server.Follow([]netip.AddrPort{s.addr}); failed != nil {
-		t.Fatal(failed)
-	}
+	patient.Until(t, "a socket", func() bool { // somebody else may take the port that was found to be free
+		pc, err := net.ListenPacket("udp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.addr = pc.LocalAddr().(*net.UDPAddr).AddrPort()
+		pc.Close()
+		_, failed := server.Follow([]netip.AddrPort{s.addr})
+		return failed == nil
+	})
 	s.swap(g)
 	return s
 }

@@ -164,7 +164,7 @@ func newLoopback(t testing.TB, o Options) *loopback {
 	t.Helper()
 	l := &loopback{origin: newOrigin(t), ln: listen(t), keys: map[string]string{}}
 	if o.Registry == nil {
-		o.Registry = backend.NewRegistry(backend.Options{Dial: l.origin.dial, IdleTimeout: 400 * time.Millisecond})
+		o.Registry = backend.NewRegistry(backend.Options{Dial: l.origin.dial, IdleTimeout: 10 * time.Second})
 	}
 	l.proxy = New(o)
 	l.server = wire.NewServer(wire.Options{Handler: l.proxy})

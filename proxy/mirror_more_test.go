@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/wicketgate/wicketgate/internal/patient"
 	"github.com/wicketgate/wicketgate/proxy/backend"
 )
 
@@ -45,7 +46,7 @@ func TestMirrorGetsARetriedRequestOnce(t *testing.T) {
 			t.Errorf("%d after %d tries", status, tries.Load())
 		}
 	}
-	eventually(t, "two copies are counted", func() bool { return l.proxy.metrics.mirrors.sent.Load() == 2 })
+	patient.Until(t, "two copies are counted", func() bool { return l.proxy.metrics.mirrors.sent.Load() == 2 })
 	l.proxy.Close() // no copy is under way any more
 	close(mirrored)
 	copies := 0
@@ -126,7 +127,7 @@ spec:
 	}
 	l := newLoopback(t, Options{
 		Log: slog.New(slog.DiscardHandler),
-		Registry: backend.NewRegistry(backend.Options{IdleTimeout: 400 * time.Millisecond, Dial: func(ctx context.Context, to netip.AddrPort, _ bool) (net.Conn, error) {
+		Registry: backend.NewRegistry(backend.Options{IdleTimeout: 10 * time.Second, Dial: func(ctx context.Context, to netip.AddrPort, _ bool) (net.Conn, error) {
 			return new(net.Dialer).DialContext(ctx, "tcp", to.String())
 		}}),
 	})
@@ -147,7 +148,7 @@ func TestMirrorsFollowBackendTLSPolicies(t *testing.T) {
 		}
 	}
 	// Whom the policy does not trust gets nothing: neither over TLS nor, what would be worse, in plaintext.
-	eventually(t, "all copies are counted", func() bool {
+	patient.Until(t, "all copies are counted", func() bool {
 		return l.proxy.metrics.mirrors.failed.Load() == 2 && l.proxy.metrics.mirrors.sent.Load() == 2
 	})
 	close(received)

@@ -16,6 +16,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/wicketgate/wicketgate/internal/patient"
 	"github.com/wicketgate/wicketgate/message"
 	"github.com/wicketgate/wicketgate/proxy/backend"
 	"github.com/wicketgate/wicketgate/wire"
@@ -161,7 +162,7 @@ func TestMirrorGetsTheRequestBeforeItIsRewritten(t *testing.T) {
 			t.Errorf("%d times %q, want %d; got %v", count[line], line, n, count)
 		}
 	}
-	eventually(t, "counting the mirrored requests", func() bool { return l.proxy.metrics.mirrors.sent.Load() == 3 })
+	patient.Until(t, "counting the mirrored requests", func() bool { return l.proxy.metrics.mirrors.sent.Load() == 3 })
 }
 
 // counter reads a body and counts.
@@ -190,7 +191,7 @@ func TestMirrorGetsABodyLargerThanTheBuffer(t *testing.T) {
 	fmt.Fprintf(c, "PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n", piece*pieces)
 	for i := range int64(pieces) {
 		io.WriteString(c, strings.Repeat("x", piece))
-		eventually(t, "the arrival of a piece", func() bool { return app.Load() == (i+1)*piece && shadow.Load() == (i+1)*piece })
+		patient.Until(t, "the arrival of a piece", func() bool { return app.Load() == (i+1)*piece && shadow.Load() == (i+1)*piece })
 	}
 	if status, _ := statusOf(t, in); status != 200 {
 		t.Errorf("status %d", status)
@@ -212,7 +213,7 @@ func TestMirrorThatTakesNothingIsDropped(t *testing.T) {
 	if status, _ := statusOf(t, in); status != 200 || app.Load() != size {
 		t.Errorf("status %d, the app got %d bytes", status, app.Load())
 	}
-	eventually(t, "dropping", func() bool { return l.proxy.metrics.mirrors.dropped.Load() == 1 })
+	patient.Until(t, "dropping", func() bool { return l.proxy.metrics.mirrors.dropped.Load() == 1 })
 }
 
 func TestMirrorSeesThatARequestBrokeOff(t *testing.T) {
@@ -221,12 +222,12 @@ func TestMirrorSeesThatARequestBrokeOff(t *testing.T) {
 	l := mirrorStand(t, counter(&app, nil), counter(&shadow, end))
 	c, _ := l.open(t)
 	io.WriteString(c, "PUT / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n")
-	eventually(t, "the arrival of the half", func() bool { return shadow.Load() == 4 })
+	patient.Until(t, "the arrival of the half", func() bool { return shadow.Load() == 4 })
 	c.Close()
 	if err := <-end; errors.Is(err, io.EOF) {
 		t.Error("half a body ended cleanly")
 	}
-	eventually(t, "counting", func() bool { return l.proxy.metrics.mirrors.aborted.Load() == 1 })
+	patient.Until(t, "counting", func() bool { return l.proxy.metrics.mirrors.aborted.Load() == 1 })
 }
 
 func TestMirrorThatCannotBeReachedHarmsNobody(t *testing.T) {
@@ -238,7 +239,7 @@ func TestMirrorThatCannotBeReachedHarmsNobody(t *testing.T) {
 			t.Errorf("%s: %d %q", path, status, body)
 		}
 	}
-	eventually(t, "the failure", func() bool { return l.proxy.metrics.mirrors.failed.Load() == 1 })
+	patient.Until(t, "the failure", func() bool { return l.proxy.metrics.mirrors.failed.Load() == 1 })
 	// The silent one is broken off by Close.
 	l.proxy.Close()
 	if n := l.proxy.metrics.mirrors.aborted.Load(); n != 1 {
@@ -270,17 +271,14 @@ func serveGET(p *Proxy, path string) int {
 }
 
 func TestMirrorGetsItsShare(t *testing.T) {
-	var n atomic.Int64
-	p := fakeMirror(t, func() { n.Add(1) })
+	p := fakeMirror(t, func() {})
 	const requests = 4000
 	for range requests {
 		serveGET(p, "/quarter")
 	}
-	eventually(t, "the end of all", func() bool {
-		return p.metrics.mirrors.sent.Load()+p.metrics.mirrors.dropped.Load()+p.metrics.mirrors.failed.Load() == n.Load()
-	})
-	p.Close()
-	if got := n.Load() + p.metrics.mirrors.dropped.Load(); got < requests*20/100 || got > requests*30/100 { // 7 standard deviations
+	p.Close() // none is under way any more
+	m := &p.metrics.mirrors
+	if got := m.sent.Load() + m.dropped.Load() + m.failed.Load() + m.aborted.Load(); got < requests*20/100 || got > requests*30/100 { // 7 standard deviations
 		t.Errorf("%d of %d requests were mirrored, want about a quarter", got, requests)
 	}
 }
@@ -311,5 +309,5 @@ func TestMirrorWithTooManyRequestsUnderWay(t *testing.T) {
 		t.Errorf("%d hold the snapshot, want %d", held, maxReflections)
 	}
 	unblock()
-	eventually(t, "the end of all", func() bool { return p.metrics.mirrors.sent.Load() == maxReflections })
+	patient.Until(t, "the end of all", func() bool { return p.metrics.mirrors.sent.Load() == maxReflections })
 }

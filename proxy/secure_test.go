@@ -27,6 +27,7 @@ import (
 	"time"
 
 	"github.com/wicketgate/wicketgate/gateway"
+	"github.com/wicketgate/wicketgate/internal/patient"
 	"github.com/wicketgate/wicketgate/proxy/backend"
 )
 
@@ -174,7 +175,7 @@ spec:
 	}
 	l := newLoopback(t, Options{
 		Log: slog.New(slog.NewTextHandler(log, nil)),
-		Registry: backend.NewRegistry(backend.Options{IdleTimeout: 400 * time.Millisecond, Dial: func(ctx context.Context, to netip.AddrPort, _ bool) (net.Conn, error) {
+		Registry: backend.NewRegistry(backend.Options{IdleTimeout: 10 * time.Second, Dial: func(ctx context.Context, to netip.AddrPort, _ bool) (net.Conn, error) {
 			return new(net.Dialer).DialContext(ctx, "tcp", to.String())
 		}}),
 	})
@@ -240,9 +241,8 @@ func TestBackendCertificateIsVerified(t *testing.T) {
 			if status != statusBadGateway {
 				t.Errorf("%s: %d %s, not 502", c.name, status, body)
 			}
-			if want := `policy="BackendTLSPolicy default/` + c.name + `"`; !strings.Contains(log.String(), want) {
-				t.Errorf("%s: no log line has %s", c.name, want)
-			}
+			want := `policy="BackendTLSPolicy default/` + c.name + `"`
+			patient.Until(t, "a log line has "+want, func() bool { return strings.Contains(log.String(), want) })
 			continue
 		}
 		if want := "HTTP/1.1 for " + c.sni + " by nobody"; status != 200 || !strings.HasPrefix(body, want) {

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/wicketgate/wicketgate/internal/patient"
 	"github.com/wicketgate/wicketgate/message"
 	"github.com/wicketgate/wicketgate/wire"
 )
@@ -44,7 +45,7 @@ func TestBackendLooksBeforeItSends(t *testing.T) {
 					exchangeOnce(t, c, s)
 				}
 				f(s)
-				time.Sleep(5 * time.Millisecond) // for loopback to deliver it: to be late would be a different case
+				c.AwaitArrival(t) // to be late would be a different case
 				var res message.Head
 				err := c.Do(nil, request("POST", 5), &inHand{p: "hello"}, never(), &res)
 				if err == nil || err.Kind != wire.BackendStale || err.Answered || err.Consumed {
@@ -107,6 +108,17 @@ func TestBackendManyExchanges(t *testing.T) {
 	})
 }
 
+// inTime calls f with a deadline that is soon, and again with later ones, until f reports that the machine was fast enough for what was to come
+// before it.
+func inTime(t *testing.T, f func(limit time.Duration) bool) {
+	t.Helper()
+	for limit := 30 * time.Millisecond; !f(limit); limit *= 2 {
+		if limit > patient.Limit {
+			t.Fatal("always too late")
+		}
+	}
+}
+
 // TestBackendDeadline: an exchange ends at its deadline, before the head, within the body and within an upload.
 func TestBackendDeadline(t *testing.T) {
 	soon := func() time.Time { return time.Now().Add(30 * time.Millisecond) }
@@ -120,17 +132,24 @@ func TestBackendDeadline(t *testing.T) {
 		s.Close()
 
 		c, s = connect(t, portable)
-		err = c.Do(nil, request("POST", 1<<30), stream64K(make([]byte, 64<<20)), soon(), &res)
+		upload := stream64K(make([]byte, 64<<20))
+		err = c.Do(nil, request("POST", 1<<30), upload, soon(), &res)
 		if err == nil || err.Kind != wire.BackendTimeout {
 			t.Errorf("upload: %+v, want a timeout", err)
 		}
+		upload.Stop(message.Drain) // nobody else does if the time was up before the body was asked for
 		s.Close()
 
-		c, s = connect(t, portable)
-		wait := s.run(func() { s.head(); s.say("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello") })
-		if err := c.Do(nil, request("GET", message.LengthNone), nil, soon(), &res); err != nil {
-			t.Fatal(err)
-		}
+		var wait func()
+		inTime(t, func(limit time.Duration) bool {
+			c, s = connect(t, portable)
+			wait = s.run(func() { s.head(); s.say("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello") })
+			err := c.Do(nil, request("GET", message.LengthNone), nil, time.Now().Add(limit), &res)
+			if err != nil && err.Kind != wire.BackendTimeout {
+				t.Fatal(err)
+			}
+			return err == nil
+		})
 		body, failure := readAll(c.Body())
 		if e, _ := failure.(*wire.BackendError); e == nil || e.Kind != wire.BackendTimeout || body != "hello" { //nolint:errorlint // as it is returned
 			t.Errorf("body: %q, %v, want a timeout", body, failure)
@@ -145,17 +164,26 @@ func TestBackendDeadline(t *testing.T) {
 // TestBackendDeadlineIsForgotten: a kept connection outlives the deadline of an exchange that was in time.
 func TestBackendDeadlineIsForgotten(t *testing.T) {
 	backends(t, func(t *testing.T, portable bool) {
-		c, s := connect(t, portable)
-		wait := s.run(func() { s.head(); s.say(ok) })
+		var c *wire.BackendConn
+		var s *script
+		var wait func()
 		var res message.Head
-		if err := c.Do(nil, request("GET", message.LengthNone), nil, time.Now().Add(300*time.Millisecond), &res); err != nil {
-			t.Fatal(err)
-		}
-		if !c.Finish() {
-			t.Fatal("not reusable")
-		}
-		wait()
-		time.Sleep(320 * time.Millisecond)
+		inTime(t, func(limit time.Duration) bool {
+			c, s = connect(t, portable)
+			wait = s.run(func() { s.head(); s.say(ok) })
+			deadline := time.Now().Add(limit)
+			err := c.Do(nil, request("GET", message.LengthNone), nil, deadline, &res)
+			if err != nil && err.Kind != wire.BackendTimeout {
+				t.Fatal(err)
+			}
+			kept := err == nil && c.Finish()
+			if err == nil && !kept && time.Now().Before(deadline) {
+				t.Fatal("not reusable")
+			}
+			wait()
+			time.Sleep(time.Until(deadline) + 20*time.Millisecond)
+			return kept
+		})
 		wait = s.run(func() { s.head(); s.say(ok) })
 		if err := c.Do(nil, request("GET", message.LengthNone), nil, time.Time{}, &res); err != nil {
 			t.Fatal(err)
@@ -232,26 +260,42 @@ func TestBackendCancelTooLate(t *testing.T) {
 // watch of the exchange cuts it.
 func TestBackendTunnel(t *testing.T) {
 	backends(t, func(t *testing.T, portable bool) {
-		c, s := connect(t, portable)
-		wait := s.run(func() {
-			if h := s.head(); !strings.Contains(h, "Connection: Upgrade\r\nUpgrade: websocket\r\n") {
-				t.Errorf("asked %q", h)
-			}
-			s.say("HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\nhello ")
-			s.say("world")
-			if got, err := io.ReadAll(s.in); string(got) != "from the client" || err != nil {
-				t.Errorf("the backend got %q, %v", got, err)
-			}
-			s.say("after the end")
-			s.Close()
-		})
 		req := request("GET", message.LengthNone)
 		req.Upgrade = []byte("websocket")
-		x := &exchange{}
+		var c *wire.BackendConn
+		var wait func()
+		var x *exchange
 		var res message.Head
-		if err := c.Do(x, req, nil, time.Now().Add(50*time.Millisecond), &res); err != nil {
-			t.Fatal(err)
-		}
+		var deadline time.Time
+		inTime(t, func(limit time.Duration) bool {
+			var s *script
+			c, s = connect(t, portable)
+			came, stay := make(chan struct{}), make(chan bool, 1)
+			wait = s.run(func() {
+				if h := s.head(); h != "" && !strings.Contains(h, "Connection: Upgrade\r\nUpgrade: websocket\r\n") {
+					t.Errorf("asked %q", h)
+				}
+				s.say("HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\nhello ")
+				s.say("world")
+				close(came)
+				if !<-stay {
+					return
+				}
+				if got, err := io.ReadAll(s.in); string(got) != "from the client" || err != nil {
+					t.Errorf("the backend got %q, %v", got, err)
+				}
+				s.say("after the end")
+				s.Close()
+			})
+			x, deadline = &exchange{}, time.Now().Add(limit)
+			err := c.Do(x, req, nil, deadline, &res)
+			if err != nil && err.Kind != wire.BackendTimeout {
+				t.Fatal(err)
+			}
+			<-came
+			stay <- err == nil
+			return err == nil
+		})
 		d := c.Duplex()
 		if d == nil || res.Status != 101 || string(res.Upgrade) != "websocket" {
 			t.Fatalf("status %d, duplex %v", res.Status, d)
@@ -263,7 +307,7 @@ func TestBackendTunnel(t *testing.T) {
 		if _, err := io.ReadFull(d, buf); string(buf) != "hello world" {
 			t.Errorf("got %q, %v", buf, err)
 		}
-		time.Sleep(60 * time.Millisecond)
+		time.Sleep(time.Until(deadline) + 20*time.Millisecond)
 		if _, err := d.Write([]byte("from the client")); err != nil {
 			t.Error(err)
 		}

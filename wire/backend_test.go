@@ -17,6 +17,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/wicketgate/wicketgate/internal/patient"
 	"github.com/wicketgate/wicketgate/message"
 	"github.com/wicketgate/wicketgate/wire"
 )
@@ -31,7 +32,7 @@ func backends(t *testing.T, f func(t *testing.T, portable bool)) {
 		t.Run(name, func(t *testing.T) {
 			before := goleak.IgnoreCurrent()
 			f(t, portable)
-			goleak.VerifyNone(t, before)
+			patient.NoLeak(t, before)
 		})
 	}
 }
@@ -253,4 +254,4 @@ func readAll(b message.Body) (string, error) {
 }
 
 // never is the deadline of a test that would otherwise hang.
-func never() time.Time { return time.Now().Add(20 * time.Second) }
+func never() time.Time { return time.Now().Add(time.Minute) }

@@ -75,6 +75,7 @@ func TestSecuredBackendIsLookedAtFirst(t *testing.T) {
 			c, s, server := connectTLS(t, tls.VersionTLS13)
 			exchangeOnce(t, c, s)
 			misbehave(s, server)
+			c.AwaitArrival(t)
 			var res message.Head
 			err := c.Do(nil, request("POST", message.LengthNone), nil, never(), &res)
 			if err == nil || err.Kind != wire.BackendStale {

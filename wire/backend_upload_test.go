@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"strings"
 	"testing"
 	"time"
@@ -68,6 +69,7 @@ func TestBackendRequests(t *testing.T) {
 				if req.ExpectContinue != tc.expect {
 					t.Error("the caller's head was changed")
 				}
+				c.AwaitUpload()
 				if !c.Finish() {
 					t.Error("not reusable")
 				}
@@ -116,6 +118,7 @@ func TestBackendUpload(t *testing.T) {
 				t.Fatal(err)
 			}
 			wait()
+			c.AwaitUpload()
 			if !c.Finish() {
 				t.Error("not reusable after a complete upload")
 			}
@@ -140,6 +143,7 @@ func TestBackendLargeUpload(t *testing.T) {
 			if got != string(data) {
 				t.Errorf("%s: the backend got something else", name)
 			}
+			c.AwaitUpload()
 			if !c.Finish() {
 				t.Error("not reusable after a complete upload")
 			}
@@ -184,6 +188,9 @@ func TestBackendFullSocket(t *testing.T) {
 				t.Fatal(err)
 			}
 			wait()
+			if !early {
+				c.AwaitUpload()
+			}
 			if reuse := c.Finish(); reuse == early {
 				t.Errorf("answered early: %v, reusable: %v", early, reuse)
 			}
@@ -284,6 +291,7 @@ func TestBackendAnswersEarlyWhileStuck(t *testing.T) {
 	backends(t, func(t *testing.T, portable bool) {
 		for name, body := range map[string]message.Body{"in hand": &inHand{p: data}, "streamed": stream64K([]byte(data))} {
 			c, s := connect(t, portable)
+			_ = s.Conn.(*net.TCPConn).SetReadBuffer(256 << 10)
 			wait := s.run(func() { s.read(10); s.say("HTTP/1.1 503 Busy\r\nContent-Length: 2\r\n\r\nno") })
 			var res message.Head
 			if err := c.Do(nil, request("POST", int64(len(data))), body, never(), &res); err != nil {
@@ -330,6 +338,7 @@ func TestBackendStreamsBothWays(t *testing.T) {
 			t.Fatal(err)
 		}
 		wait()
+		c.AwaitUpload()
 		if !c.Finish() {
 			t.Error("not reusable after a complete upload")
 		}
@@ -367,6 +376,9 @@ func TestBackendExpectation(t *testing.T) {
 	backends(t, func(t *testing.T, portable bool) {
 		for _, tc := range cases {
 			t.Run(tc.name, func(t *testing.T) {
+				began := time.Now()
+				// The client may be asked, by and by, without the backend's word: see expectWait.
+				inTime := func() bool { return time.Since(began) < time.Second }
 				c, s := connect(t, portable)
 				body := newStream()
 				go func() {
@@ -383,7 +395,9 @@ func TestBackendExpectation(t *testing.T) {
 					}
 					select {
 					case <-body.asked:
-						t.Error("the client was asked before the backend asked")
+						if inTime() {
+							t.Error("the client was asked before the backend asked")
+						}
 					default:
 					}
 					s.say(tc.answer[0])
@@ -406,16 +420,17 @@ func TestBackendExpectation(t *testing.T) {
 					t.Errorf("status %d, informed %q", res.Status, x.informed)
 				}
 				if tc.asked {
+					c.AwaitUpload()
 					if !c.Finish() {
 						t.Error("not reusable after a complete upload")
 					}
-				} else if c.Finish() {
+				} else if c.Finish() && inTime() {
 					t.Error("reusable, though the announced body was not sent")
 				}
 				c.Close()
 				select {
 				case <-body.asked:
-					if !tc.asked {
+					if !tc.asked && inTime() {
 						t.Error("the client was asked for a body that nobody wants")
 					}
 				default:
@@ -433,6 +448,7 @@ func TestBackendExpectation(t *testing.T) {
 func TestBackendBackPressure(t *testing.T) {
 	backends(t, func(t *testing.T, portable bool) {
 		c, s := connect(t, portable)
+		_ = s.Conn.(*net.TCPConn).SetReadBuffer(256 << 10)
 		body := newStream()
 		piece := make([]byte, 64<<10)
 		done := make(chan error, 1)

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/wicketgate/wicketgate/internal/patient"
 	"github.com/wicketgate/wicketgate/message"
 )
 
@@ -37,6 +38,10 @@ func TestDrain(t *testing.T) {
 		if got := idle.all(); got != "" {
 			t.Errorf("idle connection got %q", got)
 		}
+		patient.Until(t, "the busy connection is told", func() bool {
+			left := s.connections(func(*conn) bool { return true })
+			return len(left) == 1 && left[0].closing.Load()
+		})
 		select {
 		case <-drained:
 			t.Error("Drain did not wait for the exchange")
@@ -175,9 +180,7 @@ func TestCloseBreaksOff(t *testing.T) {
 			receive(t, begun, "request")
 		}
 		s.Close()
-		if n := len(s.connections(func(*conn) bool { return true })); n > 0 {
-			t.Errorf("%d connections are left", n)
-		}
+		patient.Until(t, "all connections are gone", func() bool { return len(s.connections(func(*conn) bool { return true })) == 0 })
 		c, _ := net.Pipe()
 		s.ServeConn(c, netip.AddrPort{}, nil)
 		if _, err := c.Write([]byte("x")); !errors.Is(err, io.ErrClosedPipe) {

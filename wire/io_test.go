@@ -29,7 +29,12 @@ func connected(t *testing.T) (here, there *net.TCPConn) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = a.Close(); _ = b.Close() })
-	return a.(*net.TCPConn), b.(*net.TCPConn)
+	here, there = a.(*net.TCPConn), b.(*net.TCPConn)
+	for _, c := range []*net.TCPConn{here, there} { // whatever this system's default is
+		_ = c.SetReadBuffer(256 << 10)
+		_ = c.SetWriteBuffer(256 << 10)
+	}
+	return here, there
 }
 
 // eachIO runs a test over what the system has and over the portable one.

@@ -89,8 +89,7 @@ func TestHalfClose(t *testing.T) {
 			}
 		})
 		k := s.dial()
-		k.send(get)
-		_ = k.CloseWrite()
+		k.sendLast(get)
 		s.awaitArmed()
 		close(release)
 		if got := k.all(); !strings.HasSuffix(got, "late\n") {
@@ -105,8 +104,7 @@ func TestEndWithRequest(t *testing.T) {
 		s := serve(t, mode, Limits{}, func(x Exchange) { respond(x, 200, "ok\n") })
 		for range 20 {
 			k := s.dial()
-			k.send(get)
-			_ = k.CloseWrite()
+			k.sendLast(get)
 			if got := k.all(); !strings.HasSuffix(got, "ok\n") {
 				t.Errorf("got %q", got)
 			}
@@ -173,17 +171,13 @@ func TestTimeLimits(t *testing.T) {
 		})
 		t.Run("idle after a request", func(t *testing.T) {
 			s := serve(t, mode, Limits{KeepAlive: short}, func(x Exchange) { respond(x, 200, "ok\n") })
-			k := s.dial()
-			k.send(get)
-			if got := k.all(); got != "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nok\n" {
+			if got := s.ask(get).all(); got != "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nok\n" {
 				t.Errorf("got %q", got)
 			}
 		})
 		t.Run("idle after resting", func(t *testing.T) {
 			s := serve(t, mode, Limits{KeepAlive: restAfter + 5*tick}, func(x Exchange) { respond(x, 200, "ok\n") })
-			k := s.dial()
-			k.send(get)
-			if got := k.all(); !strings.HasSuffix(got, "ok\n") {
+			if got := s.ask(get).all(); !strings.HasSuffix(got, "ok\n") {
 				t.Errorf("got %q", got)
 			}
 		})

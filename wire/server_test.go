@@ -14,15 +14,14 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
+	"github.com/wicketgate/wicketgate/internal/patient"
 	"github.com/wicketgate/wicketgate/message"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { patient.Main(m) }
 
 // patience bounds every wait of a test that does not hang.
-const patience = 10 * time.Second
+const patience = 30 * time.Second
 
 // refusal is what a handler was told of a request that it never saw.
 type refusal struct {
@@ -48,7 +47,7 @@ type testServer struct {
 	ln      net.Listener
 	handler *funcHandler
 	conns   sync.WaitGroup
-	dressed func(net.Conn) net.Conn
+	dressed func(net.Conn) net.Conn // returns what is served, or nil if that fails
 }
 
 // run runs a test once on each transport.
@@ -90,14 +89,34 @@ func (s *testServer) accept() {
 		if err != nil {
 			return
 		}
-		if s.dressed != nil {
-			c = s.dressed(c)
-		}
-		s.conns.Go(func() { s.ServeConn(c, s.socket(), nil) })
+		s.conns.Go(func() {
+			if s.dressed != nil {
+				if c = s.dressed(c); c == nil {
+					return
+				}
+			}
+			s.ServeConn(c, s.socket(), nil)
+		})
 	}
 }
 
 func (s *testServer) socket() netip.AddrPort { return s.ln.Addr().(*net.TCPAddr).AddrPort() }
+
+// ask connects, sends, and waits for the first byte of the answer. A connection that was idle for too long before the bytes came is another try.
+func (s *testServer) ask(request string) *client {
+	s.t.Helper()
+	for end := time.Now().Add(patience); time.Now().Before(end); {
+		k := s.dial()
+		if _, err := io.WriteString(k.TCPConn, request); err != nil {
+			continue
+		}
+		if _, err := k.r.Peek(1); err == nil {
+			return k
+		}
+	}
+	s.t.Fatal("no answer")
+	return nil
+}
 
 // client is a connection to a test server.
 type client struct {

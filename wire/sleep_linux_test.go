@@ -61,7 +61,14 @@ func overEach(t *testing.T, f func(t *testing.T, s *testServer, dial func() net.
 	t.Run("TLS", func(t *testing.T) {
 		config := &tls.Config{Certificates: []tls.Certificate{selfSigned(t)}, MinVersion: tls.VersionTLS12}
 		s := listen(t, Raw, Limits{}, echo)
-		s.dressed = func(c net.Conn) net.Conn { return tls.Server(c, config) }
+		s.dressed = func(c net.Conn) net.Conn { // a handshake is over before anybody may send its connection to sleep
+			k := tls.Server(c, config)
+			if k.Handshake() != nil {
+				_ = c.Close()
+				return nil
+			}
+			return k
+		}
 		s.conns.Go(s.accept)
 		f(t, s, func() net.Conn { return tls.Client(s.dial().TCPConn, &tls.Config{InsecureSkipVerify: true}) })
 	})

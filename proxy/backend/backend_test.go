@@ -16,6 +16,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/wicketgate/wicketgate/internal/patient"
 	"github.com/wicketgate/wicketgate/message"
 	"github.com/wicketgate/wicketgate/wire"
 )
@@ -29,8 +30,8 @@ func transports(t *testing.T, f func(t *testing.T, o Options)) {
 		}
 		t.Run(name, func(t *testing.T) {
 			before := goleak.IgnoreCurrent()
-			f(t, Options{Dial: dialTCP, Portable: portable, IdleTimeout: 800 * time.Millisecond})
-			goleak.VerifyNone(t, before)
+			f(t, Options{Dial: dialTCP, Portable: portable, IdleTimeout: 4 * time.Second})
+			patient.NoLeak(t, before)
 		})
 	}
 }

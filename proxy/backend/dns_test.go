@@ -14,6 +14,7 @@ import (
 	"golang.org/x/net/dns/dnsmessage"
 
 	"github.com/wicketgate/wicketgate/dial"
+	"github.com/wicketgate/wicketgate/internal/patient"
 )
 
 // nameServer answers queries for A records over UDP from a table that tests change. Other queries have no answer.
@@ -29,10 +30,12 @@ type nameServer struct {
 
 func serveNames(t *testing.T, at string, table map[string]netip.Addr) *nameServer {
 	t.Helper()
-	conn, err := net.ListenPacket("udp", at)
-	if err != nil {
-		t.Fatal(err)
-	}
+	var conn net.PacketConn
+	patient.Until(t, "a socket at "+at, func() bool { // the address of one that was closed may be somebody else's for a while
+		var err error
+		conn, err = net.ListenPacket("udp", at)
+		return err == nil
+	})
 	s := &nameServer{t: t, addr: conn.LocalAddr().(*net.UDPAddr).AddrPort(), conn: conn, table: table}
 	var wg sync.WaitGroup
 	wg.Go(s.serve)
@@ -88,9 +91,9 @@ func TestNamesFollowADNSServer(t *testing.T) {
 		}
 		return new(net.Dialer).DialContext(ctx, "tcp", behind[to.Addr()].addr.String())
 	}
-	dns := serveNames(t, "127.0.0.1:0", map[string]netip.Addr{"api.example.org.": netip.MustParseAddr("203.0.113.1")})
+	dns := serveNames(t, "127.0.0.9:0", map[string]netip.Addr{"api.example.org.": netip.MustParseAddr("203.0.113.1")})
 	none := t.TempDir() + "/none" // no hosts file
-	resolver := dial.NewResolver(dial.ResolverOptions{Servers: []netip.AddrPort{dns.addr}, Hosts: none, Timeout: 200 * time.Millisecond, Attempts: 1})
+	resolver := dial.NewResolver(dial.ResolverOptions{Servers: []netip.AddrPort{dns.addr}, Hosts: none, Timeout: 5 * time.Second, Attempts: 2})
 	r := NewRegistry(Options{Dial: forward, Resolver: resolver})
 	host := Host{Names: []string{"api.example.org"}, Port: 80, Public: true}
 	b := r.Acquire(Config{Key: "Backend default/api", Hosts: []Host{host}})
@@ -104,24 +107,16 @@ func TestNamesFollowADNSServer(t *testing.T) {
 		}
 		return res.Endpoint.Addr()
 	}
-	until := func(what string, done func() bool) {
-		t.Helper()
-		for end := time.Now().Add(time.Minute); !done(); time.Sleep(5 * time.Millisecond) {
-			if time.Now().After(end) {
-				t.Fatalf("waited in vain until %s", what)
-			}
-		}
-	}
 	if a := request(); a.String() != "203.0.113.1" {
 		t.Fatalf("the first request went to %s", a)
 	}
 	dns.set("api.example.org.", netip.MustParseAddr("203.0.113.2"))
-	until("the new address is used", func() bool { return request().String() == "203.0.113.2" })
+	patient.Until(t, "the new address is used", func() bool { return request().String() == "203.0.113.2" })
 
 	// The server dies: requests are served by the last good address, however often the lookup fails.
 	dns.conn.Close()
 	n := b.names.Load()
-	until("a lookup has failed", func() bool { request(); return n.hosts[0].err.Load() != nil })
+	patient.Until(t, "a lookup has failed", func() bool { request(); return n.hosts[0].err.Load() != nil })
 	if a := request(); a.String() != "203.0.113.2" {
 		t.Errorf("without a name server requests go to %s", a)
 	}
@@ -133,7 +128,7 @@ func TestNamesFollowADNSServer(t *testing.T) {
 	}
 	// It comes back, with another answer.
 	serveNames(t, dns.addr.String(), map[string]netip.Addr{"api.example.org.": netip.MustParseAddr("203.0.113.1")})
-	until("it is believed again", func() bool { return request().String() == "203.0.113.1" })
+	patient.Until(t, "it is believed again", func() bool { return request().String() == "203.0.113.1" })
 }
 
 func TestAHostWithoutAddressesDoesNotHoldUpAnother(t *testing.T) {

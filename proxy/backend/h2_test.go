@@ -10,11 +10,12 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"go.uber.org/goleak"
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
+
+	"github.com/wicketgate/wicketgate/internal/patient"
 )
 
 // peer is one connection of a scripted backend of HTTP/2.
@@ -156,19 +157,7 @@ func http2Backend(o Options, endpoints ...netip.AddrPort) *Backend {
 func leakFree(t *testing.T, f func(t *testing.T)) {
 	before := goleak.IgnoreCurrent()
 	t.Run("", f)
-	goleak.VerifyNone(t, before)
-}
-
-// eventually waits for a condition.
-func eventually(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	for range 2000 {
-		if ok() {
-			return
-		}
-		time.Sleep(5 * time.Millisecond)
-	}
-	t.Fatal("never: " + what)
+	patient.NoLeak(t, before)
 }
 
 func has(err error, text string) bool { return err != nil && strings.Contains(err.Error(), text) }

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/wicketgate/wicketgate/internal/patient"
 	"github.com/wicketgate/wicketgate/message"
 )
 
@@ -137,6 +138,13 @@ func TestStaleConnectionsAreNoFailure(t *testing.T) {
 				}
 			}
 		})
+		var last net.Conn
+		dial := o.Dial
+		o.Dial = func(ctx context.Context, to netip.AddrPort, l bool) (c net.Conn, err error) {
+			c, err = dial(ctx, to, l)
+			last = c
+			return c, err
+		}
 		b := acquire(o, s.addr)
 		var res Response
 		for _, bytes := range []string{"", hello, "\n"} {
@@ -144,7 +152,7 @@ func TestStaleConnectionsAreNoFailure(t *testing.T) {
 				t.Fatal(body, err)
 			}
 			parting <- bytes
-			time.Sleep(5 * time.Millisecond) // for loopback to deliver it
+			patient.Arrived(t, last.(*net.TCPConn))
 		}
 		if body, err := ask(b, post("POST", 4), &content{p: "body"}, Timeouts{}, &res); err != nil || body != "hello" {
 			t.Fatal(body, err)
@@ -168,7 +176,9 @@ func TestSpeaksFirst(t *testing.T) {
 		dial := o.Dial
 		o.Dial = func(ctx context.Context, to netip.AddrPort, l bool) (net.Conn, error) {
 			c, err := dial(ctx, to, l)
-			time.Sleep(5 * time.Millisecond) // for the greeting to arrive
+			if err == nil {
+				patient.Arrived(t, c.(*net.TCPConn)) // the greeting
+			}
 			return c, err
 		}
 		b := acquire(o, s.addr)

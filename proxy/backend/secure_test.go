@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"github.com/wicketgate/wicketgate/internal/patient"
 )
 
 // secured acquires a backend whose certificates nobody would trust.
@@ -52,7 +54,7 @@ func TestHandshakeFailureTriesTheNextEndpoint(t *testing.T) {
 			t.Errorf("the endpoint got %q, not a handshake", p)
 		}
 	}
-	goleak.VerifyNone(t, before)
+	patient.NoLeak(t, before)
 }
 
 // An endpoint that accepts connections and says nothing ends the handshake after its timeout, or earlier with the request's.

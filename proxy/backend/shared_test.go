@@ -22,6 +22,7 @@ import (
 
 	"golang.org/x/net/http2"
 
+	"github.com/wicketgate/wicketgate/internal/patient"
 	"github.com/wicketgate/wicketgate/message"
 )
 
@@ -195,7 +196,7 @@ func TestSharedGoAwaySparesStreams(t *testing.T) {
 		}
 		defer first.Finish()
 		<-spared
-		eventually(t, "the connection is retired", func() bool { return b.stats.HTTP2.GoAways.Load() == 1 })
+		patient.Until(t, "the connection is retired", func() bool { return b.stats.HTTP2.GoAways.Load() == 1 })
 		if got, err := ask(b, get("/next"), nil, Timeouts{}, &second); got != "/next" || err != nil {
 			t.Errorf("%q, %v", got, err)
 		}
@@ -262,7 +263,7 @@ func TestSharedWaitEnds(t *testing.T) {
 		}}, addr)
 		defer b.Release()
 		ctx, cancel := context.WithCancel(context.Background())
-		left, patient := make(chan error, 1), make(chan error, 1)
+		left, stayed := make(chan error, 1), make(chan error, 1)
 		go func() {
 			var res Response
 			left <- b.RoundTrip(&client{ctx: ctx}, get("/"), nil, Timeouts{}, &res)
@@ -270,7 +271,7 @@ func TestSharedWaitEnds(t *testing.T) {
 		go func() {
 			var res Response
 			_, err := ask(b, get("/"), nil, Timeouts{}, &res)
-			patient <- err
+			stayed <- err
 		}()
 		var res Response
 		if _, err := ask(b, get("/"), nil, Timeouts{Backend: 20 * time.Millisecond}, &res); result(err) != TimedOut {
@@ -281,7 +282,7 @@ func TestSharedWaitEnds(t *testing.T) {
 			t.Errorf("%v, want that the client is gone", err)
 		}
 		close(hold)
-		if err := <-patient; err != nil {
+		if err := <-stayed; err != nil {
 			t.Error(err)
 		}
 	})

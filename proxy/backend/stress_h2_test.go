@@ -16,6 +16,7 @@ import (
 
 	"golang.org/x/net/http2"
 
+	"github.com/wicketgate/wicketgate/internal/patient"
 	"github.com/wicketgate/wicketgate/message"
 )
 
@@ -289,7 +290,7 @@ func TestHTTP2ResponsesReachTheirRequests(t *testing.T) {
 		wg.Wait()
 		b.Release()
 		s := &b.stats.HTTP2
-		eventually(t, "no connection is open any more", func() bool { return s.Open.Load() == 0 && s.Active.Load() == 0 })
+		patient.Until(t, "no connection is open any more", func() bool { return s.Open.Load() == 0 && s.Active.Load() == 0 })
 		n.mu.Lock()
 		defer n.mu.Unlock()
 		for path, times := range n.begun {

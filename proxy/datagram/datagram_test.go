@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/wicketgate/wicketgate/internal/patient"
 )
 
 func TestDatagramsGoThereAndBack(t *testing.T) {
@@ -49,7 +51,7 @@ func TestAnswersComeFromTheAddressThatWasAsked(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer sender.Close()
-		_ = sender.SetReadDeadline(time.Now().Add(10 * time.Second))
+		_ = sender.SetReadDeadline(time.Now().Add(patient.Limit))
 		for i := 1; i <= 3; i++ {
 			to := netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, byte(i)}), port)
 			if _, err := sender.WriteToUDPAddrPort([]byte{byte(i)}, to); err != nil {
@@ -102,7 +104,7 @@ func TestManyFlowsLoseNothing(t *testing.T) {
 		for flow := range flows {
 			c := dial(t, g.addr)
 			go func() {
-				_ = c.SetDeadline(time.Now().Add(30 * time.Second))
+				_ = c.SetDeadline(time.Now().Add(patient.Limit))
 				buf := make([]byte, 100)
 				for round := range rounds {
 					due := map[string]bool{}

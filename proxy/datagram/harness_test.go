@@ -3,7 +3,6 @@
 package datagram
 
 import (
-	"context"
 	"fmt"
 	"net"
 	"net/netip"
@@ -16,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/goleak"
 
+	"github.com/wicketgate/wicketgate/internal/patient"
 	"github.com/wicketgate/wicketgate/listeners"
 	"github.com/wicketgate/wicketgate/proxy/backend"
 	"github.com/wicketgate/wicketgate/proxy/ledger"
@@ -30,7 +30,7 @@ func transports(t *testing.T, f func(t *testing.T, o Options)) {
 		}
 		t.Run(name, func(t *testing.T) {
 			before := goleak.IgnoreCurrent()
-			t.Cleanup(func() { goleak.VerifyNone(t, before) })
+			t.Cleanup(func() { patient.NoLeak(t, before) })
 			f(t, Options{Portable: portable})
 		})
 	}
@@ -112,6 +112,17 @@ func (g *gate) to(backends ...string) *Route {
 	return r
 }
 
+// vacant is an address that nobody listens at. It is of no use to clients, whose sockets get theirs from the system.
+func vacant(t testing.TB) *net.UDPAddr {
+	t.Helper()
+	c, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 9)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	return c.LocalAddr().(*net.UDPAddr)
+}
+
 // echo answers each datagram with its name and the datagram.
 func echo(t testing.TB, name string) string {
 	t.Helper()
@@ -166,9 +177,25 @@ func ask(t testing.TB, c *net.UDPConn, text string) string {
 	return hear(t, c)
 }
 
+// insist sends a datagram again and again until it is answered, and takes no notice of other answers.
+func insist(t testing.TB, c *net.UDPConn, text string) {
+	t.Helper()
+	buf := make([]byte, 1<<16)
+	waitFor(t, "an answer to "+text, func() bool {
+		_, _ = c.Write([]byte(text))
+		_ = c.SetReadDeadline(time.Now().Add(50 * time.Millisecond))
+		for {
+			n, err := c.Read(buf)
+			if err != nil || string(buf[:n]) == text {
+				return err == nil
+			}
+		}
+	})
+}
+
 func hear(t testing.TB, c *net.UDPConn) string {
 	t.Helper()
-	_ = c.SetReadDeadline(time.Now().Add(10 * time.Second))
+	_ = c.SetReadDeadline(time.Now().Add(patient.Limit))
 	buf := make([]byte, 1<<16)
 	n, err := c.Read(buf)
 	if err != nil {
@@ -180,17 +207,7 @@ func hear(t testing.TB, c *net.UDPConn) string {
 // waitFor waits until something is so.
 func waitFor(t testing.TB, what string, so func() bool) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-	defer cancel()
-	tick := time.NewTicker(time.Millisecond)
-	defer tick.Stop()
-	for !so() {
-		select {
-		case <-ctx.Done():
-			t.Fatalf("waited in vain for %s", what)
-		case <-tick.C:
-		}
-	}
+	patient.Until(t, what, so)
 }
 
 // counts is the value of one sample of a metric: that whose labels contain all of these values.

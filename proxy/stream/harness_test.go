@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/goleak"
 
+	"github.com/wicketgate/wicketgate/internal/patient"
 	"github.com/wicketgate/wicketgate/proxy/backend"
 	"github.com/wicketgate/wicketgate/proxy/ledger"
 )
@@ -28,7 +29,7 @@ func transports(t *testing.T, f func(t *testing.T, o Options)) {
 		}
 		t.Run(name, func(t *testing.T) {
 			before := goleak.IgnoreCurrent()
-			t.Cleanup(func() { goleak.VerifyNone(t, before) })
+			t.Cleanup(func() { patient.NoLeak(t, before) })
 			f(t, Options{Portable: portable})
 		})
 	}
@@ -131,7 +132,7 @@ func (g *gate) client(t testing.TB) *net.TCPConn {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = c.Close() })
-	if err := c.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+	if err := c.SetDeadline(time.Now().Add(2 * patient.Limit)); err != nil {
 		t.Fatal(err)
 	}
 	return c.(*net.TCPConn)
@@ -140,11 +141,7 @@ func (g *gate) client(t testing.TB) *net.TCPConn {
 // waitFor waits until a condition holds.
 func waitFor(t testing.TB, what string, holds func() bool) {
 	t.Helper()
-	for end := time.Now().Add(10 * time.Second); !holds(); time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("waited in vain for %s", what)
-		}
-	}
+	patient.Until(t, what, holds)
 }
 
 // value reads a metric of the gate, summed over its series that have the label's value.

@@ -15,6 +15,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/wicketgate/wicketgate/internal/patient"
 )
 
 func TestBulkIsByteExactWithHalfCloses(t *testing.T) {
@@ -179,7 +181,7 @@ func TestBackPressure(t *testing.T) {
 			t.Error("256 MiB were taken from the client while the backend read nothing")
 		}
 		close(read)
-		_ = c.SetWriteDeadline(time.Now().Add(20 * time.Second))
+		_ = c.SetWriteDeadline(time.Now().Add(patient.Limit))
 		n, err := c.Write(piece)
 		_, _ = h.Write(piece[:n])
 		if err != nil {

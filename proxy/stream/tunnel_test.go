@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"github.com/wicketgate/wicketgate/internal/patient"
 )
 
 // dig opens a tunnel between the connection that is returned and one that backend gets. ready, if not nil, is waited for before it is relayed.
@@ -45,7 +47,7 @@ func digger(t *testing.T) *Server {
 		t.Skip("there are no tunnels on this system")
 	}
 	before := goleak.IgnoreCurrent()
-	t.Cleanup(func() { goleak.VerifyNone(t, before) })
+	t.Cleanup(func() { patient.NoLeak(t, before) })
 	s := NewServer(Options{})
 	s.pause = 50 * time.Millisecond
 	t.Cleanup(func() {
@@ -67,7 +69,7 @@ func TestTunnel(t *testing.T) {
 	if s.count() != 0 {
 		t.Error("a tunnel is taken for a connection of a route")
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patient.Limit)
 	defer cancel()
 	if s.Drain(ctx); ctx.Err() != nil {
 		t.Error("Drain waits for a tunnel")

@@ -19,6 +19,7 @@ import (
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
 
+	"github.com/wicketgate/wicketgate/internal/patient"
 	"github.com/wicketgate/wicketgate/message"
 	"github.com/wicketgate/wicketgate/wire"
 )
@@ -215,7 +216,7 @@ func TestBackendStreamErrors(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
+			defer patient.NoLeak(t, goleak.IgnoreCurrent())
 			t.Run("", func(t *testing.T) {
 				c, stats := scriptedBackend(t, func(p *scripted) {
 					answer(p, p.request())
@@ -311,7 +312,7 @@ func TestBackendConnectionErrors(t *testing.T) {
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
+			defer patient.NoLeak(t, goleak.IgnoreCurrent())
 			t.Run("", func(t *testing.T) {
 				told := make(chan http2.ErrCode, 1)
 				c, stats := scriptedBackend(t, func(p *scripted) {

@@ -61,7 +61,7 @@ func (c *rawClient) open() *rawRequest {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	if err := s.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+	if err := s.SetDeadline(time.Now().Add(patience)); err != nil {
 		c.t.Fatal(err)
 	}
 	return &rawRequest{t: c.t, Stream: s, in: reader{src: s, buf: make([]byte, bufferSize)}, fields: decoder{maxBytes: 1 << 20, maxFields: 1000}}
@@ -278,7 +278,7 @@ func TestStreamsThatBreakTheRules(t *testing.T) {
 			c.do(client)
 			select {
 			case <-client.Context().Done():
-			case <-time.After(20 * time.Second):
+			case <-time.After(patience):
 				t.Fatal("the connection goes on")
 			}
 			broken, ok := errors.AsType[*quic.ApplicationError](context.Cause(client.Context()))
@@ -373,7 +373,7 @@ func TestClientsThatOnlyBreakOffAreSentAway(t *testing.T) {
 	}
 	select {
 	case <-c.Context().Done():
-	case <-time.After(20 * time.Second):
+	case <-time.After(patience):
 		t.Fatal("the connection goes on")
 	}
 	broken, ok := errors.AsType[*quic.ApplicationError](context.Cause(c.Context()))
