@@ -53,10 +53,10 @@ run: build ## serve examples/quickstart on :8080 with two echo backends, until ^
 	@exec sh examples/serve.sh examples/quickstart
 
 test: ## run every test that needs only Go
-	go test $(TESTFLAGS) ./...
+	go test -timeout 30m $(TESTFLAGS) ./...
 
 race: ## run the same tests with the race detector (needs a C compiler)
-	go test -race $(TESTFLAGS) ./...
+	go test -race -timeout 40m $(TESTFLAGS) ./...
 
 test-all: tools test race lint vuln fuzz-short size cross conformance mutants pebble interop ## run everything, with load for LOAD=2m: also what needs real tools, and fail if one is missing
 	cd bench/h3 && go vet ./...
@@ -99,7 +99,7 @@ conformance: build bin/conformance.test ## run the official Gateway API conforma
 		-program-version "$(VERSION)" $(if $(RUN),-test.v -run-test "$(RUN)",-report-output "$(CURDIR)/conformance/report.yaml")
 
 interop: ## run gRPC's interoperability client and server through the gateway
-	cd internal/interop && go test -count=1 -timeout 10m .
+	cd internal/interop && go test -count=1 -timeout 20m .
 
 mutants: bin/conformance.test ## test that the conformance suite fails with gateways that have a fault each
 	cd conformance && ../bin/conformance.test -test.v -test.timeout 30m -test.run TestMutants -mutants

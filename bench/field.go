@@ -9,14 +9,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
-	"net"
 	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"syscall"
 	"time"
+
+	"github.com/wicketgate/wicketgate/internal/ports"
 )
 
 // proxy is a running proxy.
@@ -186,16 +186,14 @@ func pin(w row, cpu int) []string {
 	return []string{"taskset", "-c", fmt.Sprint(cpu)}
 }
 
-// freePort finds a loopback port that is free now, outside the range from which the system picks the ports of the load's connections.
+// freePort finds a loopback port that nobody is given before it is used. It waits while there is none.
 func freePort() netip.AddrPort {
-	loopback := netip.AddrFrom4([4]byte{127, 0, 0, 1})
 	for {
-		addr := netip.AddrPortFrom(loopback, uint16(10_000+rand.IntN(20_000)))
-		l, err := net.ListenTCP("tcp4", net.TCPAddrFromAddrPort(addr))
+		port, err := ports.Free()
 		if err == nil {
-			_ = l.Close()
-			return addr
+			return netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), uint16(port))
 		}
+		time.Sleep(100 * time.Millisecond)
 	}
 }
 

@@ -33,7 +33,10 @@ func TestAcceptingResumesAfterDescriptorsRanOut(t *testing.T) {
 	for range 2 * few {
 		crowd = append(crowd, dialPort(t, port))
 	}
-	eventually(t, "it says that there are too many open files", func() bool { return strings.Contains(g.log.String(), "too many open files") })
+	eventually(t, "it says that there are too many open files", func() bool {
+		ask() // at least once every few seconds: once the connection to the backend has been idle for longer, there is no descriptor for another one
+		return strings.Contains(g.log.String(), "too many open files")
+	})
 	ask()
 	for _, c := range crowd {
 		_ = c.Close()

@@ -174,9 +174,7 @@ func TestControllerNameNarrowsWhatIsServed(t *testing.T) {
 	if a, b := askAt(t, local("127.0.0.1", ours), ""), askAt(t, local("127.0.0.1", theirs), ""); a != "ours" || b != "theirs" {
 		t.Errorf("without the flag: %s and %s", a, b)
 	}
-	if !strings.Contains(g.log.String(), "--controller-name") {
-		t.Error("nobody says that there are several controllers' classes")
-	}
+	g.logs("--controller-name") // there are several controllers' classes
 	g.signal(syscall.SIGTERM)
 	g.exit()
 	g = startGate(t, files, "--controller-name", "example.com/ours")

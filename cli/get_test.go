@@ -12,9 +12,9 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// getManifests has objects of several namespaces; those with a date are five hours old.
+// getManifests has objects of several namespaces; those with a date are thirty hours old.
 func getManifests(port int) string {
-	born := time.Now().Add(-5*time.Hour - time.Minute).UTC().Format(time.RFC3339)
+	born := time.Now().Add(-30*time.Hour - 10*time.Minute).UTC().Format(time.RFC3339) // shown in hours, and so for long the same
 	return fmt.Sprintf(`
 apiVersion: gateway.networking.k8s.io/v1
 kind: GatewayClass
@@ -70,31 +70,31 @@ func TestGetPrintsWhatKubectlWould(t *testing.T) {
 	for _, c := range []struct{ args, stdout, stderr string }{
 		{"gatewayclasses", `
 NAME     CONTROLLER               ACCEPTED   AGE
-public   example.com/controller   True       5h1m
+public   example.com/controller   True       30h
 `, ""},
 		{"gc -o wide", `
-NAME     CONTROLLER               ACCEPTED   AGE    DESCRIPTION
-public   example.com/controller   True       5h1m   for everybody
+NAME     CONTROLLER               ACCEPTED   AGE   DESCRIPTION
+public   example.com/controller   True       30h   for everybody
 `, ""},
 		{"gtw", `
 NAME   CLASS    ADDRESS     PROGRAMMED   AGE
-web    public   127.0.0.1   True         5h1m
+web    public   127.0.0.1   True         30h
 `, ""},
-		{"gateways.v1.gateway.networking.k8s.io --no-headers", "\nweb   public   127.0.0.1   True   5h1m\n", ""},
+		{"gateways.v1.gateway.networking.k8s.io --no-headers", "\nweb   public   127.0.0.1   True   30h\n", ""},
 		{"gateways.v1beta1.gateway.networking.k8s.io/web -o name", "\ngateway.gateway.networking.k8s.io/web\n", ""},
-		{"gateway/web --no-headers", "\nweb   public   127.0.0.1   True   5h1m\n", ""},
+		{"gateway/web --no-headers", "\nweb   public   127.0.0.1   True   30h\n", ""},
 		{"httproutes", `
 NAME   HOSTNAMES                                AGE
-shop   ["shop.example.com","www.example.com"]   5h1m
+shop   ["shop.example.com","www.example.com"]   30h
 `, ""},
 		{"HTTPRoute -A", `
 NAMESPACE   NAME   HOSTNAMES                                AGE
-default     shop   ["shop.example.com","www.example.com"]   5h1m
+default     shop   ["shop.example.com","www.example.com"]   30h
 team-b      blog                                            <unknown>
 `, ""},
 		{"httproutes -A -l app=shop", `
 NAMESPACE   NAME   HOSTNAMES                                AGE
-default     shop   ["shop.example.com","www.example.com"]   5h1m
+default     shop   ["shop.example.com","www.example.com"]   30h
 `, ""},
 		{"httproute blog -n team-b", `
 NAME   HOSTNAMES   AGE
@@ -102,18 +102,18 @@ blog               <unknown>
 `, ""},
 		{"gateways,httproutes,grpcroutes", `
 NAME                                    CLASS    ADDRESS     PROGRAMMED   AGE
-gateway.gateway.networking.k8s.io/web   public   127.0.0.1   True         5h1m
+gateway.gateway.networking.k8s.io/web   public   127.0.0.1   True         30h
 
 NAME                                       HOSTNAMES                                AGE
-httproute.gateway.networking.k8s.io/shop   ["shop.example.com","www.example.com"]   5h1m
+httproute.gateway.networking.k8s.io/shop   ["shop.example.com","www.example.com"]   30h
 `, ""},
 		{"gateways,httproutes --no-headers", `
-gateway.gateway.networking.k8s.io/web   public   127.0.0.1   True   5h1m
-httproute.gateway.networking.k8s.io/shop   ["shop.example.com","www.example.com"]   5h1m
+gateway.gateway.networking.k8s.io/web   public   127.0.0.1   True   30h
+httproute.gateway.networking.k8s.io/shop   ["shop.example.com","www.example.com"]   30h
 `, ""},
 		{"svc cart", `
 NAME   TYPE        CLUSTER-IP   EXTERNAL-IP   PORT(S)         AGE
-cart   ClusterIP   <none>       <none>        80/TCP,53/UDP   5h1m
+cart   ClusterIP   <none>       <none>        80/TCP,53/UDP   30h
 `, ""},
 		{"cm", `
 NAME       DATA   AGE
@@ -125,7 +125,7 @@ team-b   Active   <unknown>
 `, ""},
 		{"endpointslices", `
 NAME   ADDRESSTYPE   PORTS   ENDPOINTS                                AGE
-cart   IPv4          8080    10.0.0.1,10.0.0.2,10.0.0.3 + 1 more...   5h1m
+cart   IPv4          8080    10.0.0.1,10.0.0.2,10.0.0.3 + 1 more...   30h
 `, ""},
 		{"httproutes -A -o name", "\nhttproute.gateway.networking.k8s.io/shop\nhttproute.gateway.networking.k8s.io/blog\n", ""},
 		{"services -o name", "\nservice/cart\nservice/web-public\n", ""},
@@ -144,7 +144,7 @@ cart   IPv4          8080    10.0.0.1,10.0.0.2,10.0.0.3 + 1 more...   5h1m
 		t.Errorf("a version that there is not: exit status %d, %s", code, stderr)
 	}
 	stdout, stderr, code := g.get("gateway", "web", "other", "--no-headers")
-	if code != 1 || stdout != "web   public   127.0.0.1   True   5h1m\n" || !strings.Contains(stderr, `"other" not found`) {
+	if code != 1 || stdout != "web   public   127.0.0.1   True   30h\n" || !strings.Contains(stderr, `"other" not found`) {
 		t.Errorf("one that is there and one that is not: exit status %d\n%s%s", code, stdout, stderr)
 	}
 	if stdout, _, code := g.get("gateway", "other", "web", "-o", "name"); code != 1 || stdout != "gateway.gateway.networking.k8s.io/web\n" {

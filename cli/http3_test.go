@@ -23,7 +23,7 @@ func threeClient(t *testing.T, port int, config *tls.Config) *http.Client {
 	t.Helper()
 	config.InsecureSkipVerify = true
 	tr := &http3.Transport{TLSClientConfig: config, Dial: func(ctx context.Context, _ string, tlsConf *tls.Config, conf *quic.Config) (*quic.Conn, error) {
-		c, err := quic.DialAddrEarly(ctx, fmt.Sprintf("127.0.0.1:%d", port), tlsConf, conf)
+		c, err := quic.DialAddrEarly(ctx, fmt.Sprintf("127.0.0.1:%d", port), tlsConf, patient(conf))
 		if err == nil { // the transport forgets connections on which a request has failed
 			t.Cleanup(func() { _ = c.CloseWithError(0x100, "") })
 		}
@@ -31,6 +31,16 @@ func threeClient(t *testing.T, port int, config *tls.Config) *http.Client {
 	}}
 	t.Cleanup(func() { _ = tr.Close() })
 	return &http.Client{Transport: tr, Timeout: time.Minute}
+}
+
+// patient is a configuration for a client that a busy machine may keep waiting.
+func patient(conf *quic.Config) *quic.Config {
+	if conf == nil {
+		conf = &quic.Config{}
+	}
+	conf = conf.Clone()
+	conf.HandshakeIdleTimeout, conf.MaxIdleTimeout = 30*time.Second, time.Minute
+	return conf
 }
 
 func TestHTTP3(t *testing.T) {
@@ -72,9 +82,7 @@ func TestHTTP3(t *testing.T) {
 			t.Errorf("%s: Alt-Svc %q, want %q", url, got, want)
 		}
 	}
-	if _, text := g.ask(http.MethodGet, "/metrics"); !strings.Contains(text, "wicketgate_http3_connections_total 1") {
-		t.Error("connections are not counted")
-	}
+	g.shows("wicketgate_http3_connections_total 1\n")
 }
 
 func TestHTTP3CanBeTurnedOff(t *testing.T) {
@@ -231,9 +239,7 @@ func TestATakenUDPPortCostsHTTP3Alone(t *testing.T) {
 	if code, offer := get(); code != http.StatusOK || offer != "" {
 		t.Errorf("%d, Alt-Svc %q", code, offer)
 	}
-	if !strings.Contains(g.log.String(), "HTTP/3 is not served on this address") {
-		t.Error("nothing is said of it")
-	}
+	g.logs("HTTP/3 is not served on this address")
 	pc.Close()
 	eventually(t, "HTTP/3 is offered once the port is free", func() bool {
 		_, offer := get()

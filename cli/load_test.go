@@ -349,7 +349,16 @@ func swapUnderLoad(t *testing.T, transport string, period time.Duration) {
 		})
 	}
 	turns := 0
-	for end := time.Now().Add(period); time.Now().Before(end) && !t.Failed(); {
+	// Too little would prove nothing: a busy machine takes longer for it.
+	enough := func() bool {
+		for i := range done {
+			if done[i].Load() < 3 {
+				return false
+			}
+		}
+		return turns >= 3
+	}
+	for end := time.Now().Add(period); (time.Now().Before(end) || !enough()) && !t.Failed(); {
 		turns++
 		g.edit(l.config(turns))
 		old.use(t, turns)
@@ -359,11 +368,6 @@ func swapUnderLoad(t *testing.T, transport string, period time.Duration) {
 	load.Wait()
 	for i, w := range workers {
 		t.Logf("%s: %d", w.name, done[i].Load())
-		if done[i].Load() < 3 {
-			t.Errorf("%s: too little happened to prove anything", w.name)
-		}
 	}
-	if t.Logf("%d configurations", turns); turns < 3 {
-		t.Error("too few configurations to prove anything")
-	}
+	t.Logf("%d configurations", turns)
 }

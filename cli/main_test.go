@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -25,6 +24,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/wicketgate/wicketgate/admin"
+	"github.com/wicketgate/wicketgate/internal/ports"
 )
 
 // binary is the program under test.
@@ -50,7 +50,7 @@ func TestMain(m *testing.M) {
 	if code == 0 {
 		// The sweeper of idle backend connections ends with its next round.
 		err := goleak.Find()
-		for end := time.Now().Add(10 * time.Second); err != nil && time.Now().Before(end); {
+		for end := time.Now().Add(time.Minute); err != nil && time.Now().Before(end); {
 			err = goleak.Find()
 		}
 		if err != nil {
@@ -191,7 +191,7 @@ func (g *gate) await() admin.Reload {
 		}
 		fmt.Fprintf(whole, "%x  %s\n", sha256.Sum256(text), filepath.Base(name))
 	}
-	return g.reload(fmt.Sprintf("GET /reload?timeout=30s&wait=%x", whole.Sum(nil)))
+	return g.reload(fmt.Sprintf("GET /reload?timeout=55s&wait=%x", whole.Sum(nil)))
 }
 
 // reload sends a request to /reload and decodes the answer.
@@ -222,6 +222,21 @@ func (g *gate) ask(method, path string) (int, string) {
 func (g *gate) get(args ...string) (stdout, stderr string, code int) {
 	g.t.Helper()
 	return program(g.t, append([]string{"get", "--admin", g.admin}, args...)...)
+}
+
+// logs waits until the log, which is written and read beside everything else, has a text.
+func (g *gate) logs(text string) {
+	g.t.Helper()
+	eventually(g.t, fmt.Sprintf("the log has %q", text), func() bool { return strings.Contains(g.log.String(), text) })
+}
+
+// shows waits until the metrics have a text: things are counted a moment after they have been seen.
+func (g *gate) shows(text string) {
+	g.t.Helper()
+	eventually(g.t, fmt.Sprintf("the metrics have %q", text), func() bool {
+		_, metrics := g.ask(http.MethodGet, "/metrics")
+		return strings.Contains(metrics, text)
+	})
 }
 
 func (g *gate) signal(s syscall.Signal) {
@@ -280,19 +295,14 @@ func eventually(t *testing.T, what string, condition func() bool) {
 	}
 }
 
-// freePort returns a loopback port that nothing listens on at the moment, outside of the range that systems take ports from for clients:
-// so nobody is given it before it is used.
+// freePort returns a port that nobody is given before it is used.
 func freePort(t *testing.T) int {
 	t.Helper()
-	for range 100 {
-		port := 20000 + rand.IntN(12000)
-		if l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port)); err == nil {
-			l.Close()
-			return port
-		}
+	port, err := ports.Free()
+	if err != nil {
+		t.Fatal(err)
 	}
-	t.Fatal("no free port")
-	return 0
+	return port
 }
 
 // newBackend serves h on loopback and returns its port.

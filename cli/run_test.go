@@ -19,6 +19,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -53,7 +54,7 @@ func TestEditsAreServed(t *testing.T) {
 	if state.Errors != 1 || !strings.Contains(state.Problems[0], "two.yaml:8:5: HTTPRoute default/two: spec.rules[0].backends: unknown field") {
 		t.Errorf("problems %q", state.Problems)
 	}
-	eventually(t, "the problem is logged", func() bool { return strings.Contains(g.log.String(), "unknown field") })
+	g.logs("unknown field")
 	if n := strings.Count(g.log.String(), "unknown field"); n != 1 {
 		t.Errorf("the problem was logged %d times", n)
 	}
@@ -171,6 +172,7 @@ func TestSIGTERMLetsRequestsFinish(t *testing.T) {
 			inFlight, idle := converse(t, port), converse(t, port)
 			inFlight.send("/")
 			<-s.came
+			g.shows("wicketgate_connections_active 2\n") // what was not accepted yet is reset with the socket
 			g.signal(syscall.SIGTERM)
 			if _, err := idle.r.ReadByte(); err != io.EOF {
 				t.Errorf("an idle connection: %v, want EOF", err)
@@ -227,7 +229,7 @@ func TestSIGTERMLetsClientsFinishTheirHandshake(t *testing.T) {
 	go func() { done <- secure.Handshake() }()
 	<-client.begun // the server's first flight has come
 	g.signal(syscall.SIGTERM)
-	eventually(t, "the socket is closed", func() bool { return strings.Contains(g.log.String(), "no longer listening") })
+	g.logs("no longer listening")
 	close(client.finish)
 	if err := <-done; err != nil {
 		t.Fatal(err)
@@ -245,33 +247,41 @@ func TestSIGTERMLetsClientsFinishTheirHandshake(t *testing.T) {
 func TestMetricsShowRequestsBackendsAndReloads(t *testing.T) {
 	port := freePort(t)
 	g := startGate(t, map[string]string{"gateway.yaml": gatewayYAML(port), "route.yaml": routeYAML("fast", "/", newBackend(t, saying("fast")))})
-	counted := `wicketgate_http_requests_total{code="200",gateway="default/web",listener="p` + fmt.Sprint(port) + `",route="default/fast",rule="0"} `
-	for n := 1; n <= 2; n++ {
+	fine := `wicketgate_http_requests_total{code="200",gateway="default/web",listener="p` + fmt.Sprint(port) + `",route="default/fast",rule="0"} `
+	const opened, reused = `wicketgate_backend_connections_opened_total{backend="Service default/fast:80"} `, `wicketgate_backend_connections_reused_total{backend="Service default/fast:80"} `
+	requests := 0
+	eventually(t, "a request has the connection of the one before", func() bool { // unless four seconds lie between them
 		if code, body := fetch(t, client, at(port, "/")); code != http.StatusOK {
 			t.Fatalf("%d %s", code, body)
 		}
-		// What is counted has given its backend connection back.
-		eventually(t, "the request is counted", func() bool {
-			_, text := g.ask("GET", "/metrics")
-			return strings.Contains(text, counted+fmt.Sprint(n))
-		})
-	}
-	eventually(t, "both requests are counted", func() bool {
+		requests++
+		g.shows(fine + fmt.Sprintln(requests)) // what is counted has given its connection back
 		_, text := g.ask("GET", "/metrics")
-		for _, want := range []string{
-			counted + "2",
-			`wicketgate_backend_connections_opened_total{backend="Service default/fast:80"} 1`,
-			`wicketgate_backend_connections_reused_total{backend="Service default/fast:80"} 1`,
-			`wicketgate_config_reloads_total{result="ok"}`, `wicketgate_config_objects 4`, "wicketgate_config_last_success_timestamp_seconds ",
-			`wicketgate_tls_handshakes_total{outcome="ok"} 0`, `wicketgate_build_info{`, "process_resident_memory_bytes", "go_goroutines",
-		} {
-			if !strings.Contains(text, want) {
-				t.Logf("no %s yet", want)
-				return false
-			}
+		if again := sample(t, text, reused); again+sample(t, text, opened) != requests {
+			t.Errorf("%d requests:\n%s", requests, text)
+		} else if again == 0 {
+			return false
 		}
 		return true
 	})
+	for _, want := range []string{
+		`wicketgate_config_reloads_total{result="ok"}`, `wicketgate_config_objects 4`, "wicketgate_config_last_success_timestamp_seconds ",
+		`wicketgate_tls_handshakes_total{outcome="ok"} 0`, `wicketgate_build_info{`, "process_resident_memory_bytes", "go_goroutines",
+	} {
+		g.shows(want)
+	}
+}
+
+// sample reads a number from the metrics; series ends with the space before it.
+func sample(t *testing.T, metrics, series string) int {
+	t.Helper()
+	_, rest, found := strings.Cut(metrics, "\n"+series)
+	text, _, _ := strings.Cut(rest, "\n")
+	n, err := strconv.Atoi(text)
+	if !found || err != nil {
+		t.Errorf("%s: %v", series, err)
+	}
+	return n
 }
 
 func TestASecondSignalEndsAtOnce(t *testing.T) {
@@ -283,7 +293,7 @@ func TestASecondSignalEndsAtOnce(t *testing.T) {
 	c.send("/")
 	<-s.came
 	g.signal(syscall.SIGTERM)
-	eventually(t, "it drains", func() bool { return strings.Contains(g.log.String(), "stopping") })
+	g.logs("stopping")
 	g.signal(syscall.SIGINT)
 	if code := g.exit(); code != 3 {
 		t.Errorf("exit status %d", code)
@@ -308,12 +318,12 @@ func TestTheDrainTimeoutEndsWhatIsLeft(t *testing.T) {
 }
 
 func TestAPortInUseIsReportedWhileTheRestIsServed(t *testing.T) {
-	other, err := net.Listen("tcp", "127.0.0.1:0")
+	taken, fine := freePort(t), freePort(t)
+	other, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", taken))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer other.Close()
-	taken, fine := other.Addr().(*net.TCPAddr).Port, freePort(t)
 	g := startGate(t, map[string]string{
 		"gateway.yaml": gatewayYAML(taken, fine), "route.yaml": routeYAML("fast", "/", newBackend(t, saying("fast"))),
 	})
@@ -479,7 +489,7 @@ func TestRunIsTheDefaultCommand(t *testing.T) {
 
 // The gateway within the test's own process, so that goroutines it leaves behind are found by TestMain.
 func TestNothingIsLeftBehind(t *testing.T) {
-	dir, port := t.TempDir(), freePort(t)
+	dir, state, port := t.TempDir(), t.TempDir(), freePort(t)
 	backend := newBackend(t, saying("fast"))
 	text := gatewayYAML(port) + "---\n" + routeYAML("fast", "/", backend)
 	if err := os.WriteFile(filepath.Join(dir, "all.yaml"), []byte(text), 0o600); err != nil {
@@ -493,7 +503,7 @@ func TestNothingIsLeftBehind(t *testing.T) {
 		ended <- Execute(context.Background(), Program{
 			Version: admin.Version{GitVersion: "test"}, Stdout: log, Stderr: log,
 			Signals: func() Signals { return Signals{Stop: stop} },
-		}, []string{"--config", dir, "--admin", address})
+		}, []string{"--config", dir, "--admin", address, "--state-dir", state})
 	}()
 	eventually(t, "it serves", func() bool {
 		code, body := fetch(t, client, at(port, "/"))

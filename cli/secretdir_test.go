@@ -5,12 +5,15 @@ package cli
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"io"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/wicketgate/wicketgate/admin"
 )
 
 // renew puts a new certificate and its key into a directory, as certbot does: one file after the other.
@@ -25,6 +28,17 @@ func renew(t *testing.T, dir string, until time.Time) {
 			t.Fatal(err)
 		}
 	}
+}
+
+// withoutErrors waits until the configuration in force has none. While a certificate is new and its key is not, or the other way round, there is one,
+// and what is said of a configuration is said after it is served.
+func (g *gate) withoutErrors() {
+	g.t.Helper()
+	var state admin.Reload
+	eventually(g.t, "there is no error", func() bool {
+		state = g.reload("GET /reload")
+		return state.Errors == 0
+	})
 }
 
 // A certificate that is renewed is shown to new connections of every version of HTTP, and those that are open go on.
@@ -48,7 +62,7 @@ func TestRenewalInADirectoryDropsNoConnection(t *testing.T) {
 			t.Fatal(err)
 		}
 		var text [5]byte
-		_, _ = res.Body.Read(text[:])
+		_, _ = io.ReadFull(res.Body, text[:])
 		if res.Body.Close(); res.StatusCode != http.StatusOK || string(text[:]) != "hello" {
 			t.Fatalf("%s %q", res.Status, text)
 		}
@@ -72,9 +86,7 @@ func TestRenewalInADirectoryDropsNoConnection(t *testing.T) {
 			t.Errorf("%s: the open connection was dropped", name)
 		}
 	}
-	if state := g.reload("GET /reload"); state.Errors != 0 {
-		t.Errorf("problems %q", state.Problems)
-	}
+	g.withoutErrors()
 }
 
 func TestCheckReadsSecretDirectories(t *testing.T) {
@@ -121,9 +133,7 @@ func TestSecretNamesItsDirectory(t *testing.T) {
 	eventually(t, "the certificate is served", func() bool { first = shown(); return first != nil })
 	renew(t, dir, time.Now().Add(2*time.Hour))
 	eventually(t, "the renewed certificate is served", func() bool { c := shown(); return c != nil && !c.Equal(first) })
-	if state := g.reload("GET /reload"); state.Errors != 0 {
-		t.Errorf("problems %q", state.Problems)
-	}
+	g.withoutErrors()
 	yaml := t.TempDir()
 	for name, text := range files {
 		if err := os.WriteFile(filepath.Join(yaml, name), []byte(text), 0o600); err != nil {

@@ -81,7 +81,7 @@ func TestAServiceManagerPassesSocketsAndIsTold(t *testing.T) {
 	dns := fmt.Sprintf("  - {name: dns, port: %d, protocol: UDP}\n", udp)
 	g.put(map[string]string{"gateway.yaml": gatewayYAML(ports[0]), "app.yaml": routeYAML("app", "/", backend)})
 	// Only a shell can tell a process its own number before it begins.
-	g.cmd = exec.Command("sh", "-c", `LISTEN_PID=$$ exec "$0" run --config "$1" --admin "$2"`, binary, g.dir, g.admin)
+	g.cmd = exec.Command("sh", "-c", `LISTEN_PID=$$ exec "$0" run --config "$1" --admin "$2" --state-dir "$3"`, binary, g.dir, g.admin, t.TempDir())
 	g.cmd.Env = append(os.Environ(), "LISTEN_FDS=3", "NOTIFY_SOCKET="+m.conn.LocalAddr().String())
 	sockets = append(sockets, f)
 	g.cmd.ExtraFiles, g.cmd.Stderr = sockets, g.log
@@ -92,7 +92,10 @@ func TestAServiceManagerPassesSocketsAndIsTold(t *testing.T) {
 		defer close(g.ended)
 		_ = g.cmd.Wait() // the exit status is in ProcessState
 	}()
-	t.Cleanup(func() { _ = g.cmd.Process.Kill() })
+	t.Cleanup(func() {
+		_ = g.cmd.Process.Kill()
+		<-g.ended
+	})
 
 	if said := m.told(); said != "READY=1\nSTATUS=Serving 1 routes from 2 files, 0 errors" {
 		t.Errorf("told %q", said)
@@ -100,9 +103,8 @@ func TestAServiceManagerPassesSocketsAndIsTold(t *testing.T) {
 	if code, body := fetch(t, client, at(ports[0], "/")); code != http.StatusOK || body != "hello" {
 		t.Errorf("on the socket that was passed on: %d %q\n%s", code, body, g.log)
 	}
-	if log := g.log.String(); !strings.Contains(log, "no listener wants a socket") || !strings.Contains(log, fmt.Sprintf("127.0.0.1:%d", ports[1])) {
-		t.Errorf("nothing is said of the socket that is not used:\n%s", log)
-	}
+	g.logs("no listener wants a socket")
+	g.logs(fmt.Sprintf("127.0.0.1:%d", ports[1]))
 	c, err := net.Dial("udp", fmt.Sprintf("127.0.0.1:%d", udp))
 	if err != nil {
 		t.Fatal(err)
@@ -156,7 +158,5 @@ func TestHealthOfAGatewayThatIsNotReady(t *testing.T) {
 func TestAnUnreachableServiceManagerIsNoReasonNotToServe(t *testing.T) {
 	t.Setenv("NOTIFY_SOCKET", filepath.Join(t.TempDir(), "nobody"))
 	g := startGate(t, map[string]string{"gateway.yaml": gatewayYAML(freePort(t))})
-	if !strings.Contains(g.log.String(), "cannot reach the service manager") {
-		t.Error("nothing is said of it")
-	}
+	g.logs("cannot reach the service manager")
 }

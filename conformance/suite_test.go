@@ -5,6 +5,7 @@ package conformance
 import (
 	"context"
 	"flag"
+	"fmt"
 	"io/fs"
 	"log/slog"
 	"net"
@@ -149,13 +150,19 @@ func startCluster(t *testing.T) *cluster {
 	return c
 }
 
+// freeAddress finds an address that nobody listens on, with a port that the system gives to no outgoing connection: so nobody has it before it is used.
 func freeAddress(t *testing.T) string {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	t.Helper()
+	for i := range 1000 {
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 20_000+(os.Getpid()*131+i)%12_000))
+		if err != nil {
+			continue
+		}
+		_ = l.Close()
+		return l.Addr().String()
 	}
-	defer l.Close()
-	return l.Addr().String()
+	t.Fatal("no port is free")
+	return ""
 }
 
 func (c *cluster) createClass(t *testing.T) {

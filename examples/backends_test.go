@@ -4,17 +4,17 @@ package examples
 
 import (
 	"bytes"
-	"fmt"
 	"io"
-	"math/rand/v2"
-	"net"
 	"os"
 	"os/exec"
 	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/wicketgate/wicketgate/internal/ports"
 )
 
 // echoLine is the command of a stand-in, and echoPort an address in it.
@@ -32,19 +32,19 @@ func startBackends(t *testing.T, text []byte) []byte {
 	}
 	for _, l := range lines {
 		command := string(l[1])
-		ports := map[string]string{}
+		stands := map[string]string{}
 		for _, m := range echoPort.FindAllStringSubmatch(command, -1) {
-			if ports[m[1]] == "" {
-				ports[m[1]] = freePort(t)
+			if stands[m[1]] == "" {
+				stands[m[1]] = freePort(t)
 			}
 		}
-		for old, port := range ports {
+		for old, port := range stands {
 			word := regexp.MustCompile(`\b` + old + `\b`)
 			text, command = word.ReplaceAll(text, []byte(port)), word.ReplaceAllString(command, port)
 		}
 		output := start(t, strings.Fields(command)...)
 		sockets := len(echoPort.FindAllString(command, -1))
-		for end := time.Now().Add(30 * time.Second); strings.Count(output(), " listening on ") < sockets; time.Sleep(10 * time.Millisecond) {
+		for end := time.Now().Add(time.Minute); strings.Count(output(), " listening on ") < sockets; time.Sleep(10 * time.Millisecond) {
 			if time.Now().After(end) {
 				t.Fatalf("wicketgate %s does not listen", command)
 			}
@@ -72,7 +72,7 @@ func start(t *testing.T, args ...string) (output func() string) {
 	}
 	t.Cleanup(func() {
 		_ = c.Process.Signal(os.Interrupt)
-		kill := time.AfterFunc(10*time.Second, func() { _ = c.Process.Kill() })
+		kill := time.AfterFunc(time.Minute, func() { _ = c.Process.Kill() })
 		err := c.Wait()
 		if !kill.Stop() || err != nil {
 			t.Errorf("wicketgate %s did not end well: %v", args[0], err)
@@ -95,30 +95,12 @@ func (l *lockedWriter) Write(p []byte) (int, error) {
 	return l.w.Write(p)
 }
 
-// given are the ports that freePort has handed out.
-var given sync.Map
-
-// freePort finds a port that nobody listens on and that was not handed out before, outside the range from which the system picks the
-// ports of outgoing connections.
+// freePort returns a port that nobody is given before it is used.
 func freePort(t *testing.T) string {
 	t.Helper()
-	for range 1000 {
-		port := fmt.Sprint(10_000 + rand.IntN(20_000))
-		if _, taken := given.LoadOrStore(port, true); taken {
-			continue
-		}
-		l, err := net.Listen("tcp", ":"+port)
-		if err != nil {
-			continue
-		}
-		_ = l.Close()
-		c, err := net.ListenPacket("udp", ":"+port)
-		if err != nil {
-			continue
-		}
-		_ = c.Close()
-		return port
+	port, err := ports.Free()
+	if err != nil {
+		t.Fatal(err)
 	}
-	t.Fatal("no port is free")
-	return ""
+	return strconv.Itoa(port)
 }

@@ -75,7 +75,7 @@ func served(t *testing.T, name, stub, port, listener string) *example {
 	}
 	e := &example{ports: map[string]string{listener: freePort(t)}}
 	admin := "127.0.0.1:" + freePort(t)
-	start(t, "run", "--config", dir, "--admin", admin, "--port-map", listener+"="+e.ports[listener])
+	start(t, "run", "--config", dir, "--admin", admin, "--state-dir", t.TempDir(), "--port-map", listener+"="+e.ports[listener])
 	await(t, "http://"+admin+"/readyz")
 	return e
 }

@@ -165,14 +165,14 @@ func serve(t *testing.T, name string, cases ...*request) *example {
 		mapping = append(mapping, from+"="+e.ports[from])
 	}
 	admin := "127.0.0.1:" + freePort(t)
-	args := []string{"run", "--admin", admin, "--port-map", strings.Join(mapping, ",")}
+	args := []string{"run", "--admin", admin, "--state-dir", t.TempDir(), "--port-map", strings.Join(mapping, ",")}
 	for _, root := range configs(t, name) {
 		args = append(args, "--config", filepath.Join(dir, root))
 	}
 	start(t, args...)
 	await(t, "http://"+admin+"/readyz")
 	if issues(t, files) {
-		awaitCertificates(t, "http://"+admin+"/apis/cert-manager.io/v1/certificates")
+		awaitCertificates(t, admin)
 	}
 	return e
 }
@@ -213,34 +213,37 @@ func issues(t *testing.T, files []string) (found bool) {
 
 var issuerKind = regexp.MustCompile(`(?m)^kind: (Cluster)?Issuer$`)
 
-// awaitCertificates waits until there is a Certificate and every one is ready: before, listeners show placeholders that no client trusts.
-func awaitCertificates(t *testing.T, url string) {
+// awaitCertificates waits until there are Gateways, and every listener is programmed: before, some show placeholders that no client trusts.
+func awaitCertificates(t *testing.T, admin string) {
 	t.Helper()
+	type condition struct{ Type, Status string }
 	var list struct {
 		Items []struct {
 			Status struct {
-				Conditions []struct{ Type, Status string }
+				Listeners []struct{ Conditions []condition }
 			}
 		}
 	}
-	ready := func() bool {
-		res, err := http.Get(url)
+	programmed := func() bool {
+		res, err := http.Get("http://" + admin + "/apis/gateway.networking.k8s.io/v1/gateways")
 		if err != nil {
 			return false
 		}
 		defer res.Body.Close()
+		list.Items = nil
 		if err := json.NewDecoder(res.Body).Decode(&list); err != nil {
 			return false
 		}
 		for _, item := range list.Items {
-			c := item.Status.Conditions
-			if !slices.ContainsFunc(c, func(c struct{ Type, Status string }) bool { return c.Type == "Ready" && c.Status == "True" }) {
-				return false
+			for _, l := range item.Status.Listeners {
+				if !slices.Contains(l.Conditions, condition{"Programmed", "True"}) {
+					return false
+				}
 			}
 		}
 		return len(list.Items) > 0
 	}
-	for end := time.Now().Add(time.Minute); !ready(); time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); !programmed(); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatal("not every certificate was issued")
 		}
@@ -293,6 +296,8 @@ func (e *example) clients(t *testing.T) map[string]*http.Client {
 	three := &http3.Transport{
 		TLSClientConfig: &tls.Config{RootCAs: e.roots},
 		Dial: func(ctx context.Context, addr string, tlsConf *tls.Config, conf *quic.Config) (*quic.Conn, error) {
+			conf = conf.Clone()
+			conf.HandshakeIdleTimeout = 30 * time.Second // a busy machine may keep clients waiting
 			return quic.DialAddrEarly(ctx, here(addr), tlsConf, conf)
 		},
 	}
@@ -305,7 +310,7 @@ func (e *example) clients(t *testing.T) map[string]*http.Client {
 	for name, tr := range map[string]http.RoundTripper{"HTTP/1.1": transport(one), "HTTP/2": transport(two), "HTTP/3": three} {
 		clients[name] = &http.Client{
 			Transport:     tr,
-			Timeout:       30 * time.Second,
+			Timeout:       time.Minute,
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		}
 	}
@@ -316,7 +321,7 @@ func (e *example) clients(t *testing.T) map[string]*http.Client {
 func await(t *testing.T, url string) {
 	t.Helper()
 	var last string
-	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
 		res, err := http.Get(url)
 		if err != nil {
 			last = err.Error()

@@ -21,7 +21,7 @@ var resident = regexp.MustCompile(`VmHWM:\s+(\d+) kB`)
 
 func TestMemoryWithTheQuickstart(t *testing.T) {
 	admin := "127.0.0.1:" + freePort(t)
-	c := exec.Command(gateway, "run", "--config", "quickstart", "--admin", admin, "--port-map", "8080="+freePort(t))
+	c := exec.Command(gateway, "run", "--config", "quickstart", "--admin", admin, "--state-dir", t.TempDir(), "--port-map", "8080="+freePort(t))
 	log, err := os.Create(filepath.Join(t.TempDir(), "log"))
 	if err != nil {
 		t.Fatal(err)

@@ -66,7 +66,7 @@ func (c *request) converse(t *testing.T, ports map[string]string, roots *x509.Ce
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	_ = conn.SetDeadline(time.Now().Add(30 * time.Second))
+	_ = conn.SetDeadline(time.Now().Add(time.Minute))
 	if u.Scheme == "tls" {
 		secured := tls.Client(conn, &tls.Config{RootCAs: roots, ServerName: u.Hostname()})
 		if err := secured.Handshake(); err != nil {

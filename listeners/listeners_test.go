@@ -8,7 +8,6 @@ import (
 	"errors"
 	"io"
 	"log/slog"
-	"math/rand/v2"
 	"net"
 	"net/netip"
 	"os"
@@ -21,23 +20,20 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"github.com/wicketgate/wicketgate/internal/ports"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// free returns a loopback address that nothing listens on at the moment, with a port outside of the range that systems take ports
-// from for clients: so nobody is given it before it is used.
+// free returns a loopback address with a port that nobody is given before it is used.
 func free(t *testing.T) netip.AddrPort {
 	t.Helper()
-	for range 100 {
-		addr := netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), uint16(20000+rand.IntN(12000)))
-		if l, err := ListenTCP(t.Context(), addr); err == nil {
-			l.Close()
-			return addr
-		}
+	port, err := ports.Free()
+	if err != nil {
+		t.Fatal(err)
 	}
-	t.Fatal("no free port")
-	return netip.AddrPort{}
+	return netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), uint16(port))
 }
 
 // open opens what is wanted and accepts on it.
@@ -180,12 +176,11 @@ func hasIPv6(t *testing.T) bool {
 func TestAnAddressInUseIsReportedAndTriedAgain(t *testing.T) {
 	s := New(Options{Handle: hello})
 	defer s.Close()
-	other, err := ListenTCP(t.Context(), netip.MustParseAddrPort("127.0.0.1:0"))
+	taken, fine := free(t), free(t)
+	other, err := ListenTCP(t.Context(), taken)
 	if err != nil {
 		t.Fatal(err)
 	}
-	taken := other.Addr().(*net.TCPAddr).AddrPort()
-	fine := free(t)
 	want := []netip.AddrPort{taken, fine}
 	failed := open(t, s, want...)
 	if len(failed) != 1 || !errors.Is(failed[taken], syscall.EADDRINUSE) {

@@ -20,7 +20,7 @@ func TestBuildListensOnPodIP(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer func() { _ = cmd.Process.Kill(); _ = cmd.Wait() }()
-		for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		for deadline := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
 			conn, err := net.Dial("tcp", ip+":3000")
 			if err == nil {
 				_ = conn.Close()

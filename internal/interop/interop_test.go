@@ -19,6 +19,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -216,15 +217,29 @@ func serve(t *testing.T) int {
 	return ln.Addr().(*net.TCPAddr).Port
 }
 
-// free is a port that nobody listens on.
+// given counts the ports that free has given.
+var given atomic.Int32
+
+// free finds a port that nobody listens on, that was not given before, and that the system gives to no outgoing connection: so nobody has it
+// before it is used.
 func free(t *testing.T) int {
 	t.Helper()
-	ln, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 1000 {
+		port := 20_000 + (os.Getpid()*131+int(given.Add(1)))%12_000
+		l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", fmt.Sprintf(":%d", port))
+		if err != nil {
+			continue
+		}
+		_ = l.Close()
+		c, err := new(net.ListenConfig).ListenPacket(t.Context(), "udp", fmt.Sprintf(":%d", port))
+		if err != nil {
+			continue
+		}
+		_ = c.Close()
+		return port
 	}
-	defer ln.Close()
-	return ln.Addr().(*net.TCPAddr).Port
+	t.Fatal("no port is free")
+	return 0
 }
 
 // start runs the gateway with a configuration and waits until it serves.
@@ -243,7 +258,7 @@ func start(t *testing.T, program, yaml string) {
 	}
 	t.Cleanup(func() {
 		_ = c.Process.Signal(os.Interrupt)
-		late := time.AfterFunc(20*time.Second, func() {
+		late := time.AfterFunc(time.Minute, func() {
 			t.Error("the gateway does not stop")
 			_ = c.Process.Signal(syscall.SIGQUIT) // and says where it hangs
 		})
@@ -256,7 +271,7 @@ func start(t *testing.T, program, yaml string) {
 			t.Log(log.String())
 		}
 	})
-	for range 500 {
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
 		res, err := http.Get("http://" + admin + "/readyz")
 		if err == nil {
 			res.Body.Close()
@@ -264,7 +279,6 @@ func start(t *testing.T, program, yaml string) {
 				return
 			}
 		}
-		time.Sleep(20 * time.Millisecond)
 	}
 	t.Fatal("the gateway is not ready")
 }

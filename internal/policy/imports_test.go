@@ -47,7 +47,7 @@ var allowed = map[string]string{
 	"admin":            "*",
 	"cli":              "*",
 	".":                "*",
-	"bench":            "",
+	"bench":            "internal/ports",
 	"bench/backend":    "bench/poll",
 	"bench/load":       "bench/poll",
 	"bench/poll":       "",

@@ -23,6 +23,7 @@ import (
 	"github.com/letsencrypt/pebble/v2/db"
 	"github.com/letsencrypt/pebble/v2/va"
 	"github.com/letsencrypt/pebble/v2/wfe"
+	"github.com/miekg/dns"
 )
 
 // authority is a running Pebble.
@@ -49,11 +50,11 @@ type settings struct {
 	staples          bool // certificates name an OCSP responder
 }
 
-// newAuthority starts an authority for the length of a test. A third of all nonces is refused.
+// newAuthority starts an authority for the length of a test. A part of all nonces is refused.
 func newAuthority(t *testing.T, s settings) *authority {
 	t.Helper()
 	t.Setenv("PEBBLE_VA_NOSLEEP", "1")
-	t.Setenv("PEBBLE_WFE_NONCEREJECT", "33")
+	t.Setenv("PEBBLE_WFE_NONCEREJECT", "15") // of a hundred: ten refusals of one request in a row are an error
 	t.Setenv("PEBBLE_AUTHZREUSE", "0")
 	logger := log.New(io.Discard, "", 0)
 	if testing.Verbose() {
@@ -69,6 +70,15 @@ func newAuthority(t *testing.T, s settings) *authority {
 	a.dns.SetDefaultDNSIPv6("")
 	go a.dns.Run()
 	t.Cleanup(a.dns.Shutdown)
+	for end := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) { // a name that is not found costs minutes
+		question := new(dns.Msg).SetQuestion("example.com.", dns.TypeA)
+		if _, err := dns.Exchange(question, a.resolver); err == nil {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatal("the DNS server does not answer")
+		}
+	}
 
 	a.db = db.NewMemoryStore()
 	for id, key := range s.externalAccounts {
@@ -146,13 +156,27 @@ func (a *authority) when(part string, f func()) {
 	a.hold[part] = f
 }
 
-// freePort finds a port that nobody listens on.
+// given counts the ports that freePort has given.
+var given atomic.Int32
+
+// freePort finds a port that nobody listens on, that was not given before, and that the system gives to no outgoing connection: so nobody has it
+// before it is used.
 func freePort(t *testing.T) int {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 1000 {
+		port := 20_000 + (os.Getpid()*131+int(given.Add(1)))%12_000
+		l, err := net.Listen("tcp", fmt.Sprintf(":%d", port))
+		if err != nil {
+			continue
+		}
+		_ = l.Close()
+		c, err := net.ListenPacket("udp", fmt.Sprintf(":%d", port))
+		if err != nil {
+			continue
+		}
+		_ = c.Close()
+		return port
 	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
+	t.Fatal("no port is free")
+	return 0
 }

@@ -171,9 +171,7 @@ func TestOnDemandHasALimit(t *testing.T) {
 		t.Errorf("more than one in an hour: %v", err)
 	}
 	for _, line := range []string{`{verdict="admitted"} 1`, `{verdict="limited"} 1`} {
-		if !g.metric("wicketgate_certificates_on_demand_total" + line) {
-			t.Errorf("the metrics lack %s", line)
-		}
+		g.until("the metrics have "+line, func() bool { return g.metric("wicketgate_certificates_on_demand_total" + line) })
 	}
 }
 
@@ -192,8 +190,9 @@ func TestOnDemandIsRefusedWithoutAnAnswer(t *testing.T) {
 		if _, err := g.handshake(a, "one.example.com"); err == nil {
 			t.Errorf("%s: a certificate", name)
 		}
-		if !g.metric(`wicketgate_certificates_on_demand_total{verdict="failed"} 1`) || a.ordered() != before {
-			t.Errorf("%s: not counted as failed, or ordered", name)
+		g.until("it is counted as failed", func() bool { return g.metric(`wicketgate_certificates_on_demand_total{verdict="failed"} 1`) })
+		if a.ordered() != before {
+			t.Errorf("%s: ordered", name)
 		}
 		g.stop()
 	}

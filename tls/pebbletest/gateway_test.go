@@ -167,7 +167,7 @@ func (g *gateway) ready() {
 
 // served gives the certificate that is shown for a server name, or nil.
 func (g *gateway) served(name string) *x509.Certificate {
-	dialer := &net.Dialer{Timeout: time.Second}
+	dialer := &net.Dialer{Timeout: patience}
 	c, err := tls.DialWithDialer(dialer, "tcp", fmt.Sprintf("127.0.0.1:%d", g.https), &tls.Config{ServerName: name, InsecureSkipVerify: true}) //nolint:gosec // verified by the caller
 	if err != nil {
 		return nil

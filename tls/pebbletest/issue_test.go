@@ -120,9 +120,10 @@ func TestPlaceholderUntilTheAuthorityIsUp(t *testing.T) {
 		status, message := g.condition("namespaces/default/certificates/shop.example.com", "Ready")
 		return status == "False" && strings.Contains(message, "503") && strings.Contains(message, "next attempt")
 	})
-	if leaf := g.served("shop.example.com"); leaf == nil || leaf.Subject.CommonName != "wicketgate placeholder" {
-		t.Errorf("while there is no certificate %v is served", leaf)
-	}
+	g.until("the placeholder is served", func() bool {
+		leaf := g.served("shop.example.com")
+		return leaf != nil && leaf.Subject.CommonName == "wicketgate placeholder"
+	})
 	g.stop()
 	a.down.Store(false)
 	// The back-off outlives the restart; an edit of what is asked for does not wait for it.
