@@ -4,6 +4,7 @@ package gateway
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -25,6 +26,7 @@ type backendIndex struct {
 	externals map[object.Key]*external          // the Backends and XBackends
 	traffic   map[object.Key]*traffic           // the XBackendTrafficPolicies in force, by Service
 	targets   map[targetKey]*resolution
+	shared    bool // targets is another graph's as well
 }
 
 // targetKey is a Service port, or a Backend or XBackend, which have but one (port 0).
@@ -61,6 +63,7 @@ type resolution struct {
 	source          string // where the target comes from
 	note            string // what its author should know though nothing is wrong with it
 	empty           string // why there are no endpoints for now
+	hinted          bool   // it names, or would name, another Service that may be meant
 }
 
 // indexBackends reads the objects that add to Services.
@@ -69,13 +72,23 @@ func (b *builder) indexBackends(set *object.Set) *backendIndex {
 		slices: map[name][]*discoveryv1.EndpointSlice{}, policies: map[object.Key]map[string]*Policy{}, mistaken: map[object.Key]*Policy{},
 		refused: indexRefusals(set), externals: map[object.Key]*external{}, traffic: map[object.Key]*traffic{}, targets: map[targetKey]*resolution{},
 	}
-	for _, o := range typed[*discoveryv1.EndpointSlice](set, kind(discoveryGroup, "EndpointSlice")) {
-		if service := o.object.Meta.Labels[discoveryv1.LabelServiceName]; service != "" {
-			key := name{o.object.Namespace, service}
+	b.indexSlices(index, func(*object.Object) bool { return true })
+	return index
+}
+
+// indexSlices reads the EndpointSlices that are wanted.
+func (b *builder) indexSlices(index *backendIndex, wanted func(*object.Object) bool) {
+	for _, o := range typed[*discoveryv1.EndpointSlice](b.set, sliceKind()) {
+		if service := serviceOf(o.object); service.Name != "" && wanted(o.object) {
+			key := name{service.Namespace, service.Name}
 			index.slices[key] = append(index.slices[key], b.confineSlice(o.object, o.value))
 		}
 	}
-	return index
+}
+
+// serviceOf is the Service that an EndpointSlice belongs to; without a name if it says none.
+func serviceOf(slice *object.Object) object.Key {
+	return keyOf(coreKind("Service"), slice.Namespace, slice.Meta.Labels[discoveryv1.LabelServiceName])
 }
 
 // noteFor is what the author of a route that refers to the target should know; empty: nothing.
@@ -91,7 +104,7 @@ func (b *builder) users(backend object.Key) []*Route {
 	if b.backends.users == nil {
 		b.backends.users = map[object.Key][]*Route{}
 		for _, r := range b.graph.Routes {
-			for _, key := range r.uses {
+			for _, key := range r.made.uses {
 				b.backends.users[key] = append(b.backends.users[key], r)
 			}
 		}
@@ -181,21 +194,32 @@ func (b *builder) resolve(rule *Rule, ref *gatewayv1.BackendObjectReference) *re
 	}
 	found := b.backends.targets[key]
 	if found == nil {
-		if service {
-			if found = b.resolveService(target, key); found.target != nil {
-				b.applyTraffic(found.target, target)
-			}
-		} else {
-			found = b.resolveExternal(key)
-		}
-		found = b.introduce(found, key)
-		b.backends.targets[key] = found
+		found = b.follow(key)
 	}
 	if found.target != nil {
 		if message := unsupportedAppProtocol(gatewayv1.Kind(rule.Object.Kind), found.target.AppProtocol, found.target.TLS != nil); message != "" {
 			return &resolution{reason: reasonUnsupportedProto, message: target.String() + ": " + message}
 		}
 	}
+	return found
+}
+
+// follow finds what all references to a target lead to, and remembers it.
+func (b *builder) follow(key targetKey) (found *resolution) {
+	hinted := b.hinted
+	if key.GroupKind == coreKind("Service") {
+		if found = b.resolveService(key.Key, key); found.target != nil {
+			b.applyTraffic(found.target, key.Key)
+		}
+	} else {
+		found = b.resolveExternal(key)
+	}
+	found = b.introduce(found, key)
+	found.hinted = b.hinted != hinted
+	if b.backends.shared { // with the graph before
+		b.backends.targets, b.backends.shared = maps.Clone(b.backends.targets), false
+	}
+	b.backends.targets[key] = found
 	return found
 }
 

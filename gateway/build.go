@@ -53,7 +53,7 @@ func newBuilder(set *object.Set, opts Options) *builder {
 	b := &builder{
 		opts:        opts,
 		set:         set,
-		graph:       &Graph{Objects: set},
+		graph:       &Graph{Objects: set, Attached: map[*Listener]Attached{}},
 		parentGroup: new(gatewayv1.Group(gatewayGroup)), parentKind: new(gatewayv1.Kind("Gateway")),
 		grants:   indexGrants(set),
 		labels:   indexNamespaces(set),
@@ -64,7 +64,6 @@ func newBuilder(set *object.Set, opts Options) *builder {
 		clients:  map[clientConfig]*clientDemand{},
 		filters:  map[*Listener]*namespaceFilter{},
 		hints:    map[object.GroupKind]*hints{},
-		made:     map[*object.Object]*madeRoute{},
 	}
 	b.backends = b.indexBackends(set)
 	return b
@@ -86,11 +85,15 @@ func (b *builder) build() {
 	b.concludePolicies()
 	b.concludeListenerSets()
 	b.concludeGateways()
-	b.reportUnattached()
+	b.graph.Problems = append(b.graph.Problems, b.graph.unattached()...)
 	b.reportUnusedPorts()
 	b.reportHTTP3()
+	b.sortProblems()
+}
+
+// sortProblems puts the problems in order. What several listeners share is wrong once.
+func (b *builder) sortProblems() {
 	slices.SortStableFunc(b.graph.Problems, compareProblems)
-	// What several listeners share is wrong once.
 	b.graph.Problems = slices.Compact(b.graph.Problems)
 }
 
@@ -113,10 +116,12 @@ type builder struct {
 	filters     map[*Listener]*namespaceFilter
 	hints       map[object.GroupKind]*hints
 	traffic     []*traffic
-	hinted      int                           // how many hints were asked for
-	before      *made                         // what may be taken over; nil: nothing
-	made        map[*object.Object]*madeRoute // what the next Build may take over
-	using       []object.Key                  // the backends that the route whose rules are being made refers to
+	hinted      int                       // how many hints were asked for
+	before      map[*object.Object]*Route // those whose rules may be taken over
+	using       []object.Key              // the backends that the route whose rules are being made refers to
+	// What later Builds want to know: the backends that policies and XBackends look at the users of, and whether anything demands TLS of any.
+	watched         map[object.Key]bool
+	securesBackends bool
 }
 
 // typed gives the objects of a kind whose value has the type T; config guarantees it for every object it admits.

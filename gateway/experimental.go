@@ -19,6 +19,9 @@ import (
 type Experimental struct {
 	Object    *object.Object
 	Ancestors []Ancestor // by precedence of the Gateways
+
+	targets   []object.Key // the backends by whose users it meets Gateways; nil for an XTelemetryPolicy, which names them
+	condition Condition    // at each of these
 }
 
 // Ancestor is what becomes of an object at one Gateway that it concerns.
@@ -99,22 +102,30 @@ func (b *builder) byPrecedence(x *Experimental) {
 	slices.SortFunc(x.Ancestors, func(p, q Ancestor) int { return older(p.Gateway.Object, q.Gateway.Object) })
 }
 
-// conclude makes an object's entry at each Gateway that one of the routes is attached to; accepted is the message if nothing is wrong.
-func (b *builder) conclude(o *object.Object, all faults, users []*Route, accepted string) {
+// conclude makes an object's entries at Gateways; accepted is the message if nothing is wrong.
+func (b *builder) conclude(o *object.Object, all faults, targets []object.Key, accepted string) {
 	b.reportFaults(o, all)
-	x := &Experimental{Object: o}
+	x := &Experimental{Object: o, targets: targets, condition: all.positive(typeAccepted, reasonAccepted, accepted)}
 	b.graph.Experimental = append(b.graph.Experimental, x)
+	b.meet(x)
+}
+
+// meet makes an object's entry at each Gateway to which a route is attached that refers to one of its targets.
+func (b *builder) meet(x *Experimental) {
+	x.Ancestors = nil
 	met := map[*Gateway]bool{}
-	for _, r := range users {
-		for _, parent := range r.Parents {
-			if len(parent.Attachments) > 0 {
-				met[parent.Gateway] = true
+	for _, target := range x.targets {
+		for _, r := range b.users(target) {
+			for _, parent := range r.Parents {
+				if len(parent.Attachments) > 0 {
+					met[parent.Gateway] = true
+				}
 			}
 		}
 	}
 	for _, gw := range b.graph.Gateways {
 		if met[gw] {
-			x.Ancestors = append(x.Ancestors, Ancestor{gw, []Condition{all.positive(typeAccepted, reasonAccepted, accepted)}})
+			x.Ancestors = append(x.Ancestors, Ancestor{gw, []Condition{x.condition}})
 		}
 	}
 }

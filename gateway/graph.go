@@ -37,12 +37,22 @@ type Graph struct {
 	// Backends are the Backends of Envoy Gateway, by precedence.
 	Backends []*EnvoyBackend
 	Sockets  []*Socket // by Bind and Local: everything that the data plane should listen on
+	// Attached has the routes on each listener. They stand here and not with the listeners because these are shared by graphs that differ in
+	// routes alone (edit.go).
+	Attached map[*Listener]Attached
 	// Problems are what a person should be told beyond the conditions: kinds that are not served yet, likely mistakes.
 	// Conditions that are not as one wants them are in here, too, with the position of the field that causes them.
 	// They are sorted by position. What depends on the time of day is left to CertificateProblems.
 	Problems []object.Problem
 
 	made *made // for Rebuild
+}
+
+// Attached is what is attached to one listener.
+type Attached struct {
+	Routes []*Attachment // by precedence of the routes
+	// Accepted counts the routes among them that are accepted.
+	Accepted int32
 }
 
 // Condition is a status condition without the parts that only Statuses knows (time, observedGeneration).
@@ -122,10 +132,7 @@ type Listener struct {
 	SupportedKinds []gatewayv1.RouteGroupKind
 	// Usable: it can carry traffic. Attachable: routes may attach (and are counted) even if it carries none for now.
 	Usable, Attachable bool
-	Attachments        []*Attachment // by precedence of the routes
-	// AttachedRoutes counts the routes in Attachments that are Accepted.
-	AttachedRoutes int32
-	Conditions     []Condition // without Programmed
+	Conditions         []Condition // without Programmed
 
 	faults   faults
 	managed  bool     // certificates are to be found by hostname
@@ -199,10 +206,10 @@ type Route struct {
 	// one for each default Gateway, if the route asks for them.
 	Parents []*Parent
 
-	uses []object.Key // the backends that it refers to, each once
+	made *ruleSet // what making Rules found out
 }
 
-// Parent is the fate of one parentRef.
+// Parent is the fate of one parentRef. It refers to nothing that refers to a graph.
 type Parent struct {
 	Ref      gatewayv1.ParentReference // as in the spec, group and kind defaulted
 	Index    int                       // in spec.parentRefs; negative for a default Gateway that the spec does not name

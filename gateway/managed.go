@@ -17,6 +17,7 @@
 package gateway
 
 import (
+	"iter"
 	"slices"
 	"strings"
 )
@@ -54,10 +55,7 @@ func (b *builder) manageCertificates() {
 		if !l.managed || !l.Usable {
 			continue
 		}
-		l.Managed = managedHostnames(l, b.opts.Managed.Wildcards)
-		if b.opts.Managed.OnDemand {
-			l.OnDemand = onDemand(l)
-		}
+		l.Managed, l.OnDemand = b.managedNames(l)
 		waiting := len(l.Managed) == 0 && l.OnDemand == nil
 		for _, name := range l.Managed {
 			if c := b.opts.Managed.ByHostname[name]; c != nil {
@@ -72,19 +70,48 @@ func (b *builder) manageCertificates() {
 	}
 }
 
+// managedNames are the names that a listener needs certificates for now, and those on demand.
+func (b *builder) managedNames(l *Listener) (names []string, demand *OnDemand) {
+	names = b.managedHostnames(l)
+	if b.opts.Managed.OnDemand {
+		demand = onDemand(b.graph.Attached[l].Routes, names)
+	}
+	return names, demand
+}
+
+// needsOtherNames says whether the names of any of the listeners are not those that they were made with.
+func (b *builder) needsOtherNames(listeners iter.Seq[*Listener]) bool {
+	for l := range listeners {
+		if !l.managed || !l.Usable {
+			continue
+		}
+		if names, demand := b.managedNames(l); !slices.Equal(names, l.Managed) || !demand.equal(l.OnDemand) {
+			return true
+		}
+	}
+	return false
+}
+
+func (o *OnDemand) equal(other *OnDemand) bool {
+	if o == nil || other == nil {
+		return o == other
+	}
+	return slices.Equal(o.hostnames, other.hostnames) && slices.Equal(o.managed, other.managed)
+}
+
 // managedHostnames lists the hostnames that a listener needs certificates for.
-func managedHostnames(l *Listener, wildcards bool) (names []string) {
+func (b *builder) managedHostnames(l *Listener) (names []string) {
 	concrete := func(name string) bool { return name != "" && !strings.HasPrefix(name, "*") }
 	if concrete(l.Hostname) {
 		return []string{l.Hostname}
 	}
 	// The suffix is that of names which a wildcard covers. Clients do not take one for a top level domain.
 	suffix := ""
-	if rest, ok := strings.CutPrefix(l.Hostname, "*"); ok && wildcards && strings.Count(rest, ".") > 1 {
+	if rest, ok := strings.CutPrefix(l.Hostname, "*"); ok && b.opts.Managed.Wildcards && strings.Count(rest, ".") > 1 {
 		suffix = rest
 		names = append(names, l.Hostname)
 	}
-	for _, a := range l.Attachments {
+	for _, a := range b.graph.Attached[l].Routes {
 		for _, h := range a.Hostnames {
 			label, covered := strings.CutSuffix(h.Effective, suffix)
 			if concrete(h.Effective) && (suffix == "" || !covered || strings.Contains(label, ".")) {
@@ -96,10 +123,10 @@ func managedHostnames(l *Listener, wildcards bool) (names []string) {
 	return slices.Compact(names)
 }
 
-// onDemand gives the names that a listener's routes serve without telling which they are, or nil.
-func onDemand(l *Listener) *OnDemand {
-	o := &OnDemand{managed: l.Managed}
-	for _, a := range l.Attachments {
+// onDemand gives the names that routes serve without telling which they are, or nil.
+func onDemand(routes []*Attachment, managed []string) *OnDemand {
+	o := &OnDemand{managed: managed}
+	for _, a := range routes {
 		for _, h := range a.Hostnames {
 			if (h.Effective == "" || strings.HasPrefix(h.Effective, "*")) && !slices.Contains(o.hostnames, h.Effective) {
 				o.hostnames = append(o.hostnames, h.Effective)

@@ -56,7 +56,7 @@ type namespaceFilter struct {
 	own      string // the namespace of the object that has it
 	selector labels.Selector
 	labels   namespaceLabels
-	memo     map[string]bool
+	memo     map[string]bool // nil: it is shared, and nothing is remembered
 }
 
 // errNoSelector is for from: Selector without one.
@@ -95,8 +95,11 @@ func (f *namespaceFilter) admits(namespace string) bool {
 		return namespace == f.own
 	case gatewayv1.NamespacesFromSelector:
 		admitted, known := f.memo[namespace]
-		if !known && f.memo != nil {
-			admitted = f.labels.match(f.selector, namespace)
+		if known {
+			return admitted
+		}
+		admitted = f.labels.match(f.selector, namespace)
+		if f.memo != nil {
 			f.memo[namespace] = admitted
 		}
 		return admitted

@@ -255,14 +255,21 @@ func (p *Parent) endsTLS() bool {
 	return slices.ContainsFunc(p.Attachments, func(a *Attachment) bool { return !a.Listener.Passthrough })
 }
 
+// targets are what its targetRefs name.
+func (p *Policy) targets() (list []object.Key) {
+	for _, ref := range p.Spec.Spec.TargetRefs {
+		list = append(list, keyOf(kind(string(ref.Group), string(ref.Kind)), p.Object.Namespace, string(ref.Name)))
+	}
+	return list
+}
+
 // concludePolicies gives policies their conditions, and finds the Gateways from which they are met.
 func (b *builder) concludePolicies() {
 	met := map[*Policy]map[*Gateway]bool{}
 	targets := map[object.Key][]*Policy{}
 	for _, p := range b.graph.Policies {
 		met[p] = map[*Gateway]bool{}
-		for _, ref := range p.Spec.Spec.TargetRefs {
-			at := keyOf(kind(string(ref.Group), string(ref.Kind)), p.Object.Namespace, string(ref.Name))
+		for _, at := range p.targets() {
 			targets[at] = append(targets[at], p)
 		}
 	}

@@ -45,7 +45,7 @@ func printRoutes(g *Graph) string {
 				}
 			}
 			b.WriteString("\n")
-			for _, a := range l.Attachments {
+			for _, a := range g.Attached[l].Routes {
 				printAttachment(&b, a)
 			}
 		}

@@ -21,9 +21,11 @@ func (b *builder) warn(o *object.Object, field, message string) {
 }
 
 func (b *builder) report(severity object.Severity, o *object.Object, field, message string) {
-	b.graph.Problems = append(b.graph.Problems, object.Problem{
-		Severity: severity, Position: o.At(field), Object: o.Key, Field: field, Message: message,
-	})
+	b.graph.Problems = append(b.graph.Problems, problemAt(severity, o, field, message))
+}
+
+func problemAt(severity object.Severity, o *object.Object, field, message string) object.Problem {
+	return object.Problem{Severity: severity, Position: o.At(field), Object: o.Key, Field: field, Message: message}
 }
 
 // reportFaults reports faults of an object, each message and field once even if it spoils two conditions.
@@ -55,15 +57,14 @@ func (b *builder) reportMissingParent(o *object.Object, field string, target obj
 	}
 }
 
-// reportUnattached warns of listeners that no route wants: often the parentRef or a label has a typing error.
-func (b *builder) reportUnattached() {
-	for _, gw := range b.graph.Gateways {
-		for l := range gw.all() {
-			if l.Usable && len(l.Attachments) == 0 {
-				b.warn(l.Object(), l.field(""), "no route is attached to listener "+l.Name+": "+l.idle())
-			}
+// unattached warns of listeners that no route wants: often the parentRef or a label has a typing error.
+func (g *Graph) unattached() (list []object.Problem) {
+	for l := range g.Listeners() {
+		if l.Usable && len(g.Attached[l].Routes) == 0 {
+			list = append(list, problemAt(object.Warning, l.Object(), l.field(""), "no route is attached to listener "+l.Name+": "+l.idle()))
 		}
 	}
+	return list
 }
 
 // idle says what becomes of a listener's traffic without a route.

@@ -23,12 +23,15 @@ func (b *builder) buildRoutes() {
 			}
 		}
 	}
-	slices.SortFunc(b.graph.Routes, func(x, y *Route) int {
-		return cmp.Or(older(x.Object, y.Object), strings.Compare(x.Object.Kind, y.Object.Kind))
-	})
+	slices.SortFunc(b.graph.Routes, byPrecedence)
 	for _, r := range b.graph.Routes {
 		b.buildRoute(r)
 	}
+}
+
+// byPrecedence orders routes of all kinds.
+func byPrecedence(x, y *Route) int {
+	return cmp.Or(older(x.Object, y.Object), strings.Compare(x.Object.Kind, y.Object.Kind))
 }
 
 // routeKinds are the kinds of routes that there are.
@@ -58,11 +61,12 @@ func newRoute(o *object.Object) *Route {
 
 // buildRoute makes the parts of a route: its rules once, and the fate of each parentRef.
 func (b *builder) buildRoute(r *Route) {
-	b.parents(r, b.rules(r))
+	b.rules(r)
+	b.parents(r, r.made)
 }
 
-// newParents judges the parentRefs, those that a default Gateway stands for as well.
-func (b *builder) newParents(r *Route, rules *ruleSet) {
+// parents judges the parentRefs, those that a default Gateway stands for as well.
+func (b *builder) parents(r *Route, rules *ruleSet) {
 	for i, ref := range r.Common.ParentRefs {
 		b.attach(r, ref, i, rules)
 	}
@@ -127,7 +131,7 @@ func (b *builder) concludeParent(p *Parent, rules *ruleSet) {
 		return
 	}
 	p.Accepted = true
-	p.count()
+	b.count(p)
 	b.warnBehind(p)
 	p.Conditions = []Condition{routeAccepted(acceptedMessage(p)), resolved}
 	if reason != "" {
@@ -136,10 +140,12 @@ func (b *builder) concludeParent(p *Parent, rules *ruleSet) {
 }
 
 // count counts an accepted route at its listeners. Two parentRefs to one listener are one route on it.
-func (p *Parent) count() {
+func (b *builder) count(p *Parent) {
 	for _, a := range p.Attachments {
 		if counted := slices.ContainsFunc(a.Route.Parents, func(other *Parent) bool { return other != p && other.Accepted && other.on(a.Listener) }); !counted {
-			a.Listener.AttachedRoutes++
+			at := b.graph.Attached[a.Listener]
+			at.Accepted++
+			b.graph.Attached[a.Listener] = at
 		}
 	}
 }
@@ -234,18 +240,20 @@ func (r *Route) sharesNothing() bool {
 
 // attachTo joins route and listener; a listener that an earlier parentRef already joined shares the Attachment.
 func (b *builder) attachTo(r *Route, p *Parent, l *Listener, hostnames []Hostname) {
-	if n := len(l.Attachments); n > 0 && l.Attachments[n-1].Route == r {
-		p.Attachments = append(p.Attachments, l.Attachments[n-1])
+	at := b.graph.Attached[l]
+	if n := len(at.Routes); n > 0 && at.Routes[n-1].Route == r {
+		p.Attachments = append(p.Attachments, at.Routes[n-1])
 		return
 	}
 	a := &Attachment{Route: r, Listener: l, Hostnames: hostnames}
 	if k := r.Object.Kind; r.sharesNothing() {
-		if first := slices.IndexFunc(l.Attachments, func(other *Attachment) bool { return other.Route.Object.Kind == k }); first >= 0 {
-			a.Behind = l.Attachments[first].Route
+		if first := slices.IndexFunc(at.Routes, func(other *Attachment) bool { return other.Route.Object.Kind == k }); first >= 0 {
+			a.Behind = at.Routes[first].Route
 		}
 	}
 	p.Attachments = append(p.Attachments, a)
-	l.Attachments = append(l.Attachments, a)
+	at.Routes = append(at.Routes, a)
+	b.graph.Attached[l] = at
 }
 
 // object is what the parentRef names.

@@ -12,6 +12,8 @@ import (
 	"strings"
 
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
+
+	"github.com/wicketgate/wicketgate/object"
 )
 
 // ruleSet is what making the rules of a route found out; every parentRef of the route shares it.
@@ -20,7 +22,9 @@ type ruleSet struct {
 	dropped faults // of rules that are not, under typeAccepted
 	refs    faults // of backendRefs, under typeResolvedRefs
 	sources []string
-	message string // of ResolvedRefs=True
+	message string           // of ResolvedRefs=True
+	uses    []object.Key     // the backends that the rules refer to, each once
+	told    []object.Problem // of the rules
 }
 
 // newRules fills Route.Rules.

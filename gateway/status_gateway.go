@@ -58,7 +58,7 @@ func (p *projection) listener(w *writer, l *Listener, file map[string]any) map[s
 	return map[string]any{
 		"name":           l.Name,
 		"supportedKinds": kinds,
-		"attachedRoutes": int64(l.AttachedRoutes),
+		"attachedRoutes": int64(p.graph.Attached[l].Accepted),
 		"conditions":     w.conditions("listener/"+l.Name, conditions, foreignConditions(file)),
 	}
 }

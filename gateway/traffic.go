@@ -114,10 +114,6 @@ func (b *builder) applyTraffic(t *Target, service object.Key) {
 // concludeTrafficPolicies gives the policies their status, at each Gateway with a route that leads to their Services.
 func (b *builder) concludeTrafficPolicies() {
 	for _, p := range b.traffic {
-		var users []*Route
-		for _, target := range p.targets {
-			users = append(users, b.users(target)...)
-		}
-		b.conclude(p.object, p.faults, users, "The policy is accepted")
+		b.conclude(p.object, p.faults, p.targets, "The policy is accepted")
 	}
 }

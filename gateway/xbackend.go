@@ -4,6 +4,8 @@ package gateway
 
 import (
 	xv1alpha1 "sigs.k8s.io/gateway-api/apisx/v1alpha1"
+
+	"github.com/wicketgate/wicketgate/object"
 )
 
 // readXBackends reads the XBackends.
@@ -102,6 +104,6 @@ func (b *builder) readXBackendTLS(e *external, t *xv1alpha1.BackendTLS) {
 // concludeExternals gives XBackends their status, at each Gateway with a route that refers to them.
 func (b *builder) concludeExternals() {
 	for _, o := range byAge[*xv1alpha1.XBackend](b, "XBackend") {
-		b.conclude(o.object, b.backends.externals[o.object.Key].faults, b.users(o.object.Key), "The XBackend is accepted")
+		b.conclude(o.object, b.backends.externals[o.object.Key].faults, []object.Key{o.object.Key}, "The XBackend is accepted")
 	}
 }

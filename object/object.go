@@ -223,6 +223,28 @@ func (s *Set) SameWithout(other *Set, leftOut func(GroupKind) bool) bool {
 	return covers(s, other) && covers(other, s) && slices.EqualFunc(s.refused, other.refused, (*Refused).equal)
 }
 
+// Changes lists, in order, the objects of a kind that other does not have, and those that it has in place of them or besides.
+func (s *Set) Changes(other *Set, k GroupKind) (gone, come []*Object) {
+	a, b := s.byKind[k], other.byKind[k]
+	if len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0]) { // the very list
+		return nil, nil
+	}
+	for len(a) > 0 && len(b) > 0 {
+		if a[0] == b[0] {
+			a, b = a[1:], b[1:]
+			continue
+		}
+		order := a[0].Key.Compare(b[0].Key)
+		if order <= 0 {
+			gone, a = append(gone, a[0]), a[1:]
+		}
+		if order >= 0 {
+			come, b = append(come, b[0]), b[1:]
+		}
+	}
+	return append(gone, a...), append(come, b...)
+}
+
 // index makes the list of a kind's objects anew.
 func (s *Set) index(gk GroupKind) {
 	first := Key{GroupKind: gk}

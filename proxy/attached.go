@@ -71,7 +71,7 @@ func (a *attached) serves(to *gateway.Attachment, gw *gateway.Gateway) bool {
 }
 
 // takeOver finds what of the snapshot before can be used again, and the balancers of the rest.
-func (c *compiler) takeOver(g *gateway.Graph, prev *Snapshot) {
+func (c *compiler) takeOver(prev *Snapshot) {
 	if prev == nil {
 		return
 	}
@@ -85,7 +85,7 @@ func (c *compiler) takeOver(g *gateway.Graph, prev *Snapshot) {
 	}
 	used := map[*listener]map[*object.Object]*attached{}
 	if prev.generation == c.proxy.generation.Load() {
-		for _, s := range g.Sockets {
+		for _, s := range c.graph.Sockets {
 			for _, l := range s.Listeners {
 				if before := c.before[nameOf(l)]; before != nil && c.kept[l] == nil && speaksHTTP(l) {
 					c.kept[l] = c.unchanged(before, l)
@@ -110,8 +110,9 @@ func (c *compiler) takeOver(g *gateway.Graph, prev *Snapshot) {
 
 // unchanged are the routes of a listener that now are on it as before. Their budgets of retries are those of all rules with the same targets.
 func (c *compiler) unchanged(before *listener, now *gateway.Listener) map[*object.Object]*attached {
-	kept := make(map[*object.Object]*attached, len(now.Attachments))
-	for _, a := range now.Attachments {
+	routes := c.graph.Attached[now].Routes
+	kept := make(map[*object.Object]*attached, len(routes))
+	for _, a := range routes {
 		if x := before.attached[a.Route.Object]; x != nil && x.snapshots.Load() > 0 && x.serves(a, now.Gateway) {
 			kept[a.Route.Object] = x
 			c.keepBudgets(x)

@@ -27,10 +27,10 @@ import (
 // the routes that did not change (attached.go), and how far the weighted balancing of the others has come; it makes no other difference.
 func (p *Proxy) Compile(g *gateway.Graph, prev *Snapshot) *Snapshot {
 	c := &compiler{
-		proxy: p, rules: map[variant]*rule{}, listeners: map[*gateway.Listener]*listener{}, backends: map[string]*holding{},
+		proxy: p, graph: g, rules: map[variant]*rule{}, listeners: map[*gateway.Listener]*listener{}, backends: map[string]*holding{},
 		balancers: map[ruleKey]*balancer{}, previous: map[ruleKey]*balancer{}, budgets: map[string]*budget{},
 	}
-	c.takeOver(g, prev)
+	c.takeOver(prev)
 	s := &Snapshot{generation: p.generation.Add(1)}
 	var packets []*gateway.Socket
 	for _, source := range g.Sockets {
@@ -83,6 +83,7 @@ func unique(list []object.Problem) []object.Problem {
 // compiler is one run of Compile.
 type compiler struct {
 	proxy     *Proxy
+	graph     *gateway.Graph
 	rules     map[variant]*rule
 	listeners map[*gateway.Listener]*listener
 	routes    router.Compiler[*match]
@@ -181,12 +182,13 @@ func (c *compiler) listener(source *gateway.Listener) *listener {
 		l.table = router.Join[*match](nil, nil) // a request for a host of this listener, on a connection of another one, finds nothing
 		return l
 	}
+	routes := c.graph.Attached[source].Routes
 	l.attached = c.kept[source]
 	if l.attached == nil {
-		l.attached = make(map[*object.Object]*attached, len(source.Attachments))
+		l.attached = make(map[*object.Object]*attached, len(routes))
 	}
-	matches := make([]*router.Compiled[*match], 0, len(source.Attachments))
-	for _, a := range source.Attachments {
+	matches := make([]*router.Compiled[*match], 0, len(routes))
+	for _, a := range routes {
 		x := l.attached[a.Route.Object]
 		if x == nil {
 			x = c.attachment(a, source.Gateway, name)

@@ -19,6 +19,7 @@ import (
 func largeGraph(n int) *gateway.Graph {
 	at := &gateway.Gateway{Object: &object.Object{Namespace: "default", Name: "public"}, Usable: true}
 	l := &gateway.Listener{Gateway: at, Name: "http", Port: 80, Protocol: gatewayv1.HTTPProtocolType, Usable: true}
+	var routes []*gateway.Attachment
 	prefix := gatewayv1.PathMatchPathPrefix
 	for i := range n {
 		r := &gateway.Route{Object: &object.Object{Namespace: "default", Name: fmt.Sprintf("route-%d", i)}}
@@ -31,11 +32,14 @@ func largeGraph(n int) *gateway.Graph {
 			})
 		}
 		host := fmt.Sprintf("h%d.example.com", i)
-		l.Attachments = append(l.Attachments, &gateway.Attachment{
+		routes = append(routes, &gateway.Attachment{
 			Route: r, Listener: l, Hostnames: []gateway.Hostname{{Effective: host, Declared: host}},
 		})
 	}
-	return &gateway.Graph{Sockets: []*gateway.Socket{{Bind: netip.MustParseAddrPort("[::]:80"), Listeners: []*gateway.Listener{l}}}}
+	return &gateway.Graph{
+		Sockets:  []*gateway.Socket{{Bind: netip.MustParseAddrPort("[::]:80"), Listeners: []*gateway.Listener{l}}},
+		Attached: map[*gateway.Listener]gateway.Attached{l: {Routes: routes}},
+	}
 }
 
 func BenchmarkCompile(b *testing.B) {
@@ -95,7 +99,7 @@ func TestCompileTellsWhatItCannotServe(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := largeGraph(1)
-			c.change(g.Sockets[0].Listeners[0].Attachments[0].Route.Rules[0])
+			c.change(g.Attached[g.Sockets[0].Listeners[0]].Routes[0].Route.Rules[0])
 			p, _ := fakes(Options{})
 			defer p.Close()
 			s := p.Compile(g, nil)
@@ -119,8 +123,7 @@ func TestCompileTellsWhatItCannotServe(t *testing.T) {
 func TestSocketsThatShareABind(t *testing.T) {
 	confined, rest := largeGraph(1), largeGraph(1)
 	confined.Sockets[0].Local = netip.MustParseAddr("127.0.10.1")
-	confined.Sockets[0].Listeners[0].Attachments = nil
-	g := &gateway.Graph{Sockets: append(rest.Sockets, confined.Sockets...)}
+	g := &gateway.Graph{Sockets: append(rest.Sockets, confined.Sockets...), Attached: rest.Attached}
 	p, _ := fakes(Options{})
 	defer p.Close()
 	p.Swap(p.Compile(g, nil))
@@ -174,7 +177,7 @@ func TestCompileTakesOverRoutesThatDidNotChange(t *testing.T) {
 		t.Fatalf("acquired and released: %d, want 5 and none", n)
 	}
 	edited := largeGraph(5)
-	now, before := edited.Sockets[0].Listeners[0].Attachments, g.Sockets[0].Listeners[0].Attachments
+	now, before := edited.Attached[edited.Sockets[0].Listeners[0]].Routes, g.Attached[g.Sockets[0].Listeners[0]].Routes
 	for i := range 4 {
 		now[i].Route = before[i].Route
 	}

@@ -68,13 +68,14 @@ func (c *compiler) packetSockets(list []*gateway.Socket, s *Snapshot) {
 // packetRoute compiles the one route of a listener that is served. A listener on several sockets has it once for each; their counts are shared.
 func (c *compiler) packetRoute(l *gateway.Listener) (*gateway.Rule, *datagram.Route) {
 	name := nameOf(l)
-	at := slices.IndexFunc(l.Attachments, func(a *gateway.Attachment) bool { return a.Behind == nil && len(a.Route.Rules) > 0 })
+	routes := c.graph.Attached[l].Routes
+	at := slices.IndexFunc(routes, func(a *gateway.Attachment) bool { return a.Behind == nil && len(a.Route.Rules) > 0 })
 	if at < 0 {
 		return nil, &datagram.Route{
 			At: l.Object().At(listenerField(l)).String(), Unusable: "no route is attached to the listener", Refused: c.packetSeries(name, ""),
 		}
 	}
-	source := l.Attachments[at].Route.Rules[0]
+	source := routes[at].Route.Rules[0]
 	o := source.Object
 	name.route = o.Kind + "/" + o.Namespace + "/" + o.Name
 	r := &datagram.Route{At: o.At("spec.rules[" + strconv.Itoa(source.Index) + "]").String(), Refused: c.packetSeries(name, "")}

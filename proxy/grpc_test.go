@@ -42,10 +42,10 @@ func callGraph(mirrored bool) *gateway.Graph {
 	if mirrored {
 		r.Rules[0].Mirrors = []*gateway.Mirror{{Target: target("shadow"), Numerator: 1, Denominator: 1}}
 	}
-	l.Attachments = []*gateway.Attachment{{Route: r, Listener: l, Hostnames: []gateway.Hostname{{}}}}
 	return &gateway.Graph{
-		Routes:  []*gateway.Route{r},
-		Sockets: []*gateway.Socket{{Bind: netip.MustParseAddrPort("[::]:80"), Protocol: gatewayv1.HTTPProtocolType, Listeners: []*gateway.Listener{l}}},
+		Routes:   []*gateway.Route{r},
+		Attached: map[*gateway.Listener]gateway.Attached{l: {Routes: []*gateway.Attachment{{Route: r, Listener: l, Hostnames: []gateway.Hostname{{}}}}}},
+		Sockets:  []*gateway.Socket{{Bind: netip.MustParseAddrPort("[::]:80"), Protocol: gatewayv1.HTTPProtocolType, Listeners: []*gateway.Listener{l}}},
 	}
 }
 

@@ -179,7 +179,8 @@ func (c *compiler) streamsOf(source *gateway.Listener, name labels) *streams {
 		At: source.Object().At(listenerField(source)).String(), Unusable: "no route of the listener has this server name",
 		Refused: c.streamSeries(name, ""),
 	}
-	if source.Protocol == gatewayv1.TCPProtocolType || len(source.Attachments) == 0 {
+	routes := c.graph.Attached[source].Routes
+	if source.Protocol == gatewayv1.TCPProtocolType || len(routes) == 0 {
 		out.unmatched.Unusable = "no route is attached to the listener"
 	}
 	type candidate struct {
@@ -187,7 +188,7 @@ func (c *compiler) streamsOf(source *gateway.Listener, name labels) *streams {
 		declared string
 	}
 	var all []candidate
-	for _, a := range source.Attachments {
+	for _, a := range routes {
 		if a.Behind != nil || len(a.Route.Rules) == 0 {
 			continue
 		}

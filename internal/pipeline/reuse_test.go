@@ -1,19 +1,24 @@
-// What stages take over from the run before makes no difference: a gateway that has seen any sequence of edits of routes serves what one does that
-// sees the last directory only.
+// What stages take over from the run before makes no difference: a gateway that has seen any sequence of edits serves what one does that sees the
+// last directory only.
 
 package pipeline
 
 import (
 	"fmt"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/wicketgate/wicketgate/gateway"
 )
 
-// isRoute says whether a document is a route of any kind.
-func (d document) isRoute() bool { return strings.Contains(d.yaml, "Route\n") }
+// kind is the kind of the object in a document.
+func (d document) kind() string {
+	k, _, _ := strings.Cut(d.id, " ")
+	return k
+}
 
 func checkReuse(t *testing.T, seed uint64) {
 	g := generator{rand.New(rand.NewPCG(seed, 2))}
@@ -25,38 +30,38 @@ func checkReuse(t *testing.T, seed uint64) {
 		files[name] = content
 		s.write(t, name, content)
 	}
-	var routes []string
+	byKind := map[string][]string{} // the files
 	for i, d := range docs {
 		name := fmt.Sprintf("f%03d.yaml", i)
 		put(name, d.yaml)
-		if d.isRoute() {
-			routes = append(routes, name)
-		}
+		byKind[d.kind()] = append(byKind[d.kind()], name)
 	}
 	s.load(t)
-	var spare []string
+	spare := map[string][]string{}
 	for _, d := range other {
-		if d.isRoute() {
-			spare = append(spare, d.yaml)
-		}
+		spare[d.kind()] = append(spare[d.kind()], d.yaml)
 	}
-	if len(routes) == 0 || len(spare) == 0 {
-		t.Skip("no routes")
-	}
-	for step := range 12 {
+	kinds := slices.Sorted(maps.Keys(byKind))
+	for step := range 16 {
 		for range 1 + g.IntN(2) {
-			name := routes[g.IntN(len(routes))]
-			switch g.IntN(4) {
-			case 0: // comes back as it was, or goes
-				was := docs[indexOf(name)].yaml
-				if files[name] == was {
-					was = ""
-				}
-				if files[name] != "" || was != "" {
-					put(name, was)
-				}
-			default:
-				put(name, spare[g.IntN(len(spare))])
+			kind := g.of(kinds...)
+			if g.IntN(2) == 0 { // mostly what is taken over most
+				kind = g.of("HTTPRoute", "HTTPRoute", "Service", "EndpointSlice")
+			}
+			if len(byKind[kind]) == 0 {
+				continue
+			}
+			name := g.of(byKind[kind]...)
+			if len(spare[kind]) > 0 && g.IntN(4) > 0 {
+				put(name, g.of(spare[kind]...))
+				continue
+			}
+			was := docs[indexOf(name)].yaml // comes back as it was, or goes
+			if files[name] == was {
+				was = ""
+			}
+			if files[name] != "" || was != "" {
+				put(name, was)
 			}
 		}
 		got := s.load(t)

@@ -116,15 +116,15 @@ func (r *review) withoutHostname(s skipped) {
 	for _, u := range r.uses[s.secret] {
 		if u.listener.Object() == s.object && u.listener.Index == s.index {
 			r.warn(s.object, listenerField(s.index, "name"), "listener "+u.listener.Name+" has no hostname, so issuer "+s.issuer+" gives it no certificate for Secret "+
-				s.secret.Name+": add "+proposal(u.listener))
+				s.secret.Name+": add "+proposal(r.graph, u.listener))
 			return
 		}
 	}
 }
 
 // proposal words the hostname that a listener's routes would let it have.
-func proposal(l *gateway.Listener) string {
-	hosts := routeHosts(l)
+func proposal(g *gateway.Graph, l *gateway.Listener) string {
+	hosts := routeHosts(g, l)
 	switch {
 	case len(hosts) == 0:
 		return `a hostname, such as hostname: "www.example.com"`
@@ -138,8 +138,8 @@ func proposal(l *gateway.Listener) string {
 }
 
 // routeHosts gives the hostnames that the routes attached to a listener name.
-func routeHosts(l *gateway.Listener) (hosts []string) {
-	for _, a := range l.Attachments {
+func routeHosts(g *gateway.Graph, l *gateway.Listener) (hosts []string) {
+	for _, a := range g.Attached[l].Routes {
 		for _, h := range a.Hostnames {
 			if h.Declared != "" && !slices.Contains(hosts, h.Declared) {
 				hosts = append(hosts, h.Declared)

@@ -1,0 +1,269 @@
+// Edits: the graph of a set that differs from the one before in a few routes, Services or EndpointSlices.
+//
+// Gateways, listeners and sockets depend on none of them, so the graph before and this one share those. Routes refer to them and to
+// nothing that refers to a graph, so they are shared as well, but for those that the change concerns: the routes that changed, and
+// those that use a Service that changed. With
+//
+//	Gateway public, HTTPRoutes a (Service x), b (y), c (x and y)
+//
+// an edit of an EndpointSlice of y takes b and c out of the lists of the graph and of public's listeners, makes them anew, and puts them in
+// at their places; a stays the Route that it was, by which later stages know that there is nothing to do about it.
+//
+// What is shared refers to no graph, so an earlier one is given back once nobody has it.
+
+package gateway
+
+import (
+	"maps"
+	"slices"
+
+	"github.com/wicketgate/wicketgate/object"
+)
+
+func sliceKind() object.GroupKind { return kind(discoveryGroup, "EndpointSlice") }
+
+// editable says whether an edit may be one of objects of a kind.
+func editable(k object.GroupKind) bool {
+	return k == coreKind("Service") || k == sliceKind() || isRouteKind(k)
+}
+
+// change is what an edit is about.
+type change struct {
+	gone []*Route // by precedence, also those that come again
+	come []*Route // by precedence
+	// services are those of which something changed: themselves, their EndpointSlices, or what they might be mistaken for.
+	services map[object.Key]bool
+	silenced map[object.Key]bool // objects whose problems are told anew
+}
+
+// edit makes the graph of a set from the one before, or returns nil if there is none or that takes a Build.
+func edit(previous *Graph, set *object.Set) *Graph {
+	if previous == nil || !set.SameWithout(previous.Objects, editable) {
+		return nil
+	}
+	b := previous.made.begin(previous, set)
+	c := &change{services: map[object.Key]bool{}, silenced: map[object.Key]bool{}}
+	if !b.changedServices(c, previous.Objects) {
+		return nil
+	}
+	c.routes(previous, set)
+	for _, r := range c.come {
+		b.buildRoute(r)
+	}
+	if touched := b.replace(previous, c); b.hinted > maxHints || b.needsOtherNames(maps.Keys(touched)) {
+		return nil
+	}
+	b.concludeEdit(c)
+	b.tellEdit(previous, c)
+	b.graph.made = b.leave()
+	return b.graph
+}
+
+// begin gives a builder of a graph that has all but routes from the one before.
+func (m *made) begin(previous *Graph, set *object.Set) *builder {
+	b, backends, g := *m.base, *m.base.backends, *previous
+	backends.shared = true
+	g.Objects, g.Routes, g.Problems, g.Attached, g.made = set, nil, nil, map[*Listener]Attached{}, nil
+	b.set, b.backends, b.graph, b.hinted, b.hints = set, &backends, &g, m.hinted, map[object.GroupKind]*hints{}
+	return &b
+}
+
+// changedServices finds the Services of which something changed, and forgets what references to them led to. It is false if policies may have to be
+// judged anew: they look at Services.
+func (b *builder) changedServices(c *change, before *object.Set) bool {
+	gone, come := before.Changes(b.set, coreKind("Service"))
+	if len(gone)+len(come) > 0 {
+		if len(b.graph.Policies)+len(b.traffic) > 0 {
+			return false
+		}
+		for key, found := range b.backends.targets {
+			if found.hinted {
+				c.services[key.Key] = true
+			}
+		}
+	}
+	for _, o := range slices.Concat(gone, come) {
+		c.services[o.Key] = true
+	}
+	gone, come = before.Changes(b.set, sliceKind())
+	for _, o := range slices.Concat(gone, come) {
+		c.silenced[o.Key] = true
+		c.services[serviceOf(o)] = true
+	}
+	if len(c.services) == 0 {
+		return true
+	}
+	b.backends.targets, b.backends.shared = maps.Clone(b.backends.targets), false
+	maps.DeleteFunc(b.backends.targets, func(key targetKey, _ *resolution) bool { return c.services[key.Key] })
+	b.backends.slices = maps.Clone(b.backends.slices)
+	for service := range c.services {
+		delete(b.backends.slices, name{service.Namespace, service.Name})
+	}
+	b.indexSlices(b.backends, func(o *object.Object) bool {
+		again := c.services[serviceOf(o)]
+		if again {
+			c.silenced[o.Key] = true
+		}
+		return again
+	})
+	return true
+}
+
+// routes finds the routes that are to be made, and those that they replace.
+func (c *change) routes(previous *Graph, set *object.Set) {
+	gone := map[*Route]bool{}
+	alone := false // a route that has listeners to itself is among them: what becomes of it depends on others of its kind
+	take := func(r *Route) {
+		if !gone[r] {
+			gone[r] = true
+			c.gone = append(c.gone, r)
+		}
+		alone = alone || r.sharesNothing()
+	}
+	again := func(r *Route) {
+		if !gone[r] {
+			c.come = append(c.come, newRoute(r.Object))
+		}
+		take(r)
+	}
+	for _, k := range routeKinds() {
+		out, in := previous.Objects.Changes(set, gatewayKind(k))
+		for _, o := range in {
+			if r := newRoute(o); r != nil {
+				c.come = append(c.come, r)
+				alone = alone || r.sharesNothing()
+			}
+		}
+		for _, o := range out {
+			if at, found := slices.BinarySearchFunc(previous.Routes, &Route{Object: o}, byPrecedence); found {
+				take(previous.Routes[at])
+			}
+		}
+	}
+	if len(c.services) > 0 {
+		for _, r := range previous.Routes {
+			if slices.ContainsFunc(r.made.uses, func(k object.Key) bool { return c.services[k] }) {
+				again(r)
+			}
+		}
+	}
+	if alone {
+		for _, r := range previous.Routes {
+			if r.sharesNothing() {
+				again(r)
+			}
+		}
+	}
+	slices.SortFunc(c.gone, byPrecedence)
+	slices.SortFunc(c.come, byPrecedence)
+	for _, r := range c.gone {
+		c.silenced[r.Object.Key] = true
+	}
+}
+
+// replace puts the routes that were made in the places of those that are gone, and returns the listeners that had or have any of them.
+func (b *builder) replace(previous *Graph, c *change) (touched map[*Listener]Attached) {
+	g, fresh := b.graph, b.graph.Attached
+	g.Routes = splice(previous.Routes, c.gone, c.come, byPrecedence)
+	touched = map[*Listener]Attached{}
+	for l := range fresh {
+		touched[l] = Attached{}
+	}
+	for _, r := range c.gone {
+		for a, accepted := range r.attachments() {
+			at := touched[a.Listener]
+			if at.Routes = append(at.Routes, a); accepted {
+				at.Accepted++
+			}
+			touched[a.Listener] = at
+		}
+	}
+	g.Attached = maps.Clone(previous.Attached)
+	for l, lost := range touched {
+		was, won := previous.Attached[l], fresh[l]
+		g.Attached[l] = Attached{
+			Routes:   splice(was.Routes, lost.Routes, won.Routes, func(x, y *Attachment) int { return byPrecedence(x.Route, y.Route) }),
+			Accepted: was.Accepted - lost.Accepted + won.Accepted,
+		}
+	}
+	return touched
+}
+
+// attachments are those of all parentRefs, one for each listener, and whether the route is accepted there.
+func (r *Route) attachments() map[*Attachment]bool {
+	all := map[*Attachment]bool{}
+	for _, p := range r.Parents {
+		for _, a := range p.Attachments {
+			all[a] = all[a] || p.Accepted
+		}
+	}
+	return all
+}
+
+// splice returns list without the elements gone and with the elements come. All three are in order, and no two of the result are equal by it.
+func splice[T any](list, gone, come []T, order func(x, y T) int) []T {
+	if len(gone)+len(come) == 0 {
+		return list
+	}
+	out := make([]T, 0, max(0, len(list)-len(gone)+len(come)))
+	for len(gone)+len(come) > 0 {
+		leaves := len(come) == 0 || len(gone) > 0 && order(gone[0], come[0]) <= 0
+		next := &come
+		if leaves {
+			next = &gone
+		}
+		at, _ := slices.BinarySearchFunc(list, (*next)[0], order)
+		out, list = append(out, list[:at]...), list[at:]
+		if leaves {
+			list = list[1:]
+		} else {
+			out = append(out, (*next)[0])
+		}
+		*next = (*next)[1:]
+	}
+	return append(out, list...)
+}
+
+// concludeEdit finds anew which Gateways the policies and XBackends concern that one of the routes leads to.
+func (b *builder) concludeEdit(c *change) {
+	if !slices.ContainsFunc(slices.Concat(c.gone, c.come), func(r *Route) bool {
+		return slices.ContainsFunc(r.made.uses, func(k object.Key) bool { return b.watched[k] })
+	}) {
+		return
+	}
+	g := b.graph
+	g.Policies, g.Experimental = slices.Clone(g.Policies), slices.Clone(g.Experimental)
+	for i, p := range g.Policies {
+		again := *p
+		again.Ancestors = nil
+		g.Policies[i] = &again
+	}
+	b.concludePolicies()
+	for i, x := range g.Experimental {
+		if x.targets != nil {
+			again := *x
+			g.Experimental[i] = &again
+			b.meet(&again)
+		}
+	}
+}
+
+// tellEdit takes over the problems of what did not change.
+func (b *builder) tellEdit(previous *Graph, c *change) {
+	before, now, told := previous.unattached(), b.graph.unattached(), b.graph.Problems
+	if slices.Equal(before, now) {
+		before, now = nil, nil
+	}
+	stays := func(p object.Problem) bool { return !c.silenced[p.Object] && !slices.Contains(before, p) }
+	if told = append(told, now...); len(told) == 0 && !slices.ContainsFunc(previous.Problems, func(p object.Problem) bool { return !stays(p) }) {
+		b.graph.Problems = previous.Problems
+		return
+	}
+	for _, p := range previous.Problems {
+		if stays(p) {
+			told = append(told, p)
+		}
+	}
+	b.graph.Problems = told
+	b.sortProblems()
+}
