@@ -33,7 +33,8 @@ type change struct {
 	come []*Route // by precedence
 	// services are those of which something changed: themselves, their EndpointSlices, or what they might be mistaken for.
 	services map[object.Key]bool
-	silenced map[object.Key]bool // objects whose problems are told anew
+	silenced map[object.Key]bool // objects whose problems are told anew: among others, all routes that are gone
+	alone    bool                // a route with listeners to itself is concerned: what becomes of it depends on others of its kind
 }
 
 // edit makes the graph of a set from the one before, or returns nil if there is none or that takes a Build.
@@ -111,60 +112,58 @@ func (b *builder) changedServices(c *change, before *object.Set) bool {
 
 // routes finds the routes that are to be made, and those that they replace.
 func (c *change) routes(previous *Graph, set *object.Set) {
-	gone := map[*Route]bool{}
-	alone := false // a route that has listeners to itself is among them: what becomes of it depends on others of its kind
-	take := func(r *Route) {
-		if !gone[r] {
-			gone[r] = true
-			c.gone = append(c.gone, r)
-		}
-		alone = alone || r.sharesNothing()
-	}
-	again := func(r *Route) {
-		if !gone[r] {
-			c.come = append(c.come, newRoute(r.Object))
-		}
-		take(r)
-	}
 	for _, k := range routeKinds() {
-		out, in := previous.Objects.Changes(set, gatewayKind(k))
-		for _, o := range in {
-			if r := newRoute(o); r != nil {
-				c.come = append(c.come, r)
-				alone = alone || r.sharesNothing()
-			}
+		gone, come := previous.Objects.Changes(set, gatewayKind(k))
+		for _, o := range come {
+			c.make(newRoute(o))
 		}
-		for _, o := range out {
+		for _, o := range gone {
 			if at, found := slices.BinarySearchFunc(previous.Routes, &Route{Object: o}, byPrecedence); found {
-				take(previous.Routes[at])
+				c.drop(previous.Routes[at])
 			}
 		}
 	}
 	if len(c.services) > 0 {
-		for _, r := range previous.Routes {
-			if slices.ContainsFunc(r.made.uses, func(k object.Key) bool { return c.services[k] }) {
-				again(r)
-			}
-		}
+		c.again(previous, func(r *Route) bool {
+			return slices.ContainsFunc(r.made.uses, func(k object.Key) bool { return c.services[k] })
+		})
 	}
-	if alone {
-		for _, r := range previous.Routes {
-			if r.sharesNothing() {
-				again(r)
-			}
-		}
+	if c.alone {
+		c.again(previous, (*Route).sharesNothing)
 	}
 	slices.SortFunc(c.gone, byPrecedence)
 	slices.SortFunc(c.come, byPrecedence)
-	for _, r := range c.gone {
-		c.silenced[r.Object.Key] = true
+}
+
+// make notes a route to be made; nil: the object is none.
+func (c *change) make(r *Route) {
+	if r != nil {
+		c.come = append(c.come, r)
+		c.alone = c.alone || r.sharesNothing()
+	}
+}
+
+// drop notes a route that goes.
+func (c *change) drop(r *Route) {
+	c.gone = append(c.gone, r)
+	c.silenced[r.Object.Key] = true
+	c.alone = c.alone || r.sharesNothing()
+}
+
+// again notes routes to be made anew of the objects that they were made of.
+func (c *change) again(previous *Graph, which func(*Route) bool) {
+	for _, r := range previous.Routes {
+		if which(r) && !c.silenced[r.Object.Key] {
+			c.make(newRoute(r.Object))
+			c.drop(r)
+		}
 	}
 }
 
 // replace puts the routes that were made in the places of those that are gone, and returns the listeners that had or have any of them.
 func (b *builder) replace(previous *Graph, c *change) (touched map[*Listener]Attached) {
 	g, fresh := b.graph, b.graph.Attached
-	g.Routes = splice(previous.Routes, c.gone, c.come, byPrecedence)
+	g.Routes = object.Splice(previous.Routes, c.gone, c.come, byPrecedence)
 	touched = map[*Listener]Attached{}
 	for l := range fresh {
 		touched[l] = Attached{}
@@ -182,7 +181,7 @@ func (b *builder) replace(previous *Graph, c *change) (touched map[*Listener]Att
 	for l, lost := range touched {
 		was, won := previous.Attached[l], fresh[l]
 		g.Attached[l] = Attached{
-			Routes:   splice(was.Routes, lost.Routes, won.Routes, func(x, y *Attachment) int { return byPrecedence(x.Route, y.Route) }),
+			Routes:   object.Splice(was.Routes, lost.Routes, won.Routes, func(x, y *Attachment) int { return byPrecedence(x.Route, y.Route) }),
 			Accepted: was.Accepted - lost.Accepted + won.Accepted,
 		}
 	}
@@ -198,30 +197,6 @@ func (r *Route) attachments() map[*Attachment]bool {
 		}
 	}
 	return all
-}
-
-// splice returns list without the elements gone and with the elements come. All three are in order, and no two of the result are equal by it.
-func splice[T any](list, gone, come []T, order func(x, y T) int) []T {
-	if len(gone)+len(come) == 0 {
-		return list
-	}
-	out := make([]T, 0, max(0, len(list)-len(gone)+len(come)))
-	for len(gone)+len(come) > 0 {
-		leaves := len(come) == 0 || len(gone) > 0 && order(gone[0], come[0]) <= 0
-		next := &come
-		if leaves {
-			next = &gone
-		}
-		at, _ := slices.BinarySearchFunc(list, (*next)[0], order)
-		out, list = append(out, list[:at]...), list[at:]
-		if leaves {
-			list = list[1:]
-		} else {
-			out = append(out, (*next)[0])
-		}
-		*next = (*next)[1:]
-	}
-	return append(out, list...)
 }
 
 // concludeEdit finds anew which Gateways the policies and XBackends concern that one of the routes leads to.

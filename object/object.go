@@ -5,6 +5,7 @@
 package object
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -149,64 +150,51 @@ func (p Problem) String() string {
 
 // Set is an immutable collection of objects with one object a key.
 type Set struct {
-	byKey   map[Key]*Object
-	byKind  map[GroupKind][]*Object
-	keys    []Key
-	refused []*Refused // in order; beside the objects
+	byKind  map[GroupKind][]*Object // ordered by namespace and name
+	refused []*Refused              // in order; beside the objects
 }
 
 // NewSet makes a Set. Of several objects with one key the last given is kept; callers decide about duplicates before.
-func NewSet(objects ...*Object) *Set {
-	s := &Set{byKey: make(map[Key]*Object, len(objects)), byKind: map[GroupKind][]*Object{}}
-	for _, o := range objects {
-		s.byKey[o.Key] = o
-	}
-	for k := range s.byKey {
-		s.keys = append(s.keys, k)
-	}
-	slices.SortFunc(s.keys, Key.Compare)
-	for _, k := range s.keys {
-		s.byKind[k.GroupKind] = append(s.byKind[k.GroupKind], s.byKey[k])
-	}
-	return s
-}
+func NewSet(objects ...*Object) *Set { return new(Set).With(objects, nil) }
 
 // With returns the Set with some objects put in, in place of those with their keys, and others taken out. What does not change costs
-// little more than a copy of the pointers.
+// little more than a copy of the pointers of the kinds that do.
 func (s *Set) With(put []*Object, gone []Key) *Set {
-	if len(put) == 0 && len(gone) == 0 {
+	if len(put) == 0 && len(gone) == 0 && s.byKind != nil {
 		return s
 	}
-	out := &Set{byKey: maps.Clone(s.byKey), byKind: maps.Clone(s.byKind), keys: s.keys, refused: s.refused}
-	changed := map[GroupKind]bool{}
-	var added []Key
+	in, out := map[GroupKind][]*Object{}, map[GroupKind][]*Object{}
 	for _, k := range gone {
-		delete(out.byKey, k)
-		changed[k.GroupKind] = true
+		out[k.GroupKind] = append(out[k.GroupKind], s.Get(k))
 	}
 	for _, o := range put {
-		if s.byKey[o.Key] == nil && out.byKey[o.Key] == nil {
-			added = append(added, o.Key)
-		}
-		out.byKey[o.Key] = o
-		changed[o.GroupKind] = true
+		in[o.GroupKind] = append(in[o.GroupKind], o)
+		out[o.GroupKind] = append(out[o.GroupKind], s.Get(o.Key))
 	}
-	if len(added)+len(gone) > 0 {
-		out.keys = make([]Key, 0, len(s.keys)+len(added))
-		for _, k := range s.keys {
-			if out.byKey[k] != nil {
-				out.keys = append(out.keys, k)
-			}
-		}
-		for _, k := range added {
-			i, _ := slices.BinarySearchFunc(out.keys, k, Key.Compare)
-			out.keys = slices.Insert(out.keys, i, k)
+	next := &Set{byKind: make(map[GroupKind][]*Object, len(s.byKind)+len(in)), refused: s.refused}
+	maps.Copy(next.byKind, s.byKind)
+	for k, leave := range out {
+		leave = slices.DeleteFunc(leave, func(o *Object) bool { return o == nil })
+		list := Splice(s.byKind[k], lastOfEach(leave), lastOfEach(in[k]), byKey)
+		if next.byKind[k] = list; len(list) == 0 {
+			delete(next.byKind, k)
 		}
 	}
-	for k := range changed {
-		out.index(k)
+	return next
+}
+
+func byKey(a, b *Object) int { return a.Key.Compare(b.Key) }
+
+// lastOfEach orders objects, and leaves of those with one key the last.
+func lastOfEach(list []*Object) []*Object {
+	slices.SortStableFunc(list, byKey)
+	kept := list[:0]
+	for i, o := range list {
+		if i+1 == len(list) || list[i+1].Key != o.Key {
+			kept = append(kept, o)
+		}
 	}
-	return out
+	return kept
 }
 
 // SameWithout reports whether two Sets hold the same objects, which means the same pointers, of all kinds but those left out, and whether the
@@ -245,31 +233,37 @@ func (s *Set) Changes(other *Set, k GroupKind) (gone, come []*Object) {
 	return append(gone, a...), append(come, b...)
 }
 
-// index makes the list of a kind's objects anew.
-func (s *Set) index(gk GroupKind) {
-	first := Key{GroupKind: gk}
-	from, _ := slices.BinarySearchFunc(s.keys, first, Key.Compare)
-	list := make([]*Object, 0, len(s.byKind[gk])+1)
-	for _, k := range s.keys[from:] {
-		if k.GroupKind != gk {
-			break
-		}
-		list = append(list, s.byKey[k])
-	}
-	s.byKind[gk] = list
-	if len(list) == 0 {
-		delete(s.byKind, gk)
-	}
-}
-
 // Get returns the object with this key, or nil.
-func (s *Set) Get(k Key) *Object { return s.byKey[k] }
+func (s *Set) Get(k Key) *Object {
+	list := s.byKind[k.GroupKind]
+	at, found := slices.BinarySearchFunc(list, k, func(o *Object, k Key) int {
+		return cmp.Or(strings.Compare(o.Namespace, k.Namespace), strings.Compare(o.Name, k.Name))
+	})
+	if !found {
+		return nil
+	}
+	return list[at]
+}
 
 // Kind returns all objects of a kind, ordered by namespace and name. The slice is shared: do not write to it.
 func (s *Set) Kind(k GroupKind) []*Object { return s.byKind[k] }
 
-// Keys returns every key in order. The slice is shared: do not write to it.
-func (s *Set) Keys() []Key { return s.keys }
+// Keys returns every key in order. It makes the list.
+func (s *Set) Keys() []Key {
+	kinds := slices.SortedFunc(maps.Keys(s.byKind), func(a, b GroupKind) int { return Key{GroupKind: a}.Compare(Key{GroupKind: b}) })
+	keys := make([]Key, 0, s.Len())
+	for _, k := range kinds {
+		for _, o := range s.byKind[k] {
+			keys = append(keys, o.Key)
+		}
+	}
+	return keys
+}
 
 // Len is the number of objects.
-func (s *Set) Len() int { return len(s.keys) }
+func (s *Set) Len() (n int) {
+	for _, list := range s.byKind {
+		n += len(list)
+	}
+	return n
+}

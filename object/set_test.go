@@ -57,6 +57,23 @@ func TestWithIsTheSameAsMakingASetAnew(t *testing.T) {
 		if got, want := describe(next, kinds), describe(NewSet(list...), kinds); got != want {
 			t.Fatalf("step %d: put %v, gone %v:\n%s\nwant\n%s", step, put, gone, got, want)
 		}
+		for _, gk := range kinds {
+			checkChanges(t, set, next, gk)
+		}
 		set = next
+	}
+}
+
+// checkChanges applies to a kind's list what has changed of it, and wants the list of the other Set.
+func checkChanges(t *testing.T, set, next *Set, gk GroupKind) {
+	t.Helper()
+	gone, come := set.Changes(next, gk)
+	if got := Splice(set.Kind(gk), gone, come, byKey); !slices.Equal(got, next.Kind(gk)) {
+		t.Fatalf("%v: %v without %v and with %v is %v, not %v", gk, set.Kind(gk), gone, come, got, next.Kind(gk))
+	}
+	for _, o := range gone {
+		if slices.Contains(next.Kind(gk), o) {
+			t.Fatalf("%v is said to be gone and is there", o.Key)
+		}
 	}
 }
