@@ -88,8 +88,8 @@ func (m *objectMetrics) countConditions(s *gateway.StatusSet) []prometheus.Metri
 	var list []prometheus.Metric
 	counts := map[conditionCount]int{}
 	seen := map[[6]string]bool{}
-	for _, key := range s.Keys() {
-		eachCondition(s.Get(key), func(section string, c map[string]any) {
+	for key, tree := range s.All() {
+		eachCondition(tree, func(section string, c map[string]any) {
 			typ, status := text(c, "type"), text(c, "status")
 			counts[conditionCount{key.Kind, typ, status}]++
 			if fulfilled(typ, status) || len(seen) == maxUnmet {

@@ -178,11 +178,12 @@ func (b *builder) replace(previous *Graph, c *change) (touched map[*Listener]Att
 		}
 	}
 	g.Attached = maps.Clone(previous.Attached)
+	order := func(x, y *Attachment) int { return byPrecedence(x.Route, y.Route) }
 	for l, lost := range touched {
 		was, won := previous.Attached[l], fresh[l]
-		g.Attached[l] = Attached{
-			Routes:   object.Splice(was.Routes, lost.Routes, won.Routes, func(x, y *Attachment) int { return byPrecedence(x.Route, y.Route) }),
-			Accepted: was.Accepted - lost.Accepted + won.Accepted,
+		now := Attached{Routes: object.Splice(was.Routes, lost.Routes, won.Routes, order), Accepted: was.Accepted - lost.Accepted + won.Accepted}
+		if g.Attached[l] = now; len(now.Routes) == 0 {
+			delete(g.Attached, l)
 		}
 	}
 	return touched

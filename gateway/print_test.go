@@ -191,7 +191,7 @@ var standardMessages = []string{
 // printStatuses prints every status, one condition a line; what is as it should be is left out where it says nothing more.
 func printStatuses(s *StatusSet) string {
 	var b strings.Builder
-	for _, k := range s.Keys() {
+	for _, k := range keysOf(s) {
 		tree := s.Get(k)
 		fmt.Fprintf(&b, "%s", k)
 		addresses, _ := tree["addresses"].([]any)

@@ -18,8 +18,8 @@ import (
 func everything(t *testing.T, g *Graph, s *StatusSet) string {
 	t.Helper()
 	trees := map[string]any{}
-	for _, k := range s.Keys() {
-		trees[k.String()] = []any{s.Generation(k), s.Get(k)}
+	for k, tree := range s.All() {
+		trees[k.String()] = []any{s.Generation(k), tree, s.Get(k)}
 	}
 	text, err := json.MarshalIndent(trees, "", " ")
 	if err != nil {
@@ -116,9 +116,9 @@ func withoutFacts(s *StatusSet) *StatusSet {
 	if s == nil {
 		return nil
 	}
-	out := &StatusSet{byKey: map[object.Key]*status{}}
-	for k, v := range s.byKey {
-		out.byKey[k] = &status{since: v.since}
+	out := &StatusSet{others: map[object.Key]*status{}}
+	for k := range s.All() {
+		out.others[k] = &status{since: s.of(k).since}
 	}
 	return out
 }

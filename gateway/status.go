@@ -3,8 +3,10 @@
 package gateway
 
 import (
+	"iter"
 	"maps"
 	"net/netip"
+	"slices"
 	"time"
 
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
@@ -33,8 +35,10 @@ type Report struct {
 
 // StatusSet holds the status of every object that has one of ours. It is immutable.
 type StatusSet struct {
-	byKey map[object.Key]*status
-	keys  []object.Key
+	objects  *object.Set
+	routes   []*Route  // of the graph
+	ofRoutes []*status // of each
+	others   map[object.Key]*status
 
 	controllers map[gatewayv1.GatewayController]bool
 }
@@ -45,40 +49,75 @@ type status struct {
 	generation int64
 	// since says, for each condition by its place and type, since when it has its status.
 	since map[conditionKey]transition
-	// of is what the status of a route was made of.
-	of routeFacts
+}
+
+// of is the status of an object, or nil.
+func (s *StatusSet) of(k object.Key) *status {
+	if s == nil {
+		return nil
+	}
+	if of := s.others[k]; of != nil || len(s.routes) == 0 || !isRouteKind(k.GroupKind) {
+		return of
+	}
+	o := s.objects.Get(k)
+	if o == nil {
+		return nil
+	}
+	at, found := slices.BinarySearchFunc(s.routes, &Route{Object: o}, byPrecedence)
+	if !found {
+		return nil
+	}
+	return s.ofRoutes[at]
 }
 
 // Get gives the status of an object as a JSON tree, or nil if the object has none that is ours to write; then what its file says stands.
 // The tree is shared: do not write to it.
 func (s *StatusSet) Get(k object.Key) map[string]any {
-	if s == nil || s.byKey[k] == nil {
-		return nil
+	if of := s.of(k); of != nil {
+		return of.tree
 	}
-	return s.byKey[k].tree
+	return nil
 }
 
 // Generation is the metadata.generation that an object's status speaks of, or 0.
 func (s *StatusSet) Generation(k object.Key) int64 {
-	if s == nil || s.byKey[k] == nil {
-		return 0
+	if of := s.of(k); of != nil {
+		return of.generation
 	}
-	return s.byKey[k].generation
+	return 0
 }
 
-// Keys returns the keys of all objects that have a status, in order. The slice is shared: do not write to it.
-func (s *StatusSet) Keys() []object.Key {
-	if s == nil {
-		return nil
+// All yields every object that has a status, in the order of the keys, and the status as Get gives it.
+func (s *StatusSet) All() iter.Seq2[object.Key, map[string]any] {
+	type entry struct {
+		key object.Key
+		of  *status
 	}
-	return s.keys
+	return func(yield func(object.Key, map[string]any) bool) {
+		if s == nil {
+			return
+		}
+		all := make([]entry, 0, len(s.routes)+len(s.others))
+		for i, r := range s.routes {
+			all = append(all, entry{r.Object.Key, s.ofRoutes[i]})
+		}
+		for k, of := range s.others {
+			all = append(all, entry{k, of})
+		}
+		slices.SortFunc(all, func(a, b entry) int { return a.key.Compare(b.key) })
+		for _, e := range all {
+			if !yield(e.key, e.of.tree) {
+				return
+			}
+		}
+	}
 }
 
 // Statuses projects a graph. Of previous, which may be nil, it takes since when conditions have their status, and the trees of routes for which
 // nothing changed. Entries of other
 // controllers and conditions of types that are not ours are carried over from the objects' files.
 func Statuses(g *Graph, bound Bound, previous *StatusSet, now time.Time) *StatusSet {
-	p := &projection{graph: g, bound: bound, previous: previous, now: now, set: &StatusSet{byKey: make(map[object.Key]*status, len(g.Routes))}}
+	p := &projection{graph: g, bound: bound, previous: previous, now: now, set: &StatusSet{objects: g.Objects, others: map[object.Key]*status{}}}
 	p.controllers = ourControllers(g)
 	p.set.controllers = p.controllers
 	for _, c := range g.Classes {
@@ -92,9 +131,7 @@ func Statuses(g *Graph, bound Bound, previous *StatusSet, now time.Time) *Status
 	for _, s := range g.ListenerSets {
 		p.listenerSet(s)
 	}
-	for _, r := range g.Routes {
-		p.route(r)
-	}
+	p.routes()
 	for _, policy := range g.Policies {
 		p.policy(policy)
 	}
@@ -109,12 +146,6 @@ func Statuses(g *Graph, bound Bound, previous *StatusSet, now time.Time) *Status
 	}
 	for _, r := range bound.Reports {
 		p.report(r)
-	}
-	p.set.keys = make([]object.Key, 0, len(p.set.byKey))
-	for _, k := range g.Objects.Keys() {
-		if p.set.byKey[k] != nil {
-			p.set.keys = append(p.set.keys, k)
-		}
 	}
 	return p.set
 }
@@ -153,7 +184,11 @@ func ourControllers(g *Graph) map[gatewayv1.GatewayController]bool {
 
 // add puts an object's status into the set.
 func (p *projection) add(w *writer, tree map[string]any) {
-	p.set.byKey[w.object.Key] = &status{tree: tree, generation: w.object.Meta.Generation, since: w.since}
+	p.set.others[w.object.Key] = w.status(tree)
+}
+
+func (w *writer) status(tree map[string]any) *status {
+	return &status{tree: tree, generation: w.object.Meta.Generation, since: w.since}
 }
 
 // class writes the status of a GatewayClass.

@@ -30,8 +30,8 @@ type writer struct {
 
 func (p *projection) writer(o *object.Object) *writer {
 	w := &writer{object: o, since: map[conditionKey]transition{}, now: p.now.UTC().Format(time.RFC3339)}
-	if p.previous != nil && p.previous.byKey[o.Key] != nil {
-		w.before = p.previous.byKey[o.Key].since
+	if of := p.previous.of(o.Key); of != nil {
+		w.before = of.since
 	}
 	return w
 }

@@ -1,4 +1,4 @@
-// The status of HTTPRoutes: one entry for each parentRef that names a Gateway of ours or a ListenerSet of one, then the entries of other controllers.
+// The status of routes: one entry for each parentRef that names a Gateway of ours or a ListenerSet of one, then the entries of other controllers.
 
 package gateway
 
@@ -8,22 +8,35 @@ import (
 	"strconv"
 
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
-
-	"github.com/wicketgate/wicketgate/object"
 )
 
 // maxParents is how many entries a route's status may have.
 const maxParents = 32
 
-// route writes the status of an HTTPRoute, also of one without parents: entries that are in force no longer disappear.
-func (p *projection) route(r *Route) {
-	facts := factsOf(r)
+// routes writes the statuses of all routes. That of one that is the very Route of the graph before is what it was.
+func (p *projection) routes() {
+	routes := p.graph.Routes
+	p.set.routes, p.set.ofRoutes = routes, make([]*status, len(routes))
+	var before StatusSet
 	if p.previous != nil && maps.Equal(p.previous.controllers, p.controllers) {
-		if before := p.previous.byKey[r.Object.Key]; before != nil && before.of.equal(facts) {
-			p.set.byKey[r.Object.Key] = before
-			return
-		}
+		before = *p.previous
 	}
+	next := 0 // the place before of the route behind the last one: mostly that of the next
+	for i, r := range routes {
+		if next == len(before.routes) || before.routes[next] != r {
+			next, _ = slices.BinarySearchFunc(before.routes, r, byPrecedence)
+		}
+		if next < len(before.routes) && (before.routes[next] == r || before.routes[next].sameStatus(r)) {
+			p.set.ofRoutes[i] = before.ofRoutes[next]
+			next++
+			continue
+		}
+		p.set.ofRoutes[i] = p.route(r)
+	}
+}
+
+// route writes the status of a route, also of one without parents: entries that are in force no longer disappear.
+func (p *projection) route(r *Route) *status {
 	w := p.writer(r.Object)
 	parents := make([]any, 0, len(r.Parents))
 	for _, parent := range r.Parents {
@@ -35,38 +48,14 @@ func (p *projection) route(r *Route) {
 		})
 	}
 	parents = append(parents, p.foreignEntries(fileStatus(r.Object), "parents")...)
-	p.add(w, map[string]any{"parents": parents[:min(len(parents), maxParents)]})
-	p.set.byKey[r.Object.Key].of = facts
+	return w.status(map[string]any{"parents": parents[:min(len(parents), maxParents)]})
 }
 
-// routeFacts is what the status of a route is made of, besides the controllers that are ours. It holds on to nothing of a graph.
-type routeFacts struct {
-	object  *object.Object // its file's status and its generation
-	parents []parentFacts
-}
-
-// parentFacts is the part of one parentRef. The reference itself is the object's.
-type parentFacts struct {
-	controller gatewayv1.GatewayController
-	index      int // in the spec
-	place      string
-	conditions []Condition
-}
-
-func factsOf(r *Route) routeFacts {
-	f := routeFacts{object: r.Object, parents: make([]parentFacts, len(r.Parents))}
-	for i, parent := range r.Parents {
-		f.parents[i] = parentFacts{controller: parent.Gateway.Class.ControllerName, index: parent.Index, conditions: parent.Conditions}
-		if parent.Index == byDefault {
-			f.parents[i].place = parentPlace(&parent.Ref)
-		}
-	}
-	return f
-}
-
-func (f routeFacts) equal(other routeFacts) bool {
-	return f.object == other.object && slices.EqualFunc(f.parents, other.parents, func(a, b parentFacts) bool {
-		return a.controller == b.controller && a.index == b.index && a.place == b.place && slices.Equal(a.conditions, b.conditions)
+// sameStatus says whether the statuses of two routes are the same, where the same controllers are ours.
+func (r *Route) sameStatus(other *Route) bool {
+	return r.Object == other.Object && slices.EqualFunc(r.Parents, other.Parents, func(a, b *Parent) bool {
+		return a.Gateway.Class.ControllerName == b.Gateway.Class.ControllerName && a.Index == b.Index &&
+			(a.Index != byDefault || parentPlace(&a.Ref) == parentPlace(&b.Ref)) && slices.Equal(a.Conditions, b.Conditions)
 	})
 }
 

@@ -1,4 +1,4 @@
-// Everything that is reachable from a compiled snapshot, as text: what the data plane knows. Two snapshots with equal dumps serve the same.
+// Everything that is reachable from a compiled snapshot and the routes that it was made of, as text: what the data plane knows. Two snapshots with equal dumps serve the same.
 //
 // The objects of the files are left out wherever they are pointed to (types of Kubernetes and of the Gateway API): they are what was asked for, not
 // what came of it. So a field shows in a dump only if a stage did something with it.
@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/wicketgate/wicketgate/gateway"
 	"github.com/wicketgate/wicketgate/proxy"
 )
 
@@ -27,9 +28,12 @@ type target struct {
 	of      reflect.Type
 }
 
-func dump(s *proxy.Snapshot) string {
+func dump(s *proxy.Snapshot, g *gateway.Graph) string {
 	d := &dumper{out: &strings.Builder{}, seen: map[target]int{}}
 	d.value(reflect.ValueOf(s))
+	for l := range g.Listeners() { // streams and packets have their weights in functions, where nobody can look
+		d.value(reflect.ValueOf(g.Attached[l].Routes))
+	}
 	return d.out.String()
 }
 

@@ -121,8 +121,8 @@ func (s *stand) outcome(t testing.TB, set *object.Set, found []object.Problem) o
 		t.Fatal(err)
 	}
 	out.routes = places.ReplaceAllString(routes.String(), "")
-	for _, k := range s.statuses.Keys() {
-		raw, err := json.Marshal(without(s.statuses.Get(k), s.omit))
+	for k, tree := range s.statuses.All() {
+		raw, err := json.Marshal(without(tree, s.omit))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -137,7 +137,7 @@ func (s *stand) outcome(t testing.TB, set *object.Set, found []object.Problem) o
 			fmt.Fprintln(&problems, p)
 		}
 	}
-	out.statuses, out.problems, out.plan = statuses.String(), problems.String(), dump(snapshot)+wanted(plan)
+	out.statuses, out.problems, out.plan = statuses.String(), problems.String(), dump(snapshot, graph)+wanted(plan)
 	return out
 }
 
