@@ -75,7 +75,7 @@ func (c *compiler) takeOver(prev *Snapshot) {
 	if prev == nil {
 		return
 	}
-	c.before, c.kept = map[labels]*listener{}, map[*gateway.Listener]map[*object.Object]*attached{}
+	c.before, c.kept = map[labels]*listener{}, map[*gateway.Listener][]*attached{}
 	maps.Copy(c.previous, prev.balancers)
 	c.previousBudgets = prev.budgets
 	for _, s := range prev.sockets {
@@ -83,42 +83,76 @@ func (c *compiler) takeOver(prev *Snapshot) {
 			c.before[l.name] = l
 		}
 	}
-	used := map[*listener]map[*object.Object]*attached{}
+	used := map[*listener]bool{}
 	if prev.generation == c.proxy.generation.Load() {
 		for _, s := range c.graph.Sockets {
 			for _, l := range s.Listeners {
 				if before := c.before[nameOf(l)]; before != nil && c.kept[l] == nil && speaksHTTP(l) {
 					c.kept[l] = c.unchanged(before, l)
-					used[before] = c.kept[l]
+					used[before] = true
 				}
 			}
 		}
 	}
 	for _, l := range c.before {
-		for o, a := range l.attached {
-			if used[l][o] != nil {
-				continue
-			}
-			for _, r := range a.rules {
-				if r.balance != nil {
-					c.previous[ruleKey{r.source.Object.Key, r.source.Index}] = r.balance
-				}
+		if !used[l] {
+			for _, a := range l.attached {
+				c.keepBalancers(a)
 			}
 		}
 	}
 }
 
-// unchanged are the routes of a listener that now are on it as before. Their budgets of retries are those of all rules with the same targets.
-func (c *compiler) unchanged(before *listener, now *gateway.Listener) map[*object.Object]*attached {
+// unchanged are the routes of a listener that now are on it as before, by their places; those that are not leave their balancers. Budgets of
+// retries are those of all rules with the same targets.
+//
+// Both lists are by precedence. Where nothing changed they have the very attachments; where routes came or went, or the listener is
+// another one, what belongs together is found by the object.
+func (c *compiler) unchanged(before *listener, now *gateway.Listener) []*attached {
 	routes := c.graph.Attached[now].Routes
-	kept := make(map[*object.Object]*attached, len(routes))
-	for _, a := range routes {
-		if x := before.attached[a.Route.Object]; x != nil && x.snapshots.Load() > 0 && x.serves(a, now.Gateway) {
-			kept[a.Route.Object] = x
+	kept, used := make([]*attached, len(routes)), make([]bool, len(before.routes))
+	var places map[*object.Object]int
+	next := 0
+	for i, a := range routes {
+		switch o := a.Route.Object; {
+		case next < len(before.routes) && before.routes[next].Route.Object == o:
+		case next < len(before.routes) && before.routes[next].Route.Object.Key == o.Key: // replaced
+			next++
+			continue
+		default:
+			if places == nil {
+				places = make(map[*object.Object]int, len(before.routes))
+				for at, b := range before.routes {
+					places[b.Route.Object] = at
+				}
+			}
+			at, found := places[o]
+			if !found {
+				continue
+			}
+			next = at
+		}
+		if x := before.attached[next]; x.snapshots.Load() > 0 && (before.routes[next] == a || x.serves(a, now.Gateway)) {
+			kept[i], used[next] = x, true
 			c.keepBudgets(x)
+		}
+		next++
+	}
+	for at, x := range before.attached {
+		if !used[at] {
+			c.keepBalancers(x)
 		}
 	}
 	return kept
+}
+
+// keepBalancers lets the rules that take the place of a route's go on balancing where those are.
+func (c *compiler) keepBalancers(a *attached) {
+	for _, r := range a.rules {
+		if r.balance != nil {
+			c.previous[ruleKey{r.source.Object.Key, r.source.Index}] = r.balance
+		}
+	}
 }
 
 func (c *compiler) keepBudgets(a *attached) {

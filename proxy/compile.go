@@ -98,7 +98,7 @@ type compiler struct {
 	problems  []object.Problem
 	// before are the listeners of the snapshot before, and kept what is taken over of them.
 	before map[labels]*listener
-	kept   map[*gateway.Listener]map[*object.Object]*attached
+	kept   map[*gateway.Listener][]*attached // parallel to its routes; nil: to be compiled
 	// balancers are those that were made, or gone on with, in this run; previous are those that can be.
 	balancers, previous map[ruleKey]*balancer
 	// budgets, too, by the Key of their target.
@@ -182,17 +182,17 @@ func (c *compiler) listener(source *gateway.Listener) *listener {
 		l.table = router.Join[*match](nil, nil) // a request for a host of this listener, on a connection of another one, finds nothing
 		return l
 	}
-	routes := c.graph.Attached[source].Routes
-	l.attached = c.kept[source]
+	l.routes, l.attached = c.graph.Attached[source].Routes, c.kept[source]
 	if l.attached == nil {
-		l.attached = make(map[*object.Object]*attached, len(routes))
+		l.attached = make([]*attached, len(l.routes))
 	}
-	matches := make([]*router.Compiled[*match], 0, len(routes))
-	for _, a := range routes {
-		x := l.attached[a.Route.Object]
+	c.attached = slices.Grow(c.attached, len(l.routes))
+	matches := make([]*router.Compiled[*match], 0, len(l.routes))
+	for i, a := range l.routes {
+		x := l.attached[i]
 		if x == nil {
 			x = c.attachment(a, source.Gateway, name)
-			l.attached[a.Route.Object] = x
+			l.attached[i] = x
 		}
 		x.snapshots.Add(1)
 		c.attached = append(c.attached, x)

@@ -54,10 +54,12 @@ type listener struct {
 	// alternative is the Alt-Svc of answers to clients that can come back over HTTP/3; nil: there is none.
 	alternative []byte
 	table       *router.Table[*match]
-	attached    map[*object.Object]*attached // what table was made of, by route
-	streams     *streams                     // nil for HTTP and HTTPS; otherwise table is empty
-	unmatched   *series                      // requests that no rule matches
-	grpc        bool                         // there are GRPCRoutes among its routes
+	// routes are those on the listener, and attached what became of each: table was made of that. None where there are streams.
+	routes    []*gateway.Attachment
+	attached  []*attached
+	streams   *streams // nil for HTTP and HTTPS; otherwise table is empty
+	unmatched *series  // requests that no rule matches
+	grpc      bool     // there are GRPCRoutes among its routes
 }
 
 // match is what the router finds: one match of one rule on one listener.
