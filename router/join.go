@@ -14,6 +14,7 @@ package router
 import (
 	"cmp"
 	"slices"
+	"strings"
 )
 
 // Compiler compiles routes. Those that one Compiler compiles share their regular expressions. The zero value is ready; it belongs to one goroutine.
@@ -40,8 +41,18 @@ func groupOf(r *route) group {
 }
 
 // Join makes a table of routes: of those that their matches do not put in an order the earlier in the list wins. What it can it shares with
-// previous, which may be nil; the outcome is the same whatever previous is.
+// previous, which may be nil; the outcome is the same whatever previous is. It keeps the list.
 func Join[T any](previous *Table[T], list []*Compiled[T]) *Table[T] {
+	t := &Table[T]{list: list}
+	if previous == nil || !t.follow(previous) {
+		t.deal(previous)
+	}
+	t.hosts = buildHosts(t.groups)
+	return t
+}
+
+// deal deals all routes to their hostnames.
+func (t *Table[T]) deal(previous *Table[T]) {
 	before := make(map[group]*paths)
 	if previous != nil {
 		for _, p := range previous.groups {
@@ -49,7 +60,7 @@ func Join[T any](previous *Table[T], list []*Compiled[T]) *Table[T] {
 		}
 	}
 	lists := make(map[group][]*route, len(before))
-	for _, c := range list {
+	for _, c := range t.list {
 		g := groupOf(c.route)
 		of := lists[g]
 		if of == nil && before[g] != nil {
@@ -57,18 +68,69 @@ func Join[T any](previous *Table[T], list []*Compiled[T]) *Table[T] {
 		}
 		lists[g] = append(of, c.route)
 	}
-	t := &Table[T]{size: len(list), groups: make([]*paths, 0, len(lists))}
+	t.groups = make([]*paths, 0, len(lists))
 	for g, routes := range lists {
 		p := before[g]
 		if p == nil || !slices.Equal(p.given, routes) {
-			p = buildPaths(g, routes)
+			p = buildPaths(g, routes, p)
 		}
 		t.groups = append(t.groups, p)
 	}
-	slices.SortFunc(t.groups, func(a, b *paths) int {
-		x, y := a.routes[0], b.routes[0]
-		return cmp.Or(compareHostnames(x.hostname, y.hostname), cmp.Compare(x.hostname, y.hostname), compareHostnames(x.declared, y.declared))
-	})
-	t.hosts = buildHosts(t.groups)
-	return t
+	slices.SortFunc(t.groups, func(a, b *paths) int { return compareGroups(a.group, b.group) })
+}
+
+// fewRoutes is how many routes may have come or gone so that it is worthwhile to look at their hostnames alone.
+const fewRoutes = 64
+
+// follow makes the groups from those of the table before, if few routes came and went, and those at one place of the list: an edit of one route.
+func (t *Table[T]) follow(previous *Table[T]) bool {
+	gone, come := apart(previous.list, t.list)
+	if len(gone)+len(come) > fewRoutes {
+		return false
+	}
+	changed := make(map[group][]*route)
+	for _, c := range slices.Concat(gone, come) {
+		changed[groupOf(c.route)] = nil
+	}
+	t.groups = previous.groups
+	if len(changed) == 0 {
+		return true
+	}
+	for _, c := range t.list {
+		if routes, ok := changed[groupOf(c.route)]; ok {
+			changed[groupOf(c.route)] = append(routes, c.route)
+		}
+	}
+	t.groups = slices.Clone(t.groups)
+	for g, routes := range changed {
+		at, found := slices.BinarySearchFunc(t.groups, g, func(p *paths, g group) int { return compareGroups(p.group, g) })
+		switch {
+		case found && len(routes) == 0:
+			t.groups = slices.Delete(t.groups, at, at+1)
+		case found:
+			t.groups[at] = buildPaths(g, routes, t.groups[at])
+		case len(routes) > 0:
+			t.groups = slices.Insert(t.groups, at, buildPaths(g, routes, nil))
+		}
+	}
+	return true
+}
+
+// apart gives what is left of two lists without what they begin and end with alike.
+func apart[E comparable](before, after []E) (gone, come []E) {
+	n := min(len(before), len(after))
+	head := 0
+	for head < n && before[head] == after[head] {
+		head++
+	}
+	tail := 0
+	for tail < n-head && before[len(before)-1-tail] == after[len(after)-1-tail] {
+		tail++
+	}
+	return before[head : len(before)-tail], after[head : len(after)-tail]
+}
+
+// compareGroups orders groups by precedence, completely.
+func compareGroups(a, b group) int {
+	return cmp.Or(compareHostnames(a.hostname, b.hostname), strings.Compare(a.hostname, b.hostname), cmp.Compare(a.rank, b.rank), cmp.Compare(b.length, a.length))
 }

@@ -83,6 +83,35 @@ func TestJoinIsTheSameWhateverWasBefore(t *testing.T) {
 	}
 }
 
+// Of many routes that come and go at once nothing is looked at alone.
+func TestJoinOfListsThatHaveLittleInCommon(t *testing.T) {
+	random := rand.New(rand.NewPCG(9, 10))
+	routes := append(manyHosts(300), manyPaths(300)...)
+	all := compiled(t, routes)
+	var table *Table[int]
+	for range 20 {
+		var list []*Compiled[int]
+		var want []Route[int]
+		for i, one := range all {
+			if random.IntN(3) > 0 {
+				list = append(list, one)
+				want = append(want, routes[i])
+			}
+		}
+		for i := range want {
+			want[i].Order = i
+		}
+		table = Join(table, list)
+		fresh, err := New(want)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, want := text(t, table), text(t, fresh); got != want {
+			t.Fatalf("joined\n%s\nmade anew\n%s", got, want)
+		}
+	}
+}
+
 func FuzzJoin(f *testing.F) {
 	f.Add([]byte("some routes come and some go, and the rest stays where it is"))
 	f.Fuzz(func(t *testing.T, data []byte) { checkJoin(t, data) })

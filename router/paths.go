@@ -61,21 +61,22 @@ type patternStop struct {
 }
 
 // buildPaths makes the paths of a group's routes, which are in the order that decides where their matches do not. By precedence
-// routes with the same Exact path follow each other, and so do those with the same PathPrefix.
-func buildPaths(g group, given []*route) *paths {
-	p := &paths{group: g, given: given, routes: byPrecedence(given)}
+// routes with the same Exact path follow each other, and so do those with the same PathPrefix. Of before, the group's paths in an earlier table or
+// nil, the order is used.
+func buildPaths(g group, given []*route, before *paths) *paths {
+	p := &paths{group: g, given: given, routes: before.reorder(given)}
 	routes := p.routes
-	tree := make(map[string]*stop)
+	tree := make(map[string]*stop, len(routes))
+	all := make([]entry, len(routes))
+	for i, r := range routes {
+		all[i] = entry{rank: i, tests: r.tests}
+	}
 	for from := 0; from < len(routes); {
 		to := from + 1
 		for to < len(routes) && samePath(routes[from], routes[to]) {
 			to++
 		}
-		entries := make([]entry, 0, to-from)
-		for i := from; i < to; i++ {
-			entries = append(entries, entry{rank: i, tests: routes[i].tests})
-		}
-		p.add(routes[from], entries, tree)
+		p.add(routes[from], all[from:to:to], tree)
 		from = to
 	}
 	if p.calls != nil {
@@ -102,6 +103,36 @@ func byPrecedence(given []*route) []*route {
 	routes := make([]*route, len(list))
 	for i := range list {
 		routes[i] = list[i].route
+	}
+	return routes
+}
+
+// fewNew is how many routes are put into an order one by one; with more of them all are sorted again.
+const fewNew = 16
+
+// reorder gives routes by precedence, as byPrecedence does. If p is not nil, most of them are p's, and in the order of p.given.
+func (p *paths) reorder(given []*route) []*route {
+	if p == nil {
+		return byPrecedence(given)
+	}
+	gone, come := apart(p.given, given)
+	if len(come) > fewNew || len(gone) > fewNew {
+		return byPrecedence(given)
+	}
+	routes := make([]*route, 0, len(given)+len(gone))
+	for _, r := range p.routes {
+		if !slices.Contains(gone, r) {
+			routes = append(routes, r)
+		}
+	}
+	for _, r := range come {
+		at, _ := slices.BinarySearchFunc(routes, r, func(other, r *route) int {
+			if c := compare(other, r); c != 0 {
+				return c
+			}
+			return cmp.Compare(slices.Index(given, other), slices.Index(given, r))
+		})
+		routes = slices.Insert(routes, at, r)
 	}
 	return routes
 }
@@ -163,17 +194,25 @@ func growTree(stops []*stop, from, to int) *pathNode {
 		n.fill(stops[0])
 		return n
 	}
-	below := make(map[string][]*stop)
-	for _, s := range stops {
+	places := make(map[string]int, len(stops)) // of first elements, in below
+	below := make([][]*stop, 0, len(stops))
+	for i, s := range stops {
 		if len(s.path) == to {
 			n.fill(s)
 			continue
 		}
 		first := firstElement(s.path[to:])
-		below[first] = append(below[first], s)
+		at, seen := places[first]
+		if !seen {
+			places[first] = len(below)
+			below = append(below, stops[i:i+1:i+1]) // most are alone
+			continue
+		}
+		below[at] = append(below[at], s)
 	}
 	n.children = make(map[string]*pathNode, len(below))
-	for first, group := range below {
+	for _, group := range below {
+		first := firstElement(group[0].path[to:])
 		n.children[first] = growTree(group, to, commonElements(group, to+1+len(first)))
 	}
 	return n

@@ -112,8 +112,8 @@ type Header interface {
 
 // Table is a compiled list of routes. It is immutable and safe for concurrent use.
 type Table[T any] struct {
-	size   int
-	groups []*paths // by precedence of their hostnames
+	list   []*Compiled[T] // as Join got them
+	groups []*paths       // by precedence of their hostnames
 	hosts  hosts
 }
 
@@ -149,7 +149,7 @@ func New[T any](routes []Route[T]) (*Table[T], error) {
 }
 
 // Len is the number of routes.
-func (t *Table[T]) Len() int { return t.size }
+func (t *Table[T]) Len() int { return len(t.list) }
 
 // Lookup returns the value of the route that answers the request, or false if none matches. With a Trace it goes through all routes one by one
 // and records why the others lost; without one it takes the fast path. Both have the same result.
