@@ -213,12 +213,14 @@ type tee struct {
 	rest    []byte // of what the body lent
 }
 
-// InHand implements message.Body.
+// InHand implements message.Body. It never says that this is all: whoever sent it and were done would never call Next, from which alone the mirrors
+// get what arrived after they were made.
 func (t *tee) InHand() ([]byte, bool) {
 	if len(t.rest) > 0 {
 		return t.rest, false
 	}
-	return t.Body.InHand()
+	p, _ := t.Body.InHand()
+	return p, false
 }
 
 // Next implements message.Body.

@@ -85,3 +85,30 @@ func TestFeedHasAWholeBodyInHand(t *testing.T) {
 		t.Errorf("Next after Stop: %v", err)
 	}
 }
+
+func TestTeeIsReadToItsEnd(t *testing.T) {
+	p := fakeMirror(t, func() {})
+	defer p.Close()
+	r := &reflection{mirror: &mirror{}, proxy: p, body: newFeed()}
+	content := message.Text("what arrived between the mirror's turn and the backend's")
+	body := &tee{Body: &content, mirrors: []*reflection{r}}
+	if p, all := body.InHand(); string(p) != string(content) || all {
+		t.Errorf("in hand: %q, all: %v: nobody would read on, and the mirror would get nothing", p, all)
+	}
+	want := string(content)
+	for {
+		p, err := body.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil || string(p) != want {
+			t.Fatalf("Next: %q, %v", p, err)
+		}
+		if _, all := body.InHand(); all {
+			t.Error("all is in hand before the mirror knows of the end")
+		}
+	}
+	if p, all := r.body.InHand(); string(p) != want || !all {
+		t.Errorf("the mirror has %q in hand, all: %v", p, all)
+	}
+}
