@@ -36,7 +36,7 @@ func onceClient(t *testing.T, port int) *http.Client {
 		if dialled.Swap(true) {
 			return nil, errAnother
 		}
-		return quic.DialAddr(ctx, fmt.Sprintf("127.0.0.1:%d", port), tlsConf, patient(conf))
+		return quic.DialAddr(ctx, fmt.Sprintf("127.0.0.1:%d", port), tlsConf, unhurried(conf))
 	}}
 	t.Cleanup(func() { _ = tr.Close() })
 	return &http.Client{Transport: tr, Timeout: time.Minute}
@@ -99,7 +99,7 @@ func TestWebSocketOverHTTP3(t *testing.T) {
 	g, _, secure := twoGate(t, backend)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	conn, err := quic.DialAddr(ctx, fmt.Sprintf("127.0.0.1:%d", secure), &tls.Config{InsecureSkipVerify: true, ServerName: "localhost", NextProtos: []string{"h3"}}, patient(nil))
+	conn, err := quic.DialAddr(ctx, fmt.Sprintf("127.0.0.1:%d", secure), &tls.Config{InsecureSkipVerify: true, ServerName: "localhost", NextProtos: []string{"h3"}}, unhurried(nil))
 	if err != nil {
 		t.Fatal(err)
 	}

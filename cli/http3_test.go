@@ -23,7 +23,7 @@ func threeClient(t *testing.T, port int, config *tls.Config) *http.Client {
 	t.Helper()
 	config.InsecureSkipVerify = true
 	tr := &http3.Transport{TLSClientConfig: config, Dial: func(ctx context.Context, _ string, tlsConf *tls.Config, conf *quic.Config) (*quic.Conn, error) {
-		c, err := quic.DialAddrEarly(ctx, fmt.Sprintf("127.0.0.1:%d", port), tlsConf, patient(conf))
+		c, err := quic.DialAddrEarly(ctx, fmt.Sprintf("127.0.0.1:%d", port), tlsConf, unhurried(conf))
 		if err == nil { // the transport forgets connections on which a request has failed
 			t.Cleanup(func() { _ = c.CloseWithError(0x100, "") })
 		}
@@ -33,8 +33,8 @@ func threeClient(t *testing.T, port int, config *tls.Config) *http.Client {
 	return &http.Client{Transport: tr, Timeout: time.Minute}
 }
 
-// patient is a configuration for a client that a busy machine may keep waiting.
-func patient(conf *quic.Config) *quic.Config {
+// unhurried is a configuration for a client that a busy machine may keep waiting.
+func unhurried(conf *quic.Config) *quic.Config {
 	if conf == nil {
 		conf = &quic.Config{}
 	}

@@ -24,6 +24,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/wicketgate/wicketgate/admin"
+	"github.com/wicketgate/wicketgate/internal/patient"
 	"github.com/wicketgate/wicketgate/internal/ports"
 )
 
@@ -288,11 +289,7 @@ func do(t *testing.T, c *http.Client, req *http.Request) (int, string) {
 // eventually waits for a condition, generously.
 func eventually(t *testing.T, what string, condition func() bool) {
 	t.Helper()
-	for end := time.Now().Add(time.Minute); !condition(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("waited in vain until %s", what)
-		}
-	}
+	patient.Until(t, what, condition)
 }
 
 // freePort returns a port that nobody is given before it is used.

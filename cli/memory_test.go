@@ -146,7 +146,7 @@ func TestMemoryOfIdleHTTP3Connections(t *testing.T) {
 	connect := func(n int) {
 		t.Helper()
 		for range n {
-			conn, err := tr.Dial(t.Context(), to, &tls.Config{InsecureSkipVerify: true, ServerName: "localhost", NextProtos: []string{"h3"}}, patient(nil))
+			conn, err := tr.Dial(t.Context(), to, &tls.Config{InsecureSkipVerify: true, ServerName: "localhost", NextProtos: []string{"h3"}}, unhurried(nil))
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -221,7 +221,7 @@ func TestLookupAsksTheNextServer(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			r := resolverOf(t, serveNames(t, "127.0.0.1", bad), good)
 			if strings.Contains(name, "nothing") {
-				r.opts.Timeout = 50 * time.Millisecond
+				r.opts.Timeout, r.opts.Attempts = 50*time.Millisecond, 500 // the other one may be late, too
 			}
 			got, _, err := r.Lookup(t.Context(), []string{"cart"}, false)
 			if err != nil || !slices.Equal(got, addrs("10.0.0.1")) {
@@ -246,7 +246,7 @@ func TestLookupTriesAgainAfterSilence(t *testing.T) {
 		return [][]byte{z.message(q)}
 	})
 	r := resolverOf(t, s)
-	r.opts.Timeout, r.opts.Attempts = 100*time.Millisecond, 50
+	r.opts.Timeout, r.opts.Attempts = 100*time.Millisecond, 500
 	if got, _, err := r.Lookup(t.Context(), []string{"cart"}, false); err != nil || len(got) != 1 {
 		t.Errorf("got %v %v", got, err)
 	}
@@ -288,7 +288,8 @@ func TestLookupUsesOneFamilyWhereTheOtherFails(t *testing.T) {
 func TestLookupEndsWithItsContext(t *testing.T) {
 	arrived := make(chan struct{}, 16)
 	s := serveNames(t, "127.0.0.1", func(string, dnsmessage.Message) [][]byte { arrived <- struct{}{}; return nil })
-	r := resolverOf(t, s) // waits 20 s for an answer
+	r := resolverOf(t, s)
+	r.opts.Timeout = time.Hour
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() {
@@ -302,7 +303,7 @@ func TestLookupEndsWithItsContext(t *testing.T) {
 		if !errors.Is(err, context.Canceled) {
 			t.Errorf("got %v", err)
 		}
-	case <-time.After(10 * time.Second):
+	case <-time.After(time.Minute):
 		t.Error("the lookup goes on")
 	}
 	// A lookup that waits for its turn ends, too.

@@ -159,13 +159,17 @@ func TestToolsOpenSSL(t *testing.T) {
 	daemon(t, port, "openssl", "s_server", "-quiet", "-accept", "127.0.0.1:"+port, "-cert", "tls-passthrough/app.crt", "-key", "tls-passthrough/app.key", "-rev",
 		"-alpn", "postgresql")
 	e := served(t, "tls-passthrough", "3221", port, "443")
-	client := "(echo live; sleep 2) | openssl s_client -connect 127.0.0.1:" + e.ports["443"] + " -CAfile tls-passthrough/app.crt -verify_return_error"
+	connect := " | openssl s_client -connect 127.0.0.1:" + e.ports["443"] + " -CAfile tls-passthrough/app.crt -verify_return_error"
+	// The client leaves when its input ends: not before it has heard the answer.
+	answer := filepath.Join(t.TempDir(), "answer")
+	client := ": > " + answer + "; (echo live; n=0; until grep -q evil " + answer + " || [ $((n += 1)) -gt 500 ]; do sleep 0.1; done)" + connect
+	heard, refused := " | tee "+answer, "echo live"+connect
 	for _, version := range []string{"-tls1_2", "-tls1_3", "-groups P-521:X25519"} {
-		says(t, client+" -servername app.example.com -alpn postgresql "+version, "evil", "ALPN protocol: postgresql", "Verify return code: 0 (ok)")
+		says(t, client+" -servername app.example.com -alpn postgresql "+version+heard, "evil", "ALPN protocol: postgresql", "Verify return code: 0 (ok)")
 	}
 	// The hello of these names comes in two records, and is read all the same.
-	says(t, client+" -servername app.example.com -alpn "+strings.Repeat("a-protocol-with-a-long-name,", 30)+"postgresql -max_send_frag 512", "evil")
+	says(t, client+" -servername app.example.com -alpn "+strings.Repeat("a-protocol-with-a-long-name,", 30)+"postgresql -max_send_frag 512"+heard, "evil")
 	for _, name := range []string{"-servername other.example.com", "-noservername"} {
-		says(t, client+" "+name+" 2>&1 || true", "no peer certificate available")
+		says(t, refused+" "+name+" 2>&1 || true", "no peer certificate available")
 	}
 }

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/wicketgate/wicketgate/internal/patient"
 )
 
 func TestToolsPrintedCommandsWork(t *testing.T) {
@@ -21,15 +23,17 @@ func TestToolsPrintedCommandsWork(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			for _, line := range serveByScript(t, name) {
 				line = strings.Replace(line, "curl ", "curl -sS -m 30 ", 1)
-				c := exec.CommandContext(t.Context(), "sh", "-c", line)
-				c.Dir = ".."
-				text, err := c.CombinedOutput()
-				if err != nil {
-					t.Errorf("%s: %v: %s", line, err, text)
-				}
-				if !answered(line, string(text)) {
-					t.Errorf("%s answered\n%s", line, text)
-				}
+				// On a busy machine the echo servers may take longer to start than the gateway, and clients that leave after a second come again.
+				patient.Until(t, line+" is answered", func() bool {
+					c := exec.CommandContext(t.Context(), "sh", "-c", line)
+					c.Dir = ".."
+					text, err := c.CombinedOutput()
+					if err == nil && answered(line, string(text)) {
+						return true
+					}
+					t.Logf("%s: %v\n%s", line, err, text)
+					return false
+				})
 			}
 		})
 	}

@@ -18,6 +18,15 @@ import (
 
 var shellBlock = regexp.MustCompile("(?ms)^```sh\n(.*?)^```$")
 
+// echoListens is an address in a command that starts an echo server.
+var echoListens = regexp.MustCompile(`wicketgate echo --listen (\S+)`)
+
+// untilServed waits until exactly what the directory holds is served.
+const untilServed = `until curl -sf -o /dev/null http://localhost:9080/readyz; do sleep 0.1; done
+digest=$(cd site && sha256sum *.yaml | sha256sum | cut -d ' ' -f 1)
+curl -sSf -o /dev/null "http://localhost:9080/reload?timeout=2m&wait=$digest"
+`
+
 func TestToolsTour(t *testing.T) {
 	if os.Getenv("WICKETGATE_TEST_TOOLS") == "" {
 		t.Skip("needs curl, openssl and the ports 3000, 3001, 8080, 8443 and 9080: make test-all")
@@ -30,15 +39,21 @@ func TestToolsTour(t *testing.T) {
 	if len(blocks) < 5 {
 		t.Fatalf("the README has %d blocks of commands", len(blocks))
 	}
-	// A person takes a moment between two blocks; the first block's build is this test's own.
-	script := "PATH=" + filepath.Dir(gateway) + ":$PATH\n"
+	// A person takes a moment between two blocks: until what was started listens, and what was edited is served. The first block's build is this
+	// test's own.
+	script, running := "export LC_ALL=C PATH="+filepath.Dir(gateway)+":$PATH\n", false
 	for _, b := range blocks {
 		for line := range strings.Lines(string(b[1])) {
 			if line != "make build\n" && !strings.HasPrefix(line, "export PATH=") {
 				script += line
 			}
 		}
-		script += "sleep 1\n"
+		for _, at := range echoListens.FindAllSubmatch(b[1], -1) {
+			script += "until curl -s -o /dev/null http://" + string(at[1]) + "/; do sleep 0.1; done\n"
+		}
+		if running = running || bytes.Contains(b[1], []byte("wicketgate run ")); running {
+			script += untilServed
+		}
 	}
 	got := runShell(t, script)
 	for _, want := range []string{
@@ -83,7 +98,7 @@ func runShell(t *testing.T, script string) string {
 		t.Fatal(err)
 	}
 	group := c.Process.Pid
-	limit := time.AfterFunc(2*time.Minute, func() { _ = syscall.Kill(-group, syscall.SIGKILL) })
+	limit := time.AfterFunc(5*time.Minute, func() { _ = syscall.Kill(-group, syscall.SIGKILL) })
 	state, err := c.Process.Wait()
 	limit.Stop()
 	_ = syscall.Kill(-group, syscall.SIGTERM)

@@ -5,7 +5,9 @@ package gateway
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/wicketgate/wicketgate/object"
@@ -63,8 +65,8 @@ func collectPaths(node any, path []any, all *[][]any) {
 	*all = append(*all, append([]any{}, path...))
 	switch n := node.(type) {
 	case map[string]any:
-		for k, v := range n {
-			collectPaths(v, append(path, k), all)
+		for _, k := range slices.Sorted(maps.Keys(n)) { // the same at every run
+			collectPaths(n[k], append(path, k), all)
 		}
 	case []any:
 		for i, v := range n {

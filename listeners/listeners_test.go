@@ -19,12 +19,11 @@ import (
 	"testing/synctest"
 	"time"
 
-	"go.uber.org/goleak"
-
+	"github.com/wicketgate/wicketgate/internal/patient"
 	"github.com/wicketgate/wicketgate/internal/ports"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { patient.Main(m) }
 
 // free returns a loopback address with a port that nobody is given before it is used.
 func free(t *testing.T) netip.AddrPort {

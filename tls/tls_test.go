@@ -25,13 +25,13 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	"github.com/wicketgate/wicketgate/gateway"
+	"github.com/wicketgate/wicketgate/internal/patient"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { patient.Main(m) }
 
 // issue makes a self-signed certificate; its serial-like common name identifies it in tests.
 func issue(t testing.TB, key crypto.Signer, name string, hosts ...string) *gateway.Certificate {
@@ -294,8 +294,12 @@ func TestFailuresAreToldApart(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			var counted []Outcome
 			var logged bytes.Buffer
+			timeout := time.Minute
+			if c.want == TimedOut {
+				timeout = 300 * time.Millisecond
+			}
 			s := NewServer(Options{
-				Current: func() *Certificates { return table }, Timeout: 300 * time.Millisecond,
+				Current: func() *Certificates { return table }, Timeout: timeout,
 				Log:  slog.New(slog.NewTextHandler(&logged, &slog.HandlerOptions{Level: slog.LevelDebug})),
 				Done: func(o Outcome) { counted = append(counted, o) },
 			})
