@@ -12,6 +12,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/wicketgate/wicketgate/internal/patient"
 )
 
 // polled is a directory, a Loader that has read it, and the signals of its polling.
@@ -26,7 +28,7 @@ func (d *directory) found(signals <-chan struct{}, what string) *Result {
 	d.t.Helper()
 	select {
 	case <-signals:
-	case <-time.After(10 * time.Second):
+	case <-time.After(patient.Limit):
 		d.t.Fatalf("not found: %s", what)
 	}
 	return d.load()
@@ -142,7 +144,7 @@ func TestADirectoryThatChangesFasterThanItIsReadConverges(t *testing.T) {
 	stop.Store(true)
 	n := <-done
 	last := fmt.Sprintf("/%d", n-1)
-	for end := time.Now().Add(10 * time.Second); ; {
+	for end := time.Now().Add(patient.Limit); ; {
 		r := d.load()
 		if o := r.Objects.Get(key(fmt.Sprintf("r%d", (n-1)%8))); o != nil && pathOf(t, r, o.Name) == last {
 			return
@@ -152,7 +154,7 @@ func TestADirectoryThatChangesFasterThanItIsReadConverges(t *testing.T) {
 		}
 		select {
 		case <-signals:
-		case <-time.After(10 * time.Second):
+		case <-time.After(patient.Limit):
 			t.Fatal("no signal to read again what was being written")
 		}
 	}
@@ -163,7 +165,7 @@ func TestThousandsOfFilesAtOnce(t *testing.T) {
 	for i := range 2000 {
 		d.write(fmt.Sprintf("many/%d.yaml", i), fmt.Sprintf("kind: ConfigMap\napiVersion: v1\nmetadata: {name: c%d}\n", i))
 	}
-	for end := time.Now().Add(20 * time.Second); ; {
+	for end := time.Now().Add(2 * patient.Limit); ; {
 		if r := d.found(signals, "the files"); r.Objects.Len() == 2001 {
 			return
 		} else if time.Now().After(end) {

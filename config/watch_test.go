@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"github.com/wicketgate/wicketgate/internal/patient"
 )
 
 // watched is a directory tree, and the signals about a root in it.
@@ -44,7 +46,7 @@ func (w *watched) expect(what string, change func() error) {
 	}
 	select {
 	case <-w.signals:
-	case <-time.After(10 * time.Second):
+	case <-time.After(patient.Limit):
 		w.t.Fatalf("no signal: %s", what)
 	}
 	w.quiet()
