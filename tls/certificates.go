@@ -38,7 +38,10 @@ type names struct {
 
 // credentials are one listener's certificates, in the order of its certificateRefs, and what it demands of clients.
 type credentials struct {
-	list    []*tls.Certificate
+	list []*tls.Certificate
+	// named has the places in list of the certificates with a name, in lower case, wildcards as they stand there; nil where there is nothing to choose.
+	// A listener may have 64 certificates, and looking for a name in each takes a tenth of a handshake.
+	named   map[string][]int
 	clients *gateway.ClientValidation // nil: clients are not asked for certificates
 	options *gateway.TLSOptions       // nil: handshakes are like any other
 
@@ -65,6 +68,7 @@ func compile(listeners []*gateway.Listener) *names {
 		for _, cert := range l.Certificates {
 			cr.list = append(cr.list, cert.TLS)
 		}
+		cr.index()
 		suffix, wild := strings.CutPrefix(l.Hostname, "*")
 		switch {
 		case l.Hostname == "":
@@ -115,6 +119,23 @@ func (n *names) listener(name string) *credentials {
 	return n.any
 }
 
+// index finds the names of several certificates.
+func (cr *credentials) index() {
+	if len(cr.list) < 2 {
+		return
+	}
+	cr.named = map[string][]int{}
+	for i, cert := range cr.list {
+		for _, name := range cert.Leaf.DNSNames {
+			name = strings.ToLower(name)
+			cr.named[name] = append(cr.named[name], i)
+		}
+		for _, ip := range cert.Leaf.IPAddresses {
+			cr.named[ip.String()] = append(cr.named[ip.String()], i)
+		}
+	}
+}
+
 // choose picks a listener's certificate for a client: the first that is valid for the name and that the client can verify, then the first
 // that it can verify, then the first. Nil if there is none.
 func (cr *credentials) choose(hello *tls.ClientHelloInfo) *tls.Certificate {
@@ -124,22 +145,38 @@ func (cr *credentials) choose(hello *tls.ClientHelloInfo) *tls.Certificate {
 	if len(cr.list) == 1 {
 		return cr.list[0]
 	}
-	var usable *tls.Certificate
+	if cert := cr.forName(hello); cert != nil {
+		return cert
+	}
 	for _, cert := range cr.list {
-		// Which of them names the host is decided here: SupportsCertificate would refuse one that does not, and there may be no better.
 		if supports(hello, cert) {
-			if hello.ServerName != "" && cert.Leaf.VerifyHostname(hello.ServerName) == nil {
-				return cert
-			}
-			if usable == nil {
-				usable = cert
+			return cert
+		}
+	}
+	return cr.list[0]
+}
+
+// forName finds the first certificate that is valid for the name and that the client can verify, or nil. Of
+//
+//	shop.example.com    *.example.com    *.example.org
+//
+// it looks at the first two for shop.example.com, and at the second for a.example.com. Whether they are valid for it is left to package x509.
+func (cr *credentials) forName(hello *tls.ClientHelloInfo) *tls.Certificate {
+	name := strings.ToLower(hello.ServerName)
+	_, domain, _ := strings.Cut(name, ".")
+	found := len(cr.list)
+	for _, key := range [...]string{name, "*." + domain} {
+		for _, i := range cr.named[key] {
+			// Which of them names the host is decided here: SupportsCertificate would refuse one that does not, and there may be no better.
+			if i < found && supports(hello, cr.list[i]) && cr.list[i].Leaf.VerifyHostname(hello.ServerName) == nil {
+				found = i
 			}
 		}
 	}
-	if usable == nil {
-		usable = cr.list[0]
+	if found == len(cr.list) {
+		return nil
 	}
-	return usable
+	return cr.list[found]
 }
 
 // supports says whether the client can verify signatures of the certificate's key, whatever names the certificate has.
