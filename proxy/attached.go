@@ -101,6 +101,51 @@ func (c *compiler) takeOver(prev *Snapshot) {
 			}
 		}
 	}
+	c.keepRules()
+}
+
+// keepRules lets a route that is new on one listener and was taken over on another have the same rules there: what they balance is one thing. That
+// is rare, so that few of many routes are entered.
+func (c *compiler) keepRules() {
+	if len(c.kept) == 0 {
+		return
+	}
+	fresh := map[*gateway.Route]bool{}
+	c.eachPlace(func(a *gateway.Attachment, x *attached) {
+		if x == nil {
+			fresh[a.Route] = true
+		}
+	})
+	if len(fresh) == 0 {
+		return
+	}
+	c.eachPlace(func(a *gateway.Attachment, x *attached) {
+		if x == nil || !fresh[a.Route] {
+			return
+		}
+		for i, source := range x.sources {
+			c.rules[variant{source, x.rules[i].identity}] = x.rules[i]
+		}
+	})
+}
+
+// eachPlace gives all routes on listeners that speak HTTP, and what is taken over for them, or nil.
+func (c *compiler) eachPlace(f func(a *gateway.Attachment, x *attached)) {
+	for _, s := range c.graph.Sockets {
+		for _, l := range s.Listeners {
+			if !speaksHTTP(l) {
+				continue
+			}
+			kept := c.kept[l]
+			for i, a := range c.graph.Attached[l].Routes {
+				if kept == nil {
+					f(a, nil)
+				} else {
+					f(a, kept[i])
+				}
+			}
+		}
+	}
 }
 
 // unchanged are the routes of a listener that now are on it as before, by their places; those that are not leave their balancers. Budgets of

@@ -5,6 +5,7 @@ package proxy
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 
@@ -197,5 +198,40 @@ func TestCompileTakesOverRoutesThatDidNotChange(t *testing.T) {
 	p.Close()
 	if n := counts(); n[0] != n[1] {
 		t.Errorf("acquired and released in the end: %d", n)
+	}
+}
+
+func TestARouteThatIsNewOnOneListenerHasTheRulesOfTheOther(t *testing.T) {
+	g := largeGraph(3)
+	p, _ := fakes(Options{})
+	defer p.Close()
+	p.Swap(p.Compile(g, nil))
+	// Another listener takes the first two routes in, while the third one is replaced.
+	edited := largeGraph(3)
+	was := edited.Sockets[0].Listeners[0]
+	more := *was
+	more.Name = "more"
+	edited.Sockets[0].Listeners = append(edited.Sockets[0].Listeners, &more)
+	now, before := edited.Attached[was].Routes, g.Attached[g.Sockets[0].Listeners[0]].Routes
+	for i := range 2 {
+		now[i].Route = before[i].Route
+	}
+	taken := []*gateway.Attachment{}
+	for _, a := range now {
+		other := *a
+		other.Listener = &more
+		taken = append(taken, &other)
+	}
+	edited.Attached[&more] = gateway.Attached{Routes: taken}
+	s := p.Compile(edited, p.Current())
+	defer s.Discard()
+	one, two := s.sockets[0].listeners[0], s.sockets[0].listeners[1]
+	for i := range now {
+		if !slices.Equal(one.attached[i].rules, two.attached[i].rules) {
+			t.Errorf("route %d has rules of its own on each listener", i)
+		}
+	}
+	if one.attached[0] != p.Current().sockets[0].listeners[0].attached[0] || one.attached[2] == p.Current().sockets[0].listeners[0].attached[2] {
+		t.Error("what changed was taken over, or what did not change was not")
 	}
 }

@@ -52,8 +52,8 @@ func isInput(v reflect.Value) bool {
 const module = "github.com/wicketgate/wicketgate/"
 
 // passing are fields that differ from load to load although nothing does: counters, clocks, numbers of generations; and faults and
-// conditions, of which statuses tell; and what is kept for the next Compile.
-var passing = []string{"generation", "life", "series", "unmatched", "registry", "faults", "Conditions", "attached", "held", "balancers", "began"}
+// conditions, of which statuses tell; what is kept for the next Compile; and At, where a route stands.
+var passing = []string{"At", "generation", "life", "series", "unmatched", "registry", "faults", "Conditions", "attached", "held", "balancers", "began"}
 
 func (d *dumper) value(v reflect.Value) {
 	if !v.IsValid() {

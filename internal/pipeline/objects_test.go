@@ -63,6 +63,10 @@ func (g generator) documents() []document {
 	for range 1 + g.IntN(8) {
 		add("gateway.networking.k8s.io/v1", "HTTPRoute", g.namespace(), g.of("a", "b", "c", "d"), g.route())
 	}
+	for range g.IntN(6) {
+		kind := g.of("GRPCRoute", "TLSRoute", "TCPRoute", "UDPRoute")
+		add("gateway.networking.k8s.io/v1", kind, g.namespace(), g.of("a", "b"), g.otherRoute(kind))
+	}
 	for range g.IntN(4) {
 		add("gateway.networking.k8s.io/"+g.of("v1", "v1beta1"), "ReferenceGrant", g.namespace(), g.of("grant", "other"), g.grant())
 	}
@@ -70,6 +74,9 @@ func (g generator) documents() []document {
 		service := g.of("web", "api", "db")
 		add("v1", "Service", g.namespace(), service, g.service())
 		add("discovery.k8s.io/v1", "EndpointSlice", g.namespace(), service+"-"+g.of("1", "2"), g.slice(service))
+	}
+	for range g.IntN(3) {
+		add("gateway.envoyproxy.io/v1alpha1", "Backend", g.namespace(), g.of("outside", "legacy"), g.endpoints())
 	}
 	for range g.IntN(3) {
 		add("gateway.networking.k8s.io/v1", "BackendTLSPolicy", g.namespace(), g.of("p", "q", "r"), g.policy())
@@ -111,14 +118,21 @@ func (g generator) listeners() string {
 	var b strings.Builder
 	hosts := []string{"", "shop.example.com", "*.example.com", "api.example.com", "example.org"}
 	g.Shuffle(len(hosts), func(i, j int) { hosts[i], hosts[j] = hosts[j], hosts[i] })
-	for i := range 1 + g.IntN(3) {
-		fmt.Fprintf(&b, "  - name: l%d\n    port: %s\n", i, g.of("80", "443", "8080"))
+	for i := range 1 + g.IntN(4) {
+		name := fmt.Sprintf("  - name: l%d\n", i)
+		if g.IntN(3) == 0 { // no two of them the same port
+			fmt.Fprintf(&b, "%s    port: 900%d\n    protocol: %s\n", name, i, g.of("TCP", "UDP"))
+			continue
+		}
+		b.WriteString(name + "    port: " + g.of("80", "443", "8080") + "\n")
 		if hosts[i] != "" {
 			b.WriteString("    hostname: \"" + hosts[i] + "\"\n")
 		}
-		switch g.IntN(4) {
+		switch g.IntN(6) {
 		case 0:
 			fmt.Fprintf(&b, "    protocol: HTTPS\n    tls: {certificateRefs: [{name: %s%s}]}\n", g.of("cert", "other"), g.maybe(3, ", namespace: "+g.namespace()))
+		case 1:
+			b.WriteString("    protocol: TLS\n    tls: {mode: Passthrough}\n")
 		default:
 			b.WriteString("    protocol: HTTP\n")
 		}
@@ -147,14 +161,50 @@ func (g generator) route() string {
 			fmt.Fprintf(&b, "    filters: [{type: RequestMirror, requestMirror: {backendRef: {name: %s, port: 80}, percent: 50}}]\n", g.of("web", "api"))
 		}
 		b.WriteString(g.maybe(3, "    timeouts: {request: 2s}\n") + g.maybe(3, "    retry: {attempts: 2, codes: [503]}\n"))
-		fmt.Fprintf(&b, "    backendRefs: [{name: %s, port: %s, weight: %d%s}, {name: %s, port: 80}]\n", g.of("web", "api", "db"), g.of("80", "81"), g.IntN(4),
-			g.maybe(3, ", namespace: "+g.namespace()), g.of("web", "api", "db"))
+		b.WriteString(g.backendRefs())
 	}
 	return b.String()
 }
 
+func (g generator) backendRefs() string {
+	first := fmt.Sprintf("{name: %s, port: %s, weight: %d%s}", g.of("web", "api", "db"), g.of("80", "81"), g.IntN(4), g.maybe(3, ", namespace: "+g.namespace()))
+	if g.IntN(4) == 0 {
+		first = "{group: gateway.envoyproxy.io, kind: Backend, name: " + g.of("outside", "legacy") + "}"
+	}
+	return "    backendRefs: [" + first + ", {name: " + g.of("web", "api", "db") + ", port: 80}]\n"
+}
+
+// otherRoute is the spec of a route of any kind but HTTPRoute.
+func (g generator) otherRoute(kind string) string {
+	rules, names := 1, ""
+	switch kind {
+	case "GRPCRoute":
+		rules, names = 1+g.IntN(3), g.maybe(2, "  hostnames: [\""+g.host()+"\"]\n")
+	case "TLSRoute":
+		names = "  hostnames: [\"" + g.host() + "\"]\n"
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "spec:\n  parentRefs: [{name: %s, namespace: %s%s}]\n%s  rules:\n", g.of("public", "private"), g.namespace(),
+		g.maybe(4, ", sectionName: "+g.of("l0", "l1")), names)
+	for i := range rules {
+		fmt.Fprintf(&b, "  - name: r%d\n", i)
+		if kind == "GRPCRoute" {
+			b.WriteString(g.maybe(2, "    matches: [{method: {service: "+g.of("a.B", "shop.Cart")+g.maybe(2, ", method: Get")+"}}]\n"))
+			b.WriteString(g.maybe(3, "    filters: [{type: RequestMirror, requestMirror: {backendRef: {name: "+g.of("web", "api")+", port: 80}}}]\n"))
+		}
+		b.WriteString(g.backendRefs())
+	}
+	return b.String()
+}
+
+// endpoints is the spec of a Backend.
+func (g generator) endpoints() string {
+	return fmt.Sprintf("spec:\n%s  endpoints: [%s]\n", g.maybe(3, "  appProtocols: [gateway.envoyproxy.io/h2c]\n"),
+		g.of("{ip: {address: 10.1.0.1, port: 80}}", "{ip: {address: 10.1.0.2, port: 81}}, {ip: {address: 10.1.0.3, port: 81}}", "{fqdn: {hostname: app.example.net, port: 443}}"))
+}
+
 func (g generator) grant() string {
-	from, to := "HTTPRoute", "Service"
+	from, to := g.of("HTTPRoute", "HTTPRoute", "GRPCRoute", "TLSRoute", "TCPRoute", "UDPRoute"), "Service"
 	if g.IntN(2) == 0 {
 		from, to = g.of("Gateway", "ListenerSet"), "Secret"
 	}

@@ -46,7 +46,7 @@ func checkReuse(t *testing.T, seed uint64) {
 		for range 1 + g.IntN(2) {
 			kind := g.of(kinds...)
 			if g.IntN(2) == 0 { // mostly what is taken over most
-				kind = g.of("HTTPRoute", "HTTPRoute", "Service", "EndpointSlice")
+				kind = g.of("HTTPRoute", "HTTPRoute", "GRPCRoute", "TLSRoute", "TCPRoute", "UDPRoute", "Service", "EndpointSlice")
 			}
 			if len(byKind[kind]) == 0 {
 				continue
