@@ -25,8 +25,12 @@ func (s *Server) sweep(stop chan struct{}, asleep *sleepers) {
 			return
 		case <-t.C:
 		}
-		r := round{now: s.setClock(), thorough: n%restTicks == 0, watches: w, nudges: nudgesPerTick}
 		s.mu.Lock()
+		if s.stop != stop { // select takes the tick of two that are ready: the connections that there are now have a sweeper of their own
+			s.mu.Unlock()
+			return
+		}
+		r := round{now: s.setClock(), thorough: n%restTicks == 0, watches: w, nudges: nudgesPerTick}
 		list = append(list[:0], s.lively.list...)
 		if r.thorough {
 			list = append(list, s.resting.list...)

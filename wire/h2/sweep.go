@@ -32,9 +32,13 @@ func (s *Server) sweep(stop chan struct{}) {
 			return
 		case <-t.C:
 		}
-		now := s.setClock()
 		thorough := n%restTicks == 0
 		s.mu.Lock()
+		if s.stop != stop { // select takes the tick of two that are ready: the connections that there are now have a sweeper of their own
+			s.mu.Unlock()
+			return
+		}
+		now := s.setClock()
 		list = list[:0]
 		for c := range s.conns {
 			if thorough || !c.rests.Load() {
