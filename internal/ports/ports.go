@@ -53,7 +53,7 @@ func claim() error {
 	low, high := between(clients())
 	for _, i := range rand.Perm((high - low) / size) {
 		first := low + i*size
-		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", first))
+		l, err := net.ListenTCP("tcp", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: first})
 		if err == nil {
 			block.guard, block.first = l, first
 			return nil
@@ -64,13 +64,12 @@ func claim() error {
 
 // unused reports whether a port can be bound.
 func unused(port int) bool {
-	address := fmt.Sprintf(":%d", port)
-	l, err := net.Listen("tcp", address)
+	l, err := net.ListenTCP("tcp", &net.TCPAddr{Port: port})
 	if err != nil {
 		return false
 	}
 	defer l.Close()
-	c, err := net.ListenPacket("udp", address)
+	c, err := net.ListenUDP("udp", &net.UDPAddr{Port: port})
 	if err != nil {
 		return false
 	}
