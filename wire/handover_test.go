@@ -16,12 +16,16 @@ func TestConnectionsOfHTTP2AreHandedOver(t *testing.T) {
 			c  net.Conn
 			in []byte
 		}
-		got := make(chan handed, 1)
+		got, end, over := make(chan handed, 1), make(chan struct{}), make(chan struct{})
 		s := NewServer(Options{
 			Handler: refuser{t}, Transport: transport,
 			HTTP2: func(c net.Conn, _ netip.AddrPort, in []byte) func() {
-				return func() { got <- handed{c, in} }
+				return func() {
+					got <- handed{c, in}
+					<-end
+				}
 			},
+			Over: func() { close(over) },
 		})
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
@@ -44,7 +48,12 @@ func TestConnectionsOfHTTP2AreHandedOver(t *testing.T) {
 		client.Write([]byte(whole[:7]))
 		client.Write([]byte(whole[7:]))
 		h := <-got
-		<-done
+		<-done // the goroutine of HTTP/1 is not kept
+		select {
+		case <-over:
+			t.Error("the connection is over for its listener while HTTP/2 serves it")
+		default:
+		}
 		client.(*net.TCPConn).CloseWrite()
 		rest, err := io.ReadAll(h.c)
 		if all := append(bytes.Clone(h.in), rest...); err != nil || string(all) != whole {
@@ -57,6 +66,8 @@ func TestConnectionsOfHTTP2AreHandedOver(t *testing.T) {
 		if _, err := h.c.Write([]byte("x")); err != nil {
 			t.Error(err)
 		}
+		close(end)
+		<-over
 		h.c.Close()
 		client.Close()
 		l.Close()

@@ -11,8 +11,9 @@ import "net"
 // process that is idle between any two requests it wakes the runtime's monitor each time, which costs more than all of them.
 type IO interface {
 	// Receive reads into what space returns, which is not empty, tells received how many bytes came, and goes on until that reports false (nil is
-	// returned then) or reading fails. Neither may wait for bytes of this connection.
-	Receive(space func() []byte, received func(n int) bool) error
+	// returned then) or reading fails. Where it can, it calls pause before it waits: what space returned last is not needed any more then, as space
+	// is asked again afterwards. None of them may wait for bytes of this connection.
+	Receive(space func() []byte, received func(n int) bool, pause func()) error
 	// Write writes all of p.
 	Write(p []byte) (int, error)
 	// TryWrite writes what leaves of p without waiting, and returns how much that was. Where it cannot tell, it writes nothing.
@@ -30,7 +31,8 @@ func NewIO(c net.Conn) IO {
 // portableIO is by c's own methods: under TLS, and on other systems.
 type portableIO struct{ net.Conn }
 
-func (p *portableIO) Receive(space func() []byte, received func(n int) bool) error {
+// Receive never calls pause: what it waits in wants to have memory meanwhile.
+func (p *portableIO) Receive(space func() []byte, received func(n int) bool, _ func()) error {
 	for {
 		n, err := p.Read(space())
 		if n > 0 && !received(n) {

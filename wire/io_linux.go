@@ -19,6 +19,7 @@ type rawIO struct {
 
 	space    func() []byte
 	received func(int) bool
+	pause    func()
 	in       []byte
 	read     int
 	rerr     error
@@ -39,10 +40,10 @@ func newRawIO(c net.Conn) IO {
 	return t
 }
 
-func (t *rawIO) Receive(space func() []byte, received func(n int) bool) error {
-	t.space, t.received, t.rerr = space, received, nil
+func (t *rawIO) Receive(space func() []byte, received func(n int) bool, pause func()) error {
+	t.space, t.received, t.pause, t.rerr = space, received, pause, nil
 	err := t.rc.Read(t.readable)
-	t.space, t.received = nil, nil
+	t.space, t.received, t.pause = nil, nil, nil
 	if err == nil {
 		err = t.rerr
 	}
@@ -55,6 +56,7 @@ func (t *rawIO) onReadable(fd uintptr) bool {
 		n, no := sysRead(fd, t.space())
 		switch {
 		case no == syscall.EAGAIN:
+			t.pause()
 			return false
 		case no != 0 || n == 0:
 			t.rerr = eofOr(no)

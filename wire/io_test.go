@@ -57,18 +57,57 @@ func TestIOReceives(t *testing.T) {
 		err := open(here).Receive(space, func(n int) bool {
 			got = append(got, buf[:n]...)
 			return len(got) != 4
-		})
+		}, func() {})
 		if err != nil || string(got) != "to t" {
 			t.Fatalf("stopped with %q, %v", got, err)
 		}
 		err = open(here).Receive(space, func(n int) bool {
 			got = append(got, buf[:n]...)
 			return true
-		})
+		}, func() {})
 		if !errors.Is(err, io.EOF) || string(got) != "to the end" {
 			t.Errorf("received %q, %v", got, err)
 		}
 	})
+}
+
+// TestIOHoldsNoMemoryWhileItWaits takes away what was lent whenever IO pauses.
+func TestIOHoldsNoMemoryWhileItWaits(t *testing.T) {
+	here, there := connected(t)
+	raw := newRawIO(here)
+	if raw == nil {
+		t.Skip("there is no raw IO here")
+	}
+	paused := make(chan struct{}, 1)
+	var lent []byte
+	var got []byte
+	done := make(chan error, 1)
+	go func() {
+		done <- raw.Receive(func() []byte {
+			if lent == nil {
+				lent = make([]byte, 8)
+			}
+			return lent
+		}, func(n int) bool {
+			got = append(got, lent[:n]...)
+			return true
+		}, func() {
+			clear(lent)
+			lent = nil
+			paused <- struct{}{}
+		})
+	}()
+	for range 3 {
+		<-paused
+		if _, err := there.Write([]byte("abc")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	<-paused
+	_ = there.Close()
+	if err := <-done; !errors.Is(err, io.EOF) || string(got) != "abcabcabc" {
+		t.Errorf("received %q, %v", got, err)
+	}
 }
 
 func TestIOReceivingEndsAtTheDeadline(t *testing.T) {
@@ -79,7 +118,7 @@ func TestIOReceivingEndsAtTheDeadline(t *testing.T) {
 		err := open(here).Receive(func() []byte { return buf[:] }, func(int) bool {
 			_ = here.SetReadDeadline(time.Unix(1, 0))
 			return true
-		})
+		}, func() {})
 		if !errors.Is(err, os.ErrDeadlineExceeded) {
 			t.Errorf("ended with %v", err)
 		}

@@ -36,7 +36,7 @@ type Options struct {
 	Log       *slog.Logger
 	Transport Transport
 	// HTTP2 takes over a plain connection on which the client speaks HTTP/2 with prior knowledge; in is what was read. It keeps account of
-	// the connection from then on, and what it returns serves it to its end. Nil: such clients are refused.
+	// the connection from then on, and what it returns serves it to its end, in a goroutine of its own. Nil: such clients are refused.
 	HTTP2 func(c net.Conn, socket netip.AddrPort, in []byte) (serve func())
 	// Over, if set, is called once for each connection that ServeConn was given, when it is closed.
 	Over func()
@@ -78,8 +78,8 @@ func NewServer(o Options) *Server {
 	return s
 }
 
-// ServeConn serves a connection to its end, and closes it. It returns earlier if the connection rests: see Options.Over. socket is the address that
-// the listening socket was bound to; tls is nil for a plain connection, otherwise c's handshake is done.
+// ServeConn serves a connection to its end, and closes it. It returns earlier if the connection rests or speaks HTTP/2: see Options.Over. socket is the
+// address that the listening socket was bound to; tls is nil for a plain connection, otherwise c's handshake is done.
 func (s *Server) ServeConn(c net.Conn, socket netip.AddrPort, tls *TLS) {
 	k := newConn(s, c, socket, tls)
 	defer k.peer.Origin.End()
@@ -96,14 +96,18 @@ func (s *Server) serve(c *conn) {
 	if s.run(c) == rests {
 		return
 	}
-	defer s.over()
 	if c.handed != nil {
 		serve := s.http2(c.nc, c.peer.Socket, c.handed)
 		c.giveUp()
 		s.unregister(c)
-		serve()
+		// This goroutine holds what HTTP/1 has of the connection, and has so deep a stack that it would never be halved.
+		go func() {
+			defer s.over()
+			serve()
+		}()
 		return
 	}
+	defer s.over()
 	c.close()
 	s.unregister(c)
 }

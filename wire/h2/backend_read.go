@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 
 	"github.com/wicketgate/wicketgate/message"
 	"github.com/wicketgate/wicketgate/wire"
@@ -14,15 +15,27 @@ import (
 // backendRead is how much is read at once: room for several frames of the usual size.
 const backendRead = 64 << 10
 
-// read is the reader.
+var backendBuffers = sync.Pool{New: func() any { return new([backendRead]byte) }}
+
+// read is the reader. While it waits it holds no buffer, where that is possible, unless there is a part of a frame in it.
 func (c *BackendConn) read() {
 	defer c.ended.Done()
-	buf := make([]byte, backendRead)
+	var buf *[backendRead]byte
 	n := 0
-	err := c.io.Receive(func() []byte { return buf[n:] }, func(m int) bool {
+	err := c.io.Receive(func() []byte {
+		if buf == nil {
+			buf = backendBuffers.Get().(*[backendRead]byte)
+		}
+		return buf[n:]
+	}, func(m int) bool {
 		used, ok := c.receive(buf[:n+m])
-		n = copy(buf, buf[used:n+m])
+		n = copy(buf[:], buf[used:n+m])
 		return ok
+	}, func() {
+		if n == 0 {
+			backendBuffers.Put(buf)
+			buf = nil
+		}
 	})
 	if err != nil {
 		c.closed(err)

@@ -27,9 +27,10 @@ const (
 	maxUploadWindow = 1 << 20
 	uploadsWindow   = 4 << 20
 
-	// idleBuffer is what a connection that waits holds to read into; as soon as that is filled, readBuffer, which any frame fits.
-	idleBuffer = 2 << 10
-	readBuffer = 32 << 10
+	// smallBuffer is what a connection reads into first; as soon as that is filled, readBuffer, which any frame fits. While it waits it holds neither,
+	// but under TLS the smaller one.
+	smallBuffer = 2 << 10
+	readBuffer  = 32 << 10
 )
 
 // stage is how far the end of a connection has come.
@@ -58,11 +59,11 @@ type conn struct {
 	quiet  sync.Cond    // a stream or the flusher has ended
 
 	// Of the reader.
-	in       []byte // in[:n] is what was read and not taken yet; idle or big
+	in       []byte // in[:n] is what was read and not taken yet; small or big, nil if there is neither
 	n        int
-	idle     []byte
+	small    *[smallBuffer]byte
 	big      *[readBuffer]byte
-	filled   bool // by the latest read: there is more
+	filled   bool // by the latest read, or bodies are arriving: there is more
 	began    bool // the preface was read
 	blocks   *BlockReader
 	ready    []*stream
@@ -96,8 +97,6 @@ func newConn(s *Server, nc net.Conn, socket netip.AddrPort, tls *wire.TLS) *conn
 	c := &conn{s: s, nc: nc, io: wire.NewIO(nc), peer: wire.NewPeer(nc, socket, tls), streams: map[uint32]*stream{}, remote: DefaultSettings()}
 	c.peer.Protocol, c.peer.Leave = "HTTP/2", c.leave
 	c.blocks = NewBlockReader(&s.lim, DefaultHeaderSize)
-	c.idle = make([]byte, idleBuffer)
-	c.in = c.idle
 	c.send, c.receive = DefaultWindow, NewReceiveWindow(DefaultWindow)
 	c.quiet.L = &c.mu
 	if t, ok := nc.(interface{ NetConn() net.Conn }); ok {
@@ -134,7 +133,7 @@ func (c *conn) receiveAll(in []byte) error {
 	err := c.io.Receive(c.space, func(n int) bool {
 		c.wrong = c.received(n)
 		return c.wrong == nil
-	})
+	}, c.pause)
 	if err == nil {
 		return c.wrong
 	}
@@ -152,18 +151,34 @@ func (c *conn) space() []byte {
 	return c.in[c.n:]
 }
 
-var readBuffers = sync.Pool{New: func() any { return new([readBuffer]byte) }}
+var (
+	smallBuffers = sync.Pool{New: func() any { return new([smallBuffer]byte) }}
+	readBuffers  = sync.Pool{New: func() any { return new([readBuffer]byte) }}
+)
 
 // makeRoom makes sure that there is room to read, and gives the large buffer back while nothing is in hand.
 func (c *conn) makeRoom() {
+	if c.n == 0 && c.big != nil && !c.busy() {
+		c.release()
+	}
 	switch {
-	case c.n == 0 && c.big != nil && !c.busy():
-		readBuffers.Put(c.big)
-		c.big, c.in = nil, c.idle
-	case c.big == nil && (c.filled || c.n == len(c.in)):
-		c.big = readBuffers.Get().(*[readBuffer]byte)
-		copy(c.big[:], c.in[:c.n])
-		c.in = c.big[:]
+	case c.big != nil:
+	case c.filled || c.small != nil && c.n == len(c.in):
+		big := readBuffers.Get().(*[readBuffer]byte)
+		copy(big[:], c.in[:c.n])
+		c.release()
+		c.big, c.in = big, big[:]
+	case c.small == nil:
+		c.small = smallBuffers.Get().(*[smallBuffer]byte)
+		c.in = c.small[:]
+	}
+}
+
+// pause gives the buffer back if nothing is in hand, since nobody knows for how long the connection will wait.
+func (c *conn) pause() {
+	if c.n == 0 {
+		c.filled = c.big != nil && c.busy()
+		c.release()
 	}
 }
 
@@ -325,19 +340,22 @@ func (c *conn) linger() {
 		return
 	}
 	_ = c.nc.SetReadDeadline(time.Now().Add(lingerTime))
+	c.n = 0
 	for total := 0; total < lingerBytes; {
-		n, err := c.nc.Read(c.in)
+		n, err := c.nc.Read(c.space())
 		if total += n; err != nil && !errors.Is(err, io.ErrNoProgress) {
 			return
 		}
 	}
 }
 
-// release gives buffers back.
+// release gives the buffers back.
 func (c *conn) release() {
+	if c.small != nil {
+		smallBuffers.Put(c.small)
+	}
 	if c.big != nil {
 		readBuffers.Put(c.big)
-		c.big = nil
 	}
-	c.in = nil
+	c.small, c.big, c.in = nil, nil, nil
 }
