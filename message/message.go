@@ -51,6 +51,40 @@ func (h *Head) Reset() {
 	*h = Head{Fields: f, Length: LengthNone, Minor: 1}
 }
 
+// CopyTo makes another head say the same, with all that it points to in memory of its own, which is as large as it needs to be. to may be h itself.
+func (h *Head) CopyTo(to *Head) {
+	if to != h {
+		fields := to.Fields
+		fields.Reset()
+		fields.list = append(fields.list, h.Fields.list...)
+		*to = *h
+		to.Fields = fields
+	}
+	pieces := [...]*[]byte{&to.Method, &to.Scheme, &to.Authority, &to.Target, &to.Path, &to.Query, &to.Reason, &to.Upgrade}
+	size := 0
+	for _, p := range pieces {
+		size += len(*p)
+	}
+	for _, f := range to.Fields.list {
+		size += len(f.Name) + len(f.Value)
+	}
+	memory := make([]byte, 0, size)
+	own := func(p []byte) []byte {
+		if p == nil {
+			return nil
+		}
+		at := len(memory)
+		memory = append(memory, p...)
+		return memory[at:len(memory):len(memory)]
+	}
+	for _, p := range pieces {
+		*p = own(*p)
+	}
+	for i, f := range to.Fields.list {
+		to.Fields.list[i] = Field{own(f.Name), own(f.Value)}
+	}
+}
+
 // Reason says why a body is not wanted any more or why an exchange is ended early.
 type Reason uint8
 

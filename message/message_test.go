@@ -118,3 +118,41 @@ func TestTokens(t *testing.T) {
 		t.Error("HasToken does not compare whole tokens")
 	}
 }
+
+// TestCopyTo: a copy says the same when the memory of the original has become something else's, and knows what is not there from what is empty.
+func TestCopyTo(t *testing.T) {
+	for name, itself := range map[string]bool{"another head": false, "itself": true} {
+		t.Run(name, func(t *testing.T) {
+			memory := []byte("GET|https|a.example:8|/x/../y?q|/y|q|websocket|Accept|*")
+			piece := bytes.Split(memory, []byte{'|'})
+			h := &Head{
+				Method: piece[0], Scheme: piece[1], Authority: piece[2], Target: piece[3], Path: piece[4], Query: piece[5], HasQuery: true,
+				Upgrade: piece[6], Length: LengthNone, Minor: 1, Trailers: true, ExpectContinue: true, Status: 7,
+			}
+			h.Fields.Add(piece[7], piece[8])
+			h.Fields.Add([]byte("Empty"), []byte{})
+			to := h
+			if !itself {
+				to = &Head{Reason: []byte("was there before")}
+				to.Fields.Add([]byte("Old"), []byte("1"))
+			}
+			h.CopyTo(to)
+			for i := range memory {
+				memory[i] = '?'
+			}
+			text := bytes.Join([][]byte{to.Method, to.Scheme, to.Authority, to.Target, to.Path, to.Query, to.Upgrade}, []byte{'|'})
+			if got, want := string(text), "GET|https|a.example:8|/x/../y?q|/y|q|websocket"; got != want {
+				t.Errorf("got %q, want %q", got, want)
+			}
+			if got, want := to.Fields.String(), "Accept=* Empty="; got != want {
+				t.Errorf("fields %q, want %q", got, want)
+			}
+			if to.Reason != nil || to.Fields.At(1).Value == nil {
+				t.Error("what is not there and what is empty are confused")
+			}
+			if !to.HasQuery || to.Length != LengthNone || to.Minor != 1 || !to.Trailers || !to.ExpectContinue || to.Status != 7 {
+				t.Errorf("not the same: %+v", to)
+			}
+		})
+	}
+}

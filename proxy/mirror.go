@@ -149,23 +149,10 @@ func newReflection(m *mirror, c *call) *reflection {
 
 // copyHead copies all that h points to.
 func (r *reflection) copyHead(h *message.Head, authority, path []byte) {
-	size := len(h.Method) + len(authority) + len(path) + len(h.Query)
-	for i := range h.Fields.Len() {
-		size += len(h.Fields.At(i).Name) + len(h.Fields.At(i).Value)
-	}
-	memory := make([]byte, 0, size)
-	keep := func(b []byte) []byte {
-		at := len(memory)
-		memory = append(memory, b...)
-		return memory[at:len(memory):len(memory)]
-	}
-	r.head.Reset()
-	r.head.Method, r.head.Authority, r.head.Path, r.head.Query = keep(h.Method), keep(authority), keep(path), keep(h.Query)
-	r.head.Scheme, r.head.HasQuery, r.head.Length, r.head.Trailers = h.Scheme, h.HasQuery, h.Length, h.Trailers
-	for i := range h.Fields.Len() {
-		f := h.Fields.At(i)
-		r.head.Fields.Add(keep(f.Name), keep(f.Value))
-	}
+	(&message.Head{
+		Method: h.Method, Scheme: h.Scheme, Authority: authority, Path: path, Query: h.Query, HasQuery: h.HasQuery,
+		Length: h.Length, Minor: 1, Trailers: h.Trailers, Fields: h.Fields,
+	}).CopyTo(&r.head)
 }
 
 // write adds to the body.

@@ -3,6 +3,7 @@
 package proxy
 
 import (
+	"bytes"
 	"io"
 	"sync"
 
@@ -28,6 +29,7 @@ func (c *call) upgrade() int {
 	}
 	// A tunnel may last for days. From here on it needs nothing of the snapshot.
 	c.leave()
+	c.sent = bytes.Clone(c.sent) // it points to what Tunnel gives up
 	client, err := c.x.Tunnel(res)
 	if err != nil {
 		c.log(statusClientGone, "the client left before the upgrade", err)

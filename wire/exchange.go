@@ -15,11 +15,12 @@ import (
 	"github.com/wicketgate/wicketgate/message"
 )
 
-// headBuffer is room for the head, and body, of a usual request. Larger heads get more.
-const headBuffer = 16 << 10
+// headBuffer is room for the head, and body, of a usual request. Larger heads get more. It is no power of two: the beginnings of many such buffers
+// would compete for the same lines of the processor's caches.
+const headBuffer = 18 << 10
 
 // exchange implements Exchange. It is pooled together with the buffer that its head points into, so that a connection that waits
-// for a request holds neither.
+// for a request holds neither. One that has become a tunnel, which may last for days, gives the buffer up and keeps a copy of the head.
 //
 // While a request waits for its backend, others push what it has in the processor's caches out of them: what is needed afterwards stands
 // together, in the first two lines of 64 bytes.
@@ -48,13 +49,19 @@ type exchange struct {
 	outMu   sync.Mutex // orders an interim 100, sent by whoever reads the body, before the response
 	expects bool       // the client waits for a 100
 
-	memory [headBuffer]byte
+	memory *[headBuffer]byte // nil: given up
 }
 
-var exchanges = sync.Pool{New: func() any { return new(exchange) }}
+var (
+	exchanges    = sync.Pool{New: func() any { return new(exchange) }}
+	headMemories = sync.Pool{New: func() any { return new([headBuffer]byte) }}
+)
 
 func newExchange(c *conn) *exchange {
 	x := exchanges.Get().(*exchange)
+	if x.memory == nil {
+		x.memory = headMemories.Get().(*[headBuffer]byte)
+	}
 	x.c, x.buf, x.n = c, x.memory[:], 0
 	x.renew()
 	return x
@@ -72,14 +79,24 @@ func (x *exchange) release() {
 	if !x.bare {
 		x.body.release()
 	}
-	if len(x.buf) > headBuffer {
-		x.head.Reset() // it keeps that much alive; parse resets it anyway
+	if len(x.buf) != headBuffer {
+		x.head.Reset() // it keeps alive what it points to; parse resets it anyway
 	}
 	x.c, x.buf = nil, nil
 	if cap(x.out) > 2*gather {
 		x.out = nil
 	}
 	exchanges.Put(x)
+}
+
+// shed gives up all memory that the request came in, except what its head says. What follows on the connection is not the exchange's to read any more.
+func (x *exchange) shed() {
+	if !x.bare {
+		return // somebody may be reading the body
+	}
+	x.head.CopyTo(&x.head)
+	headMemories.Put(x.memory)
+	x.memory, x.buf, x.out, x.n, x.end = nil, nil, nil, 0, 0
 }
 
 // space is where the next bytes go; never empty.

@@ -43,6 +43,7 @@ func (x *exchange) Tunnel(h *message.Head) (Duplex, error) {
 		t.buffered = append(t.buffered, p.takePeeked()...)
 	}
 	x.n = x.end
+	x.shed()
 	return t, nil
 }
 

@@ -81,6 +81,34 @@ func TestTunnel(t *testing.T) {
 			k.send(upgrade + "early")
 			k.expect("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nearly")
 		})
+		t.Run("gives up the memory of its request, but for the head", func(t *testing.T) {
+			done := make(chan struct{})
+			s := serve(t, mode, Limits{}, func(x Exchange) {
+				defer close(done)
+				h := x.Request()
+				h.Fields.Set([]byte("X-Set"), []byte("by a filter"))
+				before := describe(h)
+				if _, err := x.Tunnel(&message.Head{Status: 101}); err != nil {
+					t.Error(err)
+				}
+				given := x.(*exchange)
+				if given.memory != nil || given.buf != nil || given.out != nil {
+					t.Error("the memory is held as long as the tunnel lasts")
+				}
+				other := newExchange(given.c) // whoever gets that memory next
+				for i := range other.memory {
+					other.memory[i] = '?'
+				}
+				if after := describe(x.Request()); after != before {
+					t.Errorf("before %q, after %q", before, after)
+				}
+				other.release()
+			})
+			k := s.dial()
+			k.send("GET /a?b HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nX-Empty:\r\nUser-Agent: me\r\n\r\n")
+			k.expect("HTTP/1.1 101 Switching Protocols\r\n")
+			<-done
+		})
 		t.Run("is refused to requests that did not ask", func(t *testing.T) {
 			s := serve(t, mode, Limits{}, func(x Exchange) {
 				if _, err := x.Tunnel(&message.Head{Status: 101}); err == nil {

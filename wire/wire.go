@@ -78,7 +78,8 @@ type Exchange interface {
 	// ends before io.EOF. The Head stays the caller's. When it returns an error the connection or stream was aborted: the
 	// client saw no clean end.
 	Respond(h *message.Head, body message.Body) error
-	// Tunnel accepts an upgrade with a 101 head and returns the two byte streams. Serve must not return before the tunnel is done.
+	// Tunnel accepts an upgrade with a 101 head and returns the two byte streams. Serve must not return before the tunnel is done. The request's head
+	// is copied, so that a tunnel does not hold the memory that it came in: what was taken from it before is not valid any more.
 	Tunnel(h *message.Head) (Duplex, error)
 	// Abort ends the exchange without a (further) response: the connection is closed, or the stream reset.
 	Abort(r message.Reason)
