@@ -29,8 +29,9 @@ func (c *call) upgrade() int {
 	}
 	// A tunnel may last for days. From here on it needs nothing of the snapshot.
 	c.leave()
-	c.sent = bytes.Clone(c.sent) // it points to what Tunnel gives up
+	c.unlink()
 	client, err := c.x.Tunnel(res)
+	res.Upgrade = nil // over HTTP/2 backends say nothing of that: it is the request's
 	if err != nil {
 		c.log(statusClientGone, "the client left before the upgrade", err)
 		return statusClientGone
@@ -39,6 +40,13 @@ func (c *call) upgrade() int {
 		join(client, c.res.Duplex)
 	}
 	return statusSwitching
+}
+
+// unlink lets go of what points to the memory that the request came in, since Tunnel gives that to others: all but the head, of which Tunnel makes a
+// copy, and the path, which the access log will ask for.
+func (c *call) unlink() {
+	c.sent = bytes.Clone(c.sent)
+	c.in.Path, c.in.Method, c.in.Query, c.allowed = nil, nil, nil, nil
 }
 
 // relay has the streams' server carry a tunnel between two plain sockets, which costs two system calls a message less than join, and reports
