@@ -26,7 +26,8 @@ const headBuffer = 18 << 10
 // together, in the first two lines of 64 bytes.
 type exchange struct {
 	c *conn
-	// buf[:n] has been received; buf[:end] is this request's head and what was in hand of its body, the rest belongs to the next.
+	// buf[:n] has been received; buf[:end] is this request's head and what was in hand of its body, the rest belongs to the next. Between exchanges,
+	// too, there is a buffer, unless that became too large or was given up.
 	buf     []byte
 	n, end  int
 	parsed  int   // n when parse was tried last
@@ -48,21 +49,19 @@ type exchange struct {
 	body    requestBody
 	outMu   sync.Mutex // orders an interim 100, sent by whoever reads the body, before the response
 	expects bool       // the client waits for a 100
-
-	memory *[headBuffer]byte // nil: given up
 }
 
 var (
-	exchanges    = sync.Pool{New: func() any { return new(exchange) }}
-	headMemories = sync.Pool{New: func() any { return new([headBuffer]byte) }}
+	exchanges   = sync.Pool{New: func() any { return new(exchange) }}
+	headBuffers = sync.Pool{New: func() any { return new([headBuffer]byte) }}
 )
 
 func newExchange(c *conn) *exchange {
 	x := exchanges.Get().(*exchange)
-	if x.memory == nil {
-		x.memory = headMemories.Get().(*[headBuffer]byte)
+	if x.buf == nil {
+		x.buf = headBuffers.Get().(*[headBuffer]byte)[:]
 	}
-	x.c, x.buf, x.n = c, x.memory[:], 0
+	x.c, x.n = c, 0
 	x.renew()
 	return x
 }
@@ -81,8 +80,9 @@ func (x *exchange) release() {
 	}
 	if len(x.buf) != headBuffer {
 		x.head.Reset() // it keeps alive what it points to; parse resets it anyway
+		x.buf = nil
 	}
-	x.c, x.buf = nil, nil
+	x.c = nil
 	if cap(x.out) > 2*gather {
 		x.out = nil
 	}
@@ -95,8 +95,10 @@ func (x *exchange) shed() {
 		return // somebody may be reading the body
 	}
 	x.head.CopyTo(&x.head)
-	headMemories.Put(x.memory)
-	x.memory, x.buf, x.out, x.n, x.end = nil, nil, nil, 0, 0
+	if len(x.buf) == headBuffer {
+		headBuffers.Put((*[headBuffer]byte)(x.buf))
+	}
+	x.buf, x.out, x.n, x.end = nil, nil, 0, 0
 }
 
 // space is where the next bytes go; never empty.
