@@ -149,9 +149,8 @@ func pipes(t *testing.T) (n int) {
 
 // pointedTo is all memory that a head points to.
 func pointedTo(h *message.Head) (list [][]byte) {
-	v := reflect.ValueOf(h).Elem()
-	for i := range v.NumField() {
-		if p, ok := v.Field(i).Interface().([]byte); ok {
+	for _, v := range reflect.ValueOf(h).Elem().Fields() {
+		if p, ok := reflect.TypeAssert[[]byte](v); ok {
 			list = append(list, p)
 		}
 	}
