@@ -79,7 +79,7 @@ func newSource(t *testing.T, yaml string) *source {
 	t.Helper()
 	s := &source{yaml: make(chan string, 1)}
 	s.Loop = reconcile.New(reconcile.Options{
-		Load: func(ctx context.Context) (*config.Result, error) {
+		Load: func(ctx context.Context, _ bool) (*config.Result, error) {
 			select {
 			case yaml = <-s.yaml:
 			default:

@@ -26,7 +26,7 @@ func publishing(t *testing.T, yaml string) http.Handler {
 	t.Helper()
 	s := &source{}
 	s.Loop = reconcile.New(reconcile.Options{
-		Load: func(context.Context) (*config.Result, error) {
+		Load: func(context.Context, bool) (*config.Result, error) {
 			objects, problems := config.Parse("all.yaml", []byte(yaml))
 			return &config.Result{Objects: object.NewSet(objects...), Problems: problems, Digest: "d", Files: 1}, nil
 		},

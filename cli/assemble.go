@@ -95,7 +95,7 @@ func assemble(o *runOptions, s settings, log *slog.Logger, version admin.Version
 		Name: "wicketgate_state_write_failures_total", Help: "Attempts to write the state directory that failed.",
 	}, func() float64 { return float64(g.loader.KeepFailures()) }))
 	g.loop = reconcile.New(reconcile.Options{
-		Load:   g.certificates.load(g.loader.Load),
+		Load:   g.certificates.load(g.load),
 		Beside: func() any { return g.certificates.managed },
 		Build: func(inForce *gateway.Graph, set *object.Set) *gateway.Graph {
 			return g.certificates.build(inForce, set, s.gateway)
@@ -134,6 +134,14 @@ func (g *running) carriers(o *runOptions, s settings, inherited *listeners.Inher
 // mayReceive is the guard's answer for datagrams to an address.
 func (g *running) mayReceive(to netip.AddrPort, loopback bool) error {
 	return g.packetGuard.Check(to.Addr(), to.Port(), loopback)
+}
+
+// load reads the files.
+func (g *running) load(ctx context.Context, whole bool) (*config.Result, error) {
+	if whole {
+		return g.loader.Load(ctx)
+	}
+	return g.loader.Update(ctx)
 }
 
 // certificatesChanged makes the loop see what became of certificates.

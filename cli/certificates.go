@@ -162,9 +162,9 @@ func asking(servers []netip.AddrPort) *net.Resolver {
 }
 
 // load reads files with next, adds the Secrets that are directories, and what all of them ask for: the Secrets that are held, or placeholders.
-func (c *certificates) load(next func(context.Context) (*config.Result, error)) func(context.Context) (*config.Result, error) {
-	return func(ctx context.Context) (*config.Result, error) {
-		result, err := next(ctx)
+func (c *certificates) load(next func(context.Context, bool) (*config.Result, error)) func(context.Context, bool) (*config.Result, error) {
+	return func(ctx context.Context, whole bool) (*config.Result, error) {
+		result, err := next(ctx, whole)
 		if err != nil {
 			return nil, err
 		}

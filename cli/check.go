@@ -70,7 +70,9 @@ func check(ctx context.Context, p Program, o *checkOptions, dirs []string) error
 	for _, d := range dirs {
 		roots = append(roots, config.ParseRoot(d))
 	}
-	result, err := certificates.load(config.New(config.Options{Roots: roots}).Load)(ctx)
+	result, err := certificates.load(func(ctx context.Context, _ bool) (*config.Result, error) {
+		return config.New(config.Options{Roots: roots}).Load(ctx)
+	})(ctx, true)
 	if err != nil {
 		return err
 	}

@@ -12,7 +12,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/wicketgate/wicketgate/admin"
-	"github.com/wicketgate/wicketgate/config"
 	"github.com/wicketgate/wicketgate/listeners"
 )
 
@@ -82,15 +81,15 @@ func runGateway(ctx context.Context, p Program, o *runOptions) error {
 	g.own(nil)
 	log.Info("starting", "version", p.Version.GitVersion, "config", o.roots, "admin", g.admin.Address())
 	g.signals = p.signals()
-	return g.run(ctx, s.roots, o.pollInterval)
+	return g.run(ctx, o.pollInterval)
 }
 
 // run drives the parts until the first of them breaks or a stop is asked for, and then drains.
-func (g *running) run(ctx context.Context, roots []config.Root, poll time.Duration) error {
+func (g *running) run(ctx context.Context, poll time.Duration) error {
 	loopCtx, endLoop := context.WithCancel(ctx)
 	defer endLoop()
 	// The watch begins before the first load, so that no change falls between the two.
-	changes, err := config.Watch(loopCtx, roots, g.log)
+	changes, err := g.loader.Watch(loopCtx, g.log)
 	if err != nil {
 		g.log.Warn("changes are found by polling alone (on Linux, raise fs.inotify.max_user_instances)", "error", err, "poll_interval", poll)
 	}

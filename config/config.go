@@ -16,6 +16,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -60,6 +61,7 @@ type Loader struct {
 	// unsettled, of capacity 1, has a value after a load that met files being written; lossy is set while something cannot be read.
 	unsettled chan struct{}
 	lossy     atomic.Bool
+	hints     hints
 
 	mu     sync.Mutex
 	memory memory
@@ -69,20 +71,38 @@ type Loader struct {
 
 // New returns a Loader that has not read anything yet.
 func New(o Options) *Loader {
-	return &Loader{roots: o.Roots, lim: defaultLimits, settle: defaultSettling, keeper: newKeeper(o), unsettled: make(chan struct{}, 1), memory: newMemory()}
+	return &Loader{
+		roots: o.Roots, lim: defaultLimits, settle: defaultSettling, keeper: newKeeper(o), unsettled: make(chan struct{}, 1), memory: newMemory(),
+		hints: hints{doubts: make(chan struct{}, 1)},
+	}
 }
 
-// Load reads all roots. Broken files and objects are Problems of the result and no error. An error means that ctx ended, or that a
+// Load looks at everything below all roots. Broken files and objects are Problems of the result and no error. An error means that ctx ended, or that a
 // root was missing or unreadable at the first load, and no earlier run had kept anything of it: then nothing is known that could stay in force.
 func (l *Loader) Load(ctx context.Context) (*Result, error) {
+	return l.load(func(map[string][]dirPlace) (*Result, error) { return l.look(ctx) })
+}
+
+// load takes the hints for a load, and gives none up that it did not use.
+func (l *Loader) load(read func(told map[string][]dirPlace) (*Result, error)) (*Result, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.takeUp()
-	r := reader{
-		lim: l.lim, settle: l.settle, deadline: time.Now().Add(l.settle.limit), known: l.memory.known,
-		confined: confinements(l.roots),
-		before:   l.memory.listings, found: make(listings, len(l.memory.listings)), seen: seenBy(l.roots),
+	told, ok := l.hints.take()
+	if !ok {
+		told = nil
 	}
+	result, err := read(told)
+	if err != nil {
+		l.hints.all()
+	}
+	return result, err
+}
+
+// look reads all roots, and merges what it finds.
+func (l *Loader) look(ctx context.Context) (*Result, error) {
+	r := l.reader()
+	r.confined, r.seen, r.found = confinements(l.roots), seenBy(l.roots), make(listings, len(l.memory.listings))
 	for i, root := range l.roots {
 		if err := r.readRoot(ctx, i, root); err != nil {
 			if ctx.Err() != nil {
@@ -109,19 +129,32 @@ func (l *Loader) Load(ctx context.Context) (*Result, error) {
 			})
 		}
 	}
-	result, err := l.memory.merge(ctx, l.roots, files, r.lost, r.problems)
+	slices.SortStableFunc(files, compareFiles)
+	result, err := l.memory.merge(ctx, l.roots, files, nil, r.lost, r.problems)
 	if err != nil {
 		return nil, err
 	}
-	l.memory.listings = r.found
+	l.memory.single = r.single
+	l.conclude(r)
+	return result, nil
+}
+
+// reader is for a load that begins.
+func (l *Loader) reader() *reader {
+	return &reader{lim: l.lim, settle: l.settle, deadline: time.Now().Add(l.settle.limit), known: l.memory.known, before: l.memory.listings}
+}
+
+// conclude remembers what a load has read, once it is merged.
+func (l *Loader) conclude(r *reader) {
+	l.memory.listings, l.memory.bytes = r.found, r.bytes
 	l.lossy.Store(len(r.lost) > 0)
 	if r.unsettled {
+		l.hints.all()
 		notify(l.unsettled)
 	}
 	if l.keeper != nil {
 		l.keeper.hand(l.memory.force)
 	}
-	return result, nil
 }
 
 // seenBy is where a reader notes the files that it has seen, if several roots may have the same ones.
@@ -154,7 +187,7 @@ func Parse(name string, data []byte) ([]*object.Object, []object.Problem) {
 	if err != nil {
 		panic(fmt.Sprintf("config: a load without a deadline ended: %v", err))
 	}
-	result, err := l.memory.merge(context.Background(), l.roots, files, nil, nil)
+	result, err := l.memory.merge(context.Background(), l.roots, files, nil, nil, nil)
 	if err != nil {
 		panic(fmt.Sprintf("config: a merge without a deadline ended: %v", err))
 	}

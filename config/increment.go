@@ -17,7 +17,6 @@ type change struct{ before, after *parsed }
 
 // changes lists what differs between the last load and these files, or says that there is too much for it to matter.
 func (m *memory) changes(files []*parsed) (list []change, few bool) {
-	most := len(files)/4 + 1
 	found := 0
 	for _, p := range files {
 		before := m.files[p.name]
@@ -27,7 +26,7 @@ func (m *memory) changes(files []*parsed) (list []change, few bool) {
 		if before == p {
 			continue
 		}
-		if list = append(list, change{before, p}); len(list) > most {
+		if list = append(list, change{before, p}); len(list) > most(files) {
 			return nil, false
 		}
 	}
@@ -43,8 +42,11 @@ func (m *memory) changes(files []*parsed) (list []change, few bool) {
 			list = append(list, change{before: p})
 		}
 	}
-	return list, len(list) <= most
+	return list, len(list) <= most(files)
 }
+
+// most is how many of these files may have changed.
+func most(files []*parsed) int { return len(files)/4 + 1 }
 
 // certain reports whether every object that the file may hold is identified.
 func (p *parsed) certain() bool {
@@ -54,12 +56,16 @@ func (p *parsed) certain() bool {
 	return !p.partial && !slices.ContainsFunc(p.items, func(it *item) bool { return it.foreign == nil && !it.identified })
 }
 
-// increment merges changes into what the last load put in force. It is false if only a merge of everything gives the right outcome.
-func (m *memory) increment(files []*parsed, lost []loss) (*object.Set, bool) {
+// increment merges changes, which are found out if they are nil, into what the last load put in force. It is false if only a merge of everything gives
+// the right outcome.
+func (m *memory) increment(files []*parsed, list []change, lost []loss) (*object.Set, bool) {
 	if !m.started || len(lost) > 0 || len(m.lost) > 0 {
 		return nil, false
 	}
-	list, few := m.changes(files)
+	few := len(list) <= most(files)
+	if list == nil {
+		list, few = m.changes(files)
+	}
 	if !few || slices.ContainsFunc(list, func(c change) bool { return !c.before.certain() || !c.after.certain() }) {
 		return nil, false
 	}
@@ -125,6 +131,7 @@ func (m *memory) replace(list []change) map[object.Key]bool {
 		}
 	}
 	for key := range affected {
+		m.count(key)
 		if len(m.byKey[key]) == 0 {
 			delete(m.byKey, key)
 			continue
@@ -132,6 +139,15 @@ func (m *memory) replace(list []change) map[object.Key]bool {
 		slices.SortStableFunc(m.byKey[key], func(a, b candidate) int { return compareFiles(a.file, b.file) })
 	}
 	return affected
+}
+
+// count notes whether an object has several candidates.
+func (m *memory) count(key object.Key) {
+	if len(m.byKey[key]) > 1 {
+		m.several[key] = true
+	} else {
+		delete(m.several, key)
+	}
 }
 
 // note remembers the files that changed, and what was admitted in them.

@@ -10,6 +10,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 )
@@ -23,12 +24,28 @@ type dirPlace struct {
 	rel  string
 }
 
+// above is the place of the directory that this is an entry of.
+func (p dirPlace) above() dirPlace {
+	i := strings.LastIndexByte(p.rel, '/')
+	return dirPlace{p.root, p.rel[:max(i, 0)]}
+}
+
+// below is the place of an entry.
+func (p dirPlace) below(name string) dirPlace {
+	if p.rel != "" {
+		name = p.rel + "/" + name
+	}
+	return dirPlace{p.root, name}
+}
+
 // listings are those of a load, of all directories. They are not written to once the load is over.
 type listings map[dirPlace]*listing
 
 // listing is a directory as a load found it: what of it may be configuration, in order.
 type listing struct {
-	stamp   stamp // of the directory
+	dir     path
+	name    string // for the operating system
+	stamp   stamp  // of the directory
 	entries []listed
 	stamps  []*stamped // of the entries that were read: nil for others
 }
@@ -53,9 +70,9 @@ func (r *reader) list(dir path, name string, info os.FileInfo) (*listing, error)
 	now := factsOf(info)
 	if before != nil && before.stamp.proves(now) {
 		// What this load finds is the next one's to see.
-		return &listing{before.stamp, before.entries, append([]*stamped(nil), before.stamps...)}, nil
+		return &listing{dir, name, before.stamp, before.entries, append([]*stamped(nil), before.stamps...)}, nil
 	}
-	l := &listing{stamp: stampOf(now, time.Now())}
+	l := &listing{dir: dir, name: name, stamp: stampOf(now, time.Now())}
 	entries, err := os.ReadDir(name)
 	if err != nil {
 		return nil, err
@@ -65,11 +82,7 @@ func (r *reader) list(dir path, name string, info os.FileInfo) (*listing, error)
 		if strings.HasPrefix(e.Name(), ".") || e.Type().IsRegular() && !configName(e.Name()) {
 			continue
 		}
-		p := path{root: dir.root, rel: e.Name(), name: joinSlash(dir.name, e.Name())}
-		if dir.rel != "" {
-			p.rel = dir.rel + "/" + e.Name()
-		}
-		l.entries = append(l.entries, listed{e, p, filepath.Join(name, e.Name())})
+		l.entries = append(l.entries, l.entry(e))
 		var was *stamped
 		if e.Type().IsRegular() {
 			was = known[e.Name()]
@@ -77,6 +90,17 @@ func (r *reader) list(dir path, name string, info os.FileInfo) (*listing, error)
 		l.stamps = append(l.stamps, was)
 	}
 	return l, nil
+}
+
+// entry completes an entry.
+func (l *listing) entry(e os.DirEntry) listed {
+	p := path{root: l.dir.root, rel: l.dir.place().below(e.Name()).rel, name: joinSlash(l.dir.name, e.Name())}
+	return listed{e, p, filepath.Join(l.name, e.Name())}
+}
+
+// find finds an entry by its name, or where it would be.
+func (l *listing) find(name string) (i int, found bool) {
+	return slices.BinarySearchFunc(l.entries, name, func(e listed, name string) int { return strings.Compare(e.Name(), name) })
 }
 
 // byName are the files of a directory that were read.

@@ -27,10 +27,15 @@ import (
 type memory struct {
 	started  bool
 	files    map[string]*parsed // by name
+	order    []*parsed          // the same by place; never written to once it is made
+	single   bool               // some root is a file
+	bytes    int64              // of all files
+	result   *Result            // of the last load; nil if another of the same files would differ
 	listings listings           // of the directories; nil: everything is to be read
 	lost     []loss             // what the last load could not read
 	// byKey are the items of files by the object that they are, in the order of files and items, and set is force as a Set.
 	byKey    map[object.Key][]candidate
+	several  map[object.Key]bool // those that have several
 	set      *object.Set
 	outcomes map[[32]byte]*outcome  // by item.raw, of the files
 	force    map[object.Key]inForce // every object of the last Result; never written to once it is made
@@ -64,23 +69,28 @@ func (m *memory) holds(root int) bool {
 // known reports whether the last load read a file of this name.
 func (m *memory) known(name string) bool { return m.files[name] != nil }
 
-// merge decides which object is in force for each key, and remembers it. Places that could not be read are in lost. The error is ctx's.
-func (m *memory) merge(ctx context.Context, roots []Root, files []*parsed, lost []loss, problems []object.Problem) (*Result, error) {
-	slices.SortStableFunc(files, compareFiles)
-	set, done := m.increment(files, lost)
+// merge decides which object is in force for each key, and remembers it. The files are in order; list, unless it is nil, is all that changed. Places
+// that could not be read are in lost. The error is ctx's.
+func (m *memory) merge(ctx context.Context, roots []Root, files []*parsed, list []change, lost []loss, problems []object.Problem) (*Result, error) {
+	set, done := m.increment(files, list, lost)
+	var revived []object.Problem
 	if !done {
-		revived, err := m.mergeAll(ctx, roots, files, lost)
-		if err != nil {
+		var err error
+		if revived, err = m.mergeAll(ctx, roots, files, lost); err != nil {
 			return nil, err
 		}
 		problems = append(problems, revived...)
 		set = newSet(m.force)
 	}
 	set = set.WithRefused(m.refused(files))
-	m.set, m.lost = set, lost
+	m.set, m.lost, m.order = set, lost, files
 	problems = slices.Concat(problems, problemsOf(files), m.duplicates())
 	slices.SortFunc(problems, compareProblems)
-	return &Result{Objects: set, Problems: problems, Digest: digestOfFiles(files), Files: len(files)}, nil
+	result := &Result{Objects: set, Problems: problems, Digest: digestOfFiles(files), Files: len(files)}
+	if m.result = result; len(revived) > 0 { // those are told once
+		m.result = nil
+	}
+	return result, nil
 }
 
 // compareFiles orders files by their places.
@@ -108,7 +118,10 @@ func (m *memory) mergeAll(ctx context.Context, roots []Root, files []*parsed, lo
 	if err != nil {
 		return nil, err
 	}
-	m.byKey = byKey
+	m.byKey, m.several = byKey, map[object.Key]bool{}
+	for key := range byKey {
+		m.count(key)
+	}
 	m.remember(files, force)
 	return revived, nil
 }
@@ -186,6 +199,9 @@ func surveyOf(files []*parsed) (byKey map[object.Key][]candidate, partial map[pa
 func problemsOf(files []*parsed) (list []object.Problem) {
 	ignored := map[object.GroupKind]bool{}
 	for _, p := range files {
+		if p.plain {
+			continue
+		}
 		list = append(list, p.problems...)
 		for _, it := range p.items {
 			if it.foreign != nil && !ignored[it.foreign.GroupKind] {
@@ -256,12 +272,9 @@ func decide(candidates []candidate, before inForce, had, lost bool) (inForce, bo
 
 // duplicates reports the admissible items of each object that are not the one in force.
 func (m *memory) duplicates() (problems []object.Problem) {
-	for key, candidates := range m.byKey {
-		if len(candidates) == 1 {
-			continue
-		}
+	for key := range m.several {
 		owner := m.force[key]
-		for _, c := range candidates {
+		for _, c := range m.byKey[key] {
 			if c.item != owner.item && c.item.admitted() {
 				problems = append(problems, object.Problem{
 					Position: c.item.loc.position(), Object: c.item.key,

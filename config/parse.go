@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -27,6 +28,8 @@ type parsed struct {
 	// partial: some text could not be read, or does not say which object it is. Objects that were in the file before and are not found in it
 	// now may be there.
 	partial bool
+	// plain: all its objects are admitted, and nothing is to be said of them.
+	plain bool
 }
 
 // section is a document of a file without problems of its text. What stands in it is taken over into the next version of the file, perhaps
@@ -61,7 +64,20 @@ func (l *Loader) parse(ctx context.Context, files []*file) ([]*parsed, error) {
 	if err != nil {
 		return nil, err
 	}
-	return out, l.admitAll(ctx, out)
+	if err := l.admitAll(ctx, out); err != nil {
+		return nil, err
+	}
+	for i, p := range out {
+		if p != l.memory.files[files[i].name] {
+			p.complete()
+		}
+	}
+	return out, nil
+}
+
+// complete looks at the outcomes.
+func (p *parsed) complete() {
+	p.plain = len(p.problems) == 0 && !slices.ContainsFunc(p.items, func(it *item) bool { return it.foreign != nil || len(it.findings) > 0 || !it.admitted() })
 }
 
 // admitAll gives every item its outcome. Items with the same content share one.

@@ -80,6 +80,7 @@ func (l *Loader) differs(ctx context.Context) bool {
 		})
 	if differ {
 		l.memory.listings = nil
+		notify(l.hints.doubts)
 	}
 	return differ
 }

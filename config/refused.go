@@ -126,6 +126,9 @@ func targetOf(ref any) (t object.RefusedTarget) {
 // refused lists the objects of files that were refused, and of which no admitted version is in force.
 func (m *memory) refused(files []*parsed) (list []*object.Refused) {
 	for _, p := range files {
+		if p.plain {
+			continue
+		}
 		for _, it := range p.items {
 			if it.refused == nil || it.admitted() {
 				continue

@@ -15,6 +15,7 @@ type facts struct {
 	changed       int64       // the inode's time of change, in ns, where the system has one
 	device, inode uint64      // where the system has them
 	info          os.FileInfo // where it has not
+	shared        bool        // it has other names, or may have
 }
 
 // stamp is what the file system said when something was read.

@@ -10,7 +10,7 @@ import (
 func factsOf(info os.FileInfo) facts {
 	s, ok := info.Sys().(*syscall.Stat_t)
 	if !ok {
-		return facts{mode: info.Mode(), size: info.Size(), modified: info.ModTime().UnixNano(), info: info}
+		return facts{mode: info.Mode(), size: info.Size(), modified: info.ModTime().UnixNano(), info: info, shared: true}
 	}
 	return factsIn(s)
 }
@@ -31,6 +31,6 @@ func factsAt(name string) (f facts, ok bool) {
 
 func factsIn(s *syscall.Stat_t) facts {
 	return facts{
-		mode: os.FileMode(s.Mode), size: s.Size, modified: s.Mtim.Nano(), changed: s.Ctim.Nano(), device: uint64(s.Dev), inode: s.Ino, //nolint:unconvert // on other processors
+		mode: os.FileMode(s.Mode), size: s.Size, modified: s.Mtim.Nano(), changed: s.Ctim.Nano(), device: uint64(s.Dev), inode: s.Ino, shared: s.Nlink > 1, //nolint:unconvert // on other processors
 	}
 }

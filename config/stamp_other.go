@@ -7,7 +7,7 @@ package config
 import "os"
 
 func factsOf(info os.FileInfo) facts {
-	return facts{mode: info.Mode(), size: info.Size(), modified: info.ModTime().UnixNano(), info: info}
+	return facts{mode: info.Mode(), size: info.Size(), modified: info.ModTime().UnixNano(), info: info, shared: true}
 }
 
 // factsAt follows symlinks. ok is false for all but regular files.

@@ -31,7 +31,7 @@ func newWatched(t *testing.T, prepare func(dir string), roots ...string) *watche
 	for _, r := range roots {
 		rs = append(rs, Root{Path: filepath.Join(dir, r)})
 	}
-	signals, err := Watch(t.Context(), rs, slog.New(slog.DiscardHandler))
+	signals, err := New(Options{Roots: rs}).Watch(t.Context(), slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -176,9 +176,11 @@ func TestWatchOfASingleFile(t *testing.T) {
 func TestIsRelevant(t *testing.T) {
 	dir := t.TempDir()
 	write(t, filepath.Join(dir, "notes.txt"), "")
-	w := wishes{dir: nil, "/parent": {"conf": true}}
+	w := newWishes()
+	w.names[dir], w.names["/parent"], w.names[dir+"/sub"], w.links[dir+"/link"] = nil, map[string]bool{"conf": true}, nil, true
 	for name, want := range map[string]bool{
-		dir: true, dir + "/a.yaml": true, dir + "/a.YML": true, dir + "/a.json": true, dir + "/..data": true, dir + "/gone": true,
+		dir: true, dir + "/a.yaml": true, dir + "/a.YML": true, dir + "/a.json": true, dir + "/..data": true, dir + "/gone.yaml": true,
+		dir + "/gone": false, dir + "/sub": true, dir + "/link": true,
 		dir + "/notes.txt": false, dir + "/.a.yaml.swp": false, "/parent/conf": true, "/parent/other.yaml": false, "/elsewhere/a.yaml": false,
 	} {
 		if got := w.isRelevant(name); got != want {
@@ -190,7 +192,7 @@ func TestIsRelevant(t *testing.T) {
 // TestAnEditIsLoadedSoon shows the whole way from the last write to the new objects. It asserts no time, but logs it.
 func TestAnEditIsLoadedSoon(t *testing.T) {
 	d := newDirectory(t).write("a.yaml", route("a", "/1"))
-	signals, err := Watch(t.Context(), []Root{{Path: d.path}}, slog.New(slog.DiscardHandler))
+	signals, err := d.loader.Watch(t.Context(), slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -200,7 +202,7 @@ func TestAnEditIsLoadedSoon(t *testing.T) {
 	d.write("a.yaml", route("a", "/2"))
 	for {
 		<-signals
-		r, err := d.loader.Load(context.Background())
+		r, err := d.loader.Update(context.Background())
 		if err != nil {
 			t.Fatal(err)
 		}

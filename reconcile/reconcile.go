@@ -28,8 +28,9 @@ import (
 
 // Stages are the parts of the program that a run drives. All are called from one goroutine.
 type Stages struct {
-	// Load reads the files. Bad files are problems of the result, not errors.
-	Load func(ctx context.Context) (*config.Result, error)
+	// Load reads the files: what has changed by all that is known, or, whole, also where nothing tells of it. Bad files are problems of the result,
+	// not errors.
+	Load func(ctx context.Context, whole bool) (*config.Result, error)
 	// Beside, if set, identifies what Build takes beside the objects, as of the last Load: it is another value if that is something else.
 	Beside func() any
 	// Build turns objects into a graph. It may take over parts of the graph that is in force, which is nil at first.
@@ -288,7 +289,7 @@ func (l *Loop) run(ctx context.Context) (err error) {
 		}
 	}()
 	begun := time.Now()
-	result, err := l.stages.Load(ctx)
+	result, err := l.stages.Load(ctx, demanded)
 	if err != nil {
 		return fmt.Errorf("reading the configuration: %w", err)
 	}

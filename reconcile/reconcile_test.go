@@ -40,6 +40,7 @@ type world struct {
 	gate   chan struct{}  // if set, Load waits for a value
 	before *config.Result // if set, what Load returns while the text stays
 	beside any
+	whole  bool // what Load was asked for last
 	build  func(*object.Set) *gateway.Graph
 	drains chan netip.AddrPort
 	log    logBuffer
@@ -69,8 +70,9 @@ func start(t *testing.T, w *world, o Options) {
 	w.stats = prometheus.NewRegistry()
 	w.build = func(set *object.Set) *gateway.Graph { return gateway.Build(set, gateway.Options{}) }
 	o.Stages = Stages{
-		Load: func(context.Context) (*config.Result, error) {
+		Load: func(_ context.Context, whole bool) (*config.Result, error) {
 			w.note("load")
+			w.set(func() { w.whole = whole })
 			if w.gate != nil {
 				<-w.gate
 			}
