@@ -29,7 +29,8 @@ type attached struct {
 	matches   []*router.Compiled[*match]
 	series    []*series
 	problems  []object.Problem
-	snapshots atomic.Int32 // that have it
+	faults    map[*rule][]object.Problem // those of problems that are a rule's, wherever it is; nil for most routes
+	snapshots atomic.Int32               // that have it
 }
 
 // holding is a backend that rules hold, each of them once for each listener that it is on.
@@ -126,6 +127,7 @@ func (c *compiler) keepRules() {
 		for i, source := range x.sources {
 			c.rules[variant{source, x.rules[i].identity}] = x.rules[i]
 		}
+		maps.Copy(c.faults, x.faults)
 	})
 }
 
@@ -205,8 +207,8 @@ func (c *compiler) keepBudgets(a *attached) {
 		return
 	}
 	for _, r := range a.rules {
-		for _, s := range r.backends {
-			if s.budget != nil {
+		for i := range r.shares() {
+			if s := r.share(i); s.budget != nil {
 				c.budgets[s.source.Target.Key] = s.budget
 			}
 		}
@@ -226,7 +228,13 @@ func (c *compiler) attachment(a *gateway.Attachment, gw *gateway.Gateway, name l
 			h.count.Add(1)
 		}
 		out.rules = append(out.rules, r)
-		out.problems = append(out.problems, r.problems...)
+		if faults := c.faults[r]; len(faults) > 0 {
+			out.problems = append(out.problems, faults...)
+			if out.faults == nil {
+				out.faults = map[*rule][]object.Problem{}
+			}
+			out.faults[r] = faults
+		}
 		name.rule = strconv.Itoa(source.Index)
 		if source.Name != "" {
 			name.rule = source.Name
@@ -235,10 +243,10 @@ func (c *compiler) attachment(a *gateway.Attachment, gw *gateway.Gateway, name l
 		out.series = append(out.series, counts)
 		for i := range source.Matches {
 			m, prefix := c.match(&source.Matches[i])
-			c.add(out, m, &match{rule: r, series: counts, prefix: prefix})
+			c.add(out, m, r.matchFor(counts, prefix))
 		}
 		for i := range source.GRPCMatches {
-			c.add(out, grpcMatch(&source.GRPCMatches[i]), &match{rule: r, series: counts})
+			c.add(out, grpcMatch(&source.GRPCMatches[i]), r.matchFor(counts, 0))
 		}
 	}
 	return out

@@ -25,13 +25,13 @@ func (m *metrics) Collect(out chan<- prometheus.Metric) {
 	m.mu.Lock()
 	list := make([]*series, 0, len(m.series))
 	for _, s := range m.series {
-		if s.few.Load() != nil {
+		if s.used() {
 			list = append(list, s)
 		}
 	}
 	m.mu.Unlock()
 	for _, s := range list {
-		s.read().send(m, &s.labels, out)
+		s.read().send(m, s.labels(), out)
 	}
 	mirrored := func(n int64, result string) {
 		out <- prometheus.MustNewConstMetric(m.mirrored, prometheus.CounterValue, float64(n), result)
@@ -67,18 +67,11 @@ func (s *series) read() totals {
 		if n := c.answered.Load(); n > 0 {
 			t.codes[int(c.code.Load())] += n
 		}
-		if list := c.codes.Load(); list != nil {
-			for _, n := range *list {
-				t.codes[n.code] += n.n.Load()
+		if rare := c.rare.Load(); rare != nil {
+			for b := range rare.buckets {
+				each[quick+b] += rare.buckets[b].Load()
 			}
-		}
-		for why := range c.retries {
-			t.retries[why] += c.retries[why].Load()
-		}
-		if calls := c.calls.Load(); calls != nil {
-			for code := range calls {
-				t.calls[code] += calls[code].Load()
-			}
+			t.add(rare)
 		}
 		nanos += c.nanos.Load()
 	}
@@ -96,7 +89,24 @@ func (s *series) read() totals {
 	return t
 }
 
-func (t totals) send(m *metrics, l *labels, out chan<- prometheus.Metric) {
+// add counts in what is rare, but for the buckets.
+func (t *totals) add(c *rareCounts) {
+	if list := c.codes.Load(); list != nil {
+		for _, n := range *list {
+			t.codes[n.code] += n.n.Load()
+		}
+	}
+	for why := range c.retries {
+		t.retries[why] += c.retries[why].Load()
+	}
+	if calls := c.calls.Load(); calls != nil {
+		for code := range calls {
+			t.calls[code] += calls[code].Load()
+		}
+	}
+}
+
+func (t totals) send(m *metrics, l labels, out chan<- prometheus.Metric) {
 	for code, n := range t.codes {
 		out <- prometheus.MustNewConstMetric(m.requests, prometheus.CounterValue, float64(n),
 			l.gateway, l.listener, l.route, l.rule, strconv.Itoa(code))

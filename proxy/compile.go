@@ -27,7 +27,8 @@ import (
 // the routes that did not change (attached.go), and how far the weighted balancing of the others has come; it makes no other difference.
 func (p *Proxy) Compile(g *gateway.Graph, prev *Snapshot) *Snapshot {
 	c := &compiler{
-		proxy: p, graph: g, rules: map[variant]*rule{}, listeners: map[*gateway.Listener]*listener{}, backends: map[string]*holding{},
+		proxy: p, graph: g, rules: map[variant]*rule{}, faults: map[*rule][]object.Problem{},
+		listeners: map[*gateway.Listener]*listener{}, backends: map[string]*holding{},
 		balancers: map[ruleKey]*balancer{}, previous: map[ruleKey]*balancer{}, budgets: map[string]*budget{},
 	}
 	c.takeOver(prev)
@@ -96,6 +97,7 @@ type compiler struct {
 	streams   []*stream.Series
 	datagrams []*datagram.Series
 	problems  []object.Problem
+	faults    map[*rule][]object.Problem // of rules
 	// before are the listeners of the snapshot before, and kept what is taken over of them.
 	before map[labels]*listener
 	kept   map[*gateway.Listener][]*attached // parallel to its routes; nil: to be compiled
@@ -281,13 +283,16 @@ func (c *compiler) rule(v variant) *rule {
 		return r
 	}
 	source := v.rule
-	r := &rule{source: source, identity: v.identity, grpc: source.Object.Kind == "GRPCRoute", unusable: source.Unusable, filters: c.proxy.noFilters}
+	r := &rule{source: source, identity: v.identity, unusable: source.Unusable, filters: c.proxy.noFilters}
+	if source.Timeouts != (gateway.Timeouts{}) || source.Retry != nil {
+		r.patient = source
+	}
 	c.rules[v] = r
 	if r.unusable != "" {
 		return r
 	}
 	var f filters
-	f, r.unusable = r.compileFilters(source.Filters, "filters", false)
+	f, r.unusable = c.compileFilters(r, source.Filters, "filters", false)
 	if r.unusable == "" {
 		f.auth, r.unusable = c.compileAuth(source.Auth, r)
 	}
@@ -298,10 +303,21 @@ func (c *compiler) rule(v variant) *rule {
 	if r.unusable != "" || f.redirect != nil {
 		return r
 	}
+	c.distribute(r)
+	return r
+}
+
+// distribute compiles a rule's backendRefs and how requests are spread over them.
+func (c *compiler) distribute(r *rule) {
+	source := r.source
 	var weights []int32
 	for i, b := range source.Backends {
 		if b.Weight > 0 {
-			r.backends = append(r.backends, c.share(r, b, i))
+			if s := c.share(r, b, i); len(weights) == 0 {
+				r.first = s
+			} else {
+				r.others = append(r.others, s)
+			}
 			weights = append(weights, b.Weight)
 		}
 	}
@@ -314,7 +330,6 @@ func (c *compiler) rule(v variant) *rule {
 	default:
 		r.unusable = "the rule has no backendRefs"
 	}
-	return r
 }
 
 // sharing returns filters, those of all that have none in one place.
@@ -338,19 +353,29 @@ func (c *compiler) balancer(key ruleKey, weights []int32) *balancer {
 	return b
 }
 
-// compileFilters compiles a list of filters of the rule and returns why it cannot be served, if so.
-func (r *rule) compileFilters(list []gatewayv1.HTTPRouteFilter, at string, onBackend bool) (filters, string) {
+// matchFor is a match of the rule whose requests a series counts.
+func (r *rule) matchFor(counts *series, prefix int) *match {
+	m := &r.own
+	if m.rule != nil { // it is taken
+		m = new(match)
+	}
+	*m = match{rule: r, series: counts, prefix: int32(prefix), grpc: r.source.Object.Kind == "GRPCRoute"}
+	return m
+}
+
+// compileFilters compiles a list of filters of a rule and returns why it cannot be served, if so.
+func (c *compiler) compileFilters(r *rule, list []gatewayv1.HTTPRouteFilter, at string, onBackend bool) (filters, string) {
 	out, errs := compileFilters(list, onBackend)
 	unusable := ""
 	for _, e := range errs {
-		r.problems = append(r.problems, problemOf(r.source, fmt.Sprintf("%s[%d].%s", at, e.index, e.field), e.err.Error()))
+		c.faults[r] = append(c.faults[r], problemOf(r.source, fmt.Sprintf("%s[%d].%s", at, e.index, e.field), e.err.Error()))
 		unusable = e.err.Error()
 	}
 	return out, unusable
 }
 
-func (c *compiler) share(r *rule, b *gateway.Backend, index int) *share {
-	out := &share{source: b, unusable: b.Unusable, filters: c.proxy.noFilters}
+func (c *compiler) share(r *rule, b *gateway.Backend, index int) share {
+	out := share{source: b, unusable: b.Unusable, filters: c.proxy.noFilters}
 	if out.unusable == "" && b.Target == nil {
 		out.unusable = "the backendRef leads nowhere"
 	}
@@ -364,7 +389,7 @@ func (c *compiler) share(r *rule, b *gateway.Backend, index int) *share {
 	}
 	var f filters
 	if len(b.Filters) > 0 {
-		f, out.unusable = r.compileFilters(b.Filters, fmt.Sprintf("backendRefs[%d].filters", index), true)
+		f, out.unusable = c.compileFilters(r, b.Filters, fmt.Sprintf("backendRefs[%d].filters", index), true)
 	}
 	if out.unusable != "" {
 		return out

@@ -5,6 +5,7 @@ package proxy
 import (
 	"fmt"
 	"net/netip"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -203,6 +204,7 @@ func TestCompileTakesOverRoutesThatDidNotChange(t *testing.T) {
 
 func TestARouteThatIsNewOnOneListenerHasTheRulesOfTheOther(t *testing.T) {
 	g := largeGraph(3)
+	g.Attached[g.Sockets[0].Listeners[0]].Routes[0].Route.Rules[0].Filters = []gatewayv1.HTTPRouteFilter{{Type: "Unknown"}}
 	p, _ := fakes(Options{})
 	defer p.Close()
 	p.Swap(p.Compile(g, nil))
@@ -230,6 +232,9 @@ func TestARouteThatIsNewOnOneListenerHasTheRulesOfTheOther(t *testing.T) {
 		if !slices.Equal(one.attached[i].rules, two.attached[i].rules) {
 			t.Errorf("route %d has rules of its own on each listener", i)
 		}
+	}
+	if told := two.attached[0].problems; len(told) != 1 || !reflect.DeepEqual(told, one.attached[0].problems) {
+		t.Errorf("problems of a rule that was taken over: %v", told)
 	}
 	if one.attached[0] != p.Current().sockets[0].listeners[0].attached[0] || one.attached[2] == p.Current().sockets[0].listeners[0].attached[2] {
 		t.Error("what changed was taken over, or what did not change was not")

@@ -143,16 +143,16 @@ func (c *call) log(status int, why string, err error) { c.write(level(status), s
 
 // write writes a line if that is allowed. It allocates, which errors may.
 func (c *call) write(level slog.Level, status int, why string, err error) {
-	counts := c.series()
+	of := c.series().labels()
 	e := c.proxy.errors
-	if !e.log.Enabled(context.Background(), level) || !e.allow(kind{counts.labels, status}) {
+	if !e.log.Enabled(context.Background(), level) || !e.allow(kind{of, status}) {
 		return
 	}
 	attrs := append(make([]slog.Attr, 0, 16), slog.Int("status", status), slog.String("reason", why))
 	if code, ok := grpcStatus(status); ok && c.grpc {
 		attrs = append(attrs, slog.String("grpc_status", code.String()))
 	}
-	attrs = append(attrs, counts.labels.attrs()...)
+	attrs = append(attrs, of.attrs()...)
 	attrs = append(attrs, slog.String("at", c.position()), slog.String("method", string(c.req.Method)),
 		slog.String("host", string(c.req.Authority)), slog.String("path", string(c.sentPath())),
 		slog.String("client", c.peer.Remote.String()))

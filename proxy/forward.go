@@ -12,14 +12,16 @@ import (
 // exchange forwards the request and the response, and returns the status that the client got.
 func (c *call) exchange() int {
 	var t backend.Timeouts
-	timeouts := &c.match.rule.source.Timeouts
-	if timeouts.Request > 0 {
-		t.Request = c.x.Arrived().Add(timeouts.Request)
+	if r := c.match.rule.patient; r != nil {
+		timeouts := &r.Timeouts
+		if timeouts.Request > 0 {
+			t.Request = c.x.Arrived().Add(timeouts.Request)
+		}
+		t.Backend = timeouts.BackendRequest
 	}
 	if c.grpc {
 		t.Request = c.deadline(t.Request)
 	}
-	t.Backend = timeouts.BackendRequest
 	if c.share.session != nil {
 		c.resume()
 	}
@@ -47,8 +49,8 @@ func (c *call) roundTrip(t backend.Timeouts) error {
 	if c.share.budget != nil {
 		c.share.budget.request()
 	}
-	if r := c.match.rule.source.Retry; r != nil {
-		return c.persist(r, t)
+	if r := c.match.rule.patient; r != nil && r.Retry != nil {
+		return c.persist(r.Retry, t)
 	}
 	return c.share.backend.RoundTrip(c.x, c.req, c.body(), t, &c.res)
 }

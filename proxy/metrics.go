@@ -1,9 +1,9 @@
 // Metrics of requests, by gateway, listener, route, rule and (for the count) code.
 //
-// A series is made when a rule is compiled, so that a request finds it without a lookup, and gets its counters when the first request
-// comes: rules without traffic cost little and are not exposed. Where many come there are counters for each shard (lifetime.go), and counting a
-// request is four additions that no other core fights over; until then one set is enough, so that thousands of rules with little traffic
-// need little memory. Series outlive snapshots as long as a snapshot has their rule; those of removed
+// A series is made when a rule is compiled, so that a request finds it without a lookup; rules without traffic are not exposed. Where many requests come there
+// are counters for each shard (lifetime.go), and counting a request is four additions that no other core fights over; until then one set is enough,
+// so that thousands of rules with little traffic need little memory. That set fills one line of the processor's caches, and what is seldom
+// counted is apart. Series outlive snapshots as long as a snapshot has their rule; those of removed
 // rules go away with the last snapshot that had it.
 
 package proxy
@@ -37,22 +37,31 @@ var bounds = [...]time.Duration{
 // busy is from how many requests on a series has counters for each shard.
 const busy = 1024
 
-// cell holds counters of one series.
+// quick is how many buckets, the first, count what most requests take.
+const quick = 3
+
+// cell holds counters of one series: 64 bytes.
 type cell struct {
 	started atomic.Int64
 	nanos   atomic.Int64 // sum of durations
-	buckets [len(bounds) + 1]atomic.Int64
+	// code is the first that came, or 0, and answered how often. Most rules have no other.
+	answered atomic.Int64
+	code     atomic.Int32
+	buckets  [quick]atomic.Int64
+	rare     atomic.Pointer[rareCounts] // nil until any of them counts
+}
+
+// rareCounts are the counters of a cell that many rules never need.
+type rareCounts struct {
+	buckets [len(bounds) + 1 - quick]atomic.Int64
 	retries [retryReasons]atomic.Int64 // by reason; under retryNone those that were withheld
 	calls   atomic.Pointer[callCounts] // nil until the first gRPC call is over
-	// code is the first that came, or 0, and answered how often. Most rules have no other.
-	code     atomic.Int32
-	mu       sync.Mutex // held to replace codes
-	answered atomic.Int64
-	// codes are the others, copied when one comes for the first time. It is short: a backend uses few codes.
+	mu      sync.Mutex                 // held to replace codes
+	// codes are those that are not the cell's, copied when one comes for the first time. It is short: a backend uses few codes.
 	codes atomic.Pointer[[]*codeCount]
 }
 
-// ownCell is a cell that only one shard's connections add to.
+// ownCell is a cell that only one shard's connections add to. It fills the cache lines that processors fetch together.
 type ownCell struct {
 	cell
 	_ [64]byte
@@ -68,11 +77,20 @@ type codeCount struct {
 
 // series counts the requests of one rule on one listener.
 type series struct {
-	labels labels
-	shards uint32
-	refs   int                       // snapshots; guarded by metrics.mu
-	few    atomic.Pointer[cell]      // of the first requests, whichever shard they come from
+	few    cell                      // of the first requests, whichever shard they come from
 	own    atomic.Pointer[[]ownCell] // of the others, by shard
+	shards uint32
+	refs   int32   // snapshots; guarded by metrics.mu
+	place  *labels // gateway and listener
+	route  string
+	rule   string
+}
+
+// labels are the series' own.
+func (s *series) labels() labels {
+	l := *s.place
+	l.route, l.rule = s.route, s.rule
+	return l
 }
 
 // start counts a request in.
@@ -87,12 +105,12 @@ func (s *series) done(shard uint32, code int, took time.Duration) {
 	}
 	c.nanos.Add(int64(took))
 	c.count(code).Add(1)
-	c.buckets[at].Add(1)
+	c.bucket(at).Add(1)
 }
 
 // called counts the outcome of a gRPC call.
 func (s *series) called(shard uint32, code grpcCode) {
-	c := s.cell(shard)
+	c := s.cell(shard).others()
 	if c.calls.Load() == nil {
 		c.calls.CompareAndSwap(nil, new(callCounts))
 	}
@@ -100,34 +118,30 @@ func (s *series) called(shard uint32, code grpcCode) {
 }
 
 // retried counts a request that is sent again.
-func (s *series) retried(shard uint32, why retryReason) { s.cell(shard).retries[why].Add(1) }
+func (s *series) retried(shard uint32, why retryReason) { s.cell(shard).others().retries[why].Add(1) }
 
 // retryWithheld counts a retry that the rule asks for and that was impossible.
-func (s *series) retryWithheld(shard uint32) { s.cell(shard).retries[retryNone].Add(1) }
+func (s *series) retryWithheld(shard uint32) { s.cell(shard).others().retries[retryNone].Add(1) }
 
 // cell returns counters for a shard's connections, and makes them if need be. One request may count in two cells: only sums are read.
 func (s *series) cell(shard uint32) *cell {
+	if s.few.started.Load() < busy {
+		return &s.few
+	}
 	if own := s.own.Load(); own != nil {
 		return &(*own)[shard].cell
-	}
-	few := s.few.Load()
-	if few == nil {
-		s.few.CompareAndSwap(nil, new(cell))
-		return s.few.Load()
-	}
-	if few.started.Load() < busy {
-		return few
 	}
 	own := make([]ownCell, s.shards)
 	s.own.CompareAndSwap(nil, &own)
 	return &(*s.own.Load())[shard].cell
 }
 
+// used says whether there was a request.
+func (s *series) used() bool { return s.few.started.Load() > 0 }
+
 // cells are all that there are.
-func (s *series) cells() (all []*cell) {
-	if few := s.few.Load(); few != nil {
-		all = append(all, few)
-	}
+func (s *series) cells() []*cell {
+	all := []*cell{&s.few}
 	if own := s.own.Load(); own != nil {
 		for i := range *own {
 			all = append(all, &(*own)[i].cell)
@@ -136,22 +150,39 @@ func (s *series) cells() (all []*cell) {
 	return all
 }
 
+// others returns the cell's rare counters, and makes them if need be.
+func (c *cell) others() *rareCounts {
+	if c.rare.Load() == nil {
+		c.rare.CompareAndSwap(nil, new(rareCounts))
+	}
+	return c.rare.Load()
+}
+
+// bucket returns the counter of a duration, by its place in bounds.
+func (c *cell) bucket(at int) *atomic.Int64 {
+	if at < quick {
+		return &c.buckets[at]
+	}
+	return &c.others().buckets[at-quick]
+}
+
 // count returns the counter of a code.
 func (c *cell) count(code int) *atomic.Int64 {
 	if code != 0 && (c.code.Load() == int32(code) || c.code.CompareAndSwap(0, int32(code))) {
 		return &c.answered
 	}
-	if list := c.codes.Load(); list != nil {
+	others := c.others()
+	if list := others.codes.Load(); list != nil {
 		for _, n := range *list {
 			if n.code == code {
 				return &n.n
 			}
 		}
 	}
-	return c.addCode(code)
+	return others.addCode(code)
 }
 
-func (c *cell) addCode(code int) *atomic.Int64 {
+func (c *rareCounts) addCode(code int) *atomic.Int64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	var list []*codeCount
@@ -179,6 +210,7 @@ type metrics struct {
 
 	mu     sync.Mutex
 	series map[labels]*series
+	at     *labels // the place of the latest series; guarded by mu
 }
 
 func newMetrics(shards uint32) *metrics {
@@ -211,11 +243,20 @@ func (m *metrics) acquire(l labels) *series {
 	defer m.mu.Unlock()
 	s := m.series[l]
 	if s == nil {
-		s = &series{labels: l, shards: m.shards}
+		s = &series{place: m.place(l), route: l.route, rule: l.rule, shards: m.shards}
 		m.series[l] = s
 	}
 	s.refs++
 	return s
+}
+
+// place returns gateway and listener of labels: the same for series that are made one after the other.
+func (m *metrics) place(l labels) *labels {
+	l.route, l.rule = "", ""
+	if m.at == nil || *m.at != l {
+		m.at = &l
+	}
+	return m.at
 }
 
 // release gives series back; those that no snapshot holds disappear.
@@ -224,7 +265,7 @@ func (m *metrics) release(list []*series) {
 	defer m.mu.Unlock()
 	for _, s := range list {
 		if s.refs--; s.refs == 0 {
-			delete(m.series, s.labels)
+			delete(m.series, s.labels())
 		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"testing"
 	"time"
+	"unsafe"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/common/expfmt"
@@ -129,5 +130,29 @@ func TestCountersOfBusyRulesAddUp(t *testing.T) {
 		if got.codes[i] != want {
 			t.Errorf("code %d %d times, want %d", i, got.codes[i], want)
 		}
+	}
+}
+
+// What a request reads of a rule comes to the processor in as few lines as possible, and what it must not read stands behind that.
+func TestWhatARequestReadsStandsInFewLines(t *testing.T) {
+	if unsafe.Sizeof(uintptr(0)) != 8 {
+		t.Skip("pointers are shorter here")
+	}
+	const line = 64
+	if n := unsafe.Sizeof(cell{}); n != line {
+		t.Errorf("a cell has %d bytes", n)
+	}
+	if n := unsafe.Sizeof(series{}); n > 2*line {
+		t.Errorf("a series has %d bytes", n)
+	}
+	var r rule
+	if n := unsafe.Offsetof(r.first); n != line {
+		t.Errorf("the first share is %d bytes from the beginning of its rule", n)
+	}
+	if n := unsafe.Offsetof(r.others); n != 2*line {
+		t.Errorf("what is seldom read is %d bytes from the beginning of its rule", n)
+	}
+	if n := unsafe.Sizeof(r); n != 3*line { // another size, and the allocator does not begin rules where lines begin
+		t.Errorf("a rule has %d bytes", n)
 	}
 }

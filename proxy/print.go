@@ -86,14 +86,14 @@ func describeMatch(m *match) string {
 		return text + "redirect " + fmt.Sprint(r.filters.redirect.status)
 	}
 	var shares []string
-	for _, b := range r.backends {
-		name := ""
+	for i := range r.shares() {
+		b, name := r.share(i), ""
 		if b.unusable != "" {
 			name = r.refusal(b.unusable)
 		} else {
 			name = describeTarget(b.source.Target, false)
 		}
-		if len(r.backends) > 1 {
+		if r.shares() > 1 {
 			name = fmt.Sprintf("%s weight %d", name, b.source.Weight)
 		}
 		shares = append(shares, name)
@@ -115,7 +115,7 @@ func describeTarget(t *gateway.Target, passthrough bool) string {
 
 // refusal is how requests are answered that cannot be forwarded.
 func (r *rule) refusal(why string) string {
-	if r.grpc {
+	if r.source.Object.Kind == "GRPCRoute" {
 		return grpcUnavailable.String() + " (" + why + ")"
 	}
 	return "500 (" + why + ")"

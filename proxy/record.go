@@ -35,7 +35,7 @@ func (c *call) record(l *accesslog.Log) {
 		e.GRPCStatus = c.code.String()
 	}
 	if c.counts != nil {
-		of := &c.counts.labels
+		of := c.counts.labels()
 		e.Gateway, e.Listener, e.Route, e.Rule = of.gateway, of.listener, of.route, of.rule
 	}
 	if c.share != nil && c.share.source.Target != nil {

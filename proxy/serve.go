@@ -154,7 +154,7 @@ func (c *call) resolve(s *Snapshot) int {
 		return c.refuse(statusNotFound, reasonUnmatched, nil)
 	}
 	c.match = m
-	if c.grpc && !m.rule.grpc {
+	if c.grpc && !m.grpc {
 		c.grpc = false
 		if !c.screenNames() { // which were let pass in case that the rule is a GRPCRoute's
 			return c.refuse(statusBadRequest, reasonUnderscore, nil)
@@ -179,9 +179,9 @@ func (c *call) serve() int {
 	if f.redirect != nil {
 		return c.redirect(f)
 	}
-	c.share = r.backends[0]
+	c.share = &r.first
 	if r.balance != nil {
-		c.share = r.backends[r.balance.pick()]
+		c.share = r.share(r.balance.pick())
 	}
 	if c.share.unusable != "" {
 		return c.refuse(statusInternalError, c.share.unusable, nil)
@@ -193,12 +193,12 @@ func (c *call) serve() int {
 		return status
 	}
 	authority, path := c.req.Authority, c.req.Path
-	c.path = f.rewrite(c.req, c.sent, c.match.prefix, c.path)
+	c.path = f.rewrite(c.req, c.sent, int(c.match.prefix), c.path)
 	if len(f.mirrors) > 0 {
 		c.mirror(f.mirrors, authority, path)
 	}
 	f = c.share.filters
-	c.path2 = f.rewrite(c.req, c.sent, c.match.prefix, c.path2)
+	c.path2 = f.rewrite(c.req, c.sent, int(c.match.prefix), c.path2)
 	if len(f.mirrors) > 0 {
 		c.mirror(f.mirrors, authority, path)
 	}
@@ -209,7 +209,7 @@ func (c *call) serve() int {
 func (c *call) redirect(f *filters) int {
 	t := target{
 		scheme: c.scheme(), host: c.conn.host, listenerPort: c.listener.source.Port,
-		path: c.sent, query: c.req.Query, hasQuery: c.req.HasQuery, prefixLen: c.match.prefix,
+		path: c.sent, query: c.req.Query, hasQuery: c.req.HasQuery, prefixLen: int(c.match.prefix),
 	}
 	if len(t.host) == 0 { // HTTP/1.0 without Host: the address that the client used
 		t.host = hostOf(c.peer.Local.Addr())

@@ -67,34 +67,56 @@ type match struct {
 	rule   *rule
 	series *series
 	// prefix is the length of the path prefix that the match compares, without a trailing slash; 0 for other types of match.
-	prefix int
+	prefix int32
+	grpc   bool // the rule is a GRPCRoute's
 }
 
 // rule is a gateway.Rule, compiled once and shared by all listeners that its route is attached to.
 //
-// What a request reads stands together, because with many rules each of them has left the processor's caches by the time of its next request.
+// Of very many rules each has left the processor's caches by the time of its next request, which then waits for the memory that it reads, one line of 64 bytes
+// after the other. So what a plain request reads is three lines: the first two of its rule, and the first of its series. A test holds them to that.
 type rule struct {
+	own match // the first that was compiled; others of the same rule are by themselves
 	// unusable says why every request is answered with 500 (UNAVAILABLE); empty if the rule works.
 	unusable string
 	filters  *filters
-	backends []*share  // those of weight 0 left out
 	balance  *balancer // nil where there is nothing to choose
-	grpc     bool      // a GRPCRoute's
+	// patient is the source if that has timeouts or a retry stanza; nil: there is nothing to read.
+	patient *gateway.Rule
+
+	first share // the only one of most rules
+
+	others []share // those after the first. Shares of weight 0 are left out
 	// The rest is for compiling.
 	source   *gateway.Rule
 	identity *gateway.Identity // towards its backends
 	held     []*holding
-	problems []object.Problem
 }
 
 // share is one backendRef.
 type share struct {
-	source   *gateway.Backend
-	unusable string // why this share of the requests is answered with 500
+	source   *gateway.Backend // nil: there is none
+	unusable string           // why this share of the requests is answered with 500
 	filters  *filters
 	backend  upstream // nil if unusable
 	session  *session // nil: requests are balanced
 	budget   *budget  // nil: retries are not bounded
+}
+
+// share returns the i-th, as the balancer counts them.
+func (r *rule) share(i int) *share {
+	if i == 0 {
+		return &r.first
+	}
+	return &r.others[i-1]
+}
+
+// shares is how many there are.
+func (r *rule) shares() int {
+	if r.first.source == nil {
+		return 0
+	}
+	return 1 + len(r.others)
 }
 
 // noSocket stands for a socket that the snapshot does not know: it was removed, or the proxy has no configuration yet.

@@ -134,26 +134,26 @@ func (c *calls) settle() {
 }
 
 // match returns the smallest rank of a route that the request's call matches, or none.
-func (c *calls) match(in *Input) int {
-	best := none
+func (c *calls) match(in *Input) hit {
+	best := nothing()
 	if service, method, ok := splitCall(in.Path); ok {
-		best = c.exact[string(in.Path)].find(in, best)
-		best = min(best, c.exact[string(in.Path[:len(in.Path)-len(method)])].find(in, best))
+		best = c.exact[string(in.Path)].find(in, none)
+		best = best.or(c.exact[string(in.Path[:len(in.Path)-len(method)])].find(in, best.rank))
 		if in.GRPC {
-			best = min(best, c.exact[string(in.Path[len(service)+1:])].find(in, best))
+			best = best.or(c.exact[string(in.Path[len(service)+1:])].find(in, best.rank))
 		}
 		for i := range c.patterns {
 			p := &c.patterns[i]
-			if p.choice.least >= best {
+			if p.choice.rank >= best.rank {
 				break
 			}
 			if (p.service != nil || in.GRPC) && p.matches(service, method) {
-				best = min(best, p.choice.find(in, best))
+				best = best.or(p.choice.find(in, best.rank))
 			}
 		}
 	}
 	if in.GRPC {
-		best = min(best, c.any.find(in, best))
+		best = best.or(c.any.find(in, best.rank))
 	}
 	return best
 }

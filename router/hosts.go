@@ -77,21 +77,21 @@ func (n *hostNode) link(up *hostNode) {
 	}
 }
 
-// match returns the route that answers in, or nil.
-func (h *hosts) match(in *Input) *route {
+// match returns the route that answers in, or nothing.
+func (h *hosts) match(in *Input) hit {
 	n, front := h.root.walk(in.Host)
 	switch {
 	case front < 0: // the whole host
-		if r := matchAny(n.exact, in); r != nil {
-			return r
+		if found := matchAny(n.exact, in); found.rank != none {
+			return found
 		}
 		n = n.up
 	case front == 0 || n.wild == nil:
 		n = n.up
 	}
 	for ; n != nil; n = n.up {
-		if r := matchAny(n.wild, in); r != nil {
-			return r
+		if found := matchAny(n.wild, in); found.rank != none {
+			return found
 		}
 	}
 	return matchAny(h.any, in)
@@ -111,11 +111,11 @@ func (n *hostNode) walk(host []byte) (last *hostNode, front int) {
 	return n, front
 }
 
-func matchAny(list []*paths, in *Input) *route {
+func matchAny(list []*paths, in *Input) hit {
 	for _, p := range list {
-		if rank := p.match(in); rank != none {
-			return p.routes[rank]
+		if found := p.match(in); found.rank != none {
+			return found
 		}
 	}
-	return nil
+	return nothing()
 }

@@ -35,10 +35,25 @@ type paths struct {
 type pathNode struct {
 	label    string               // what leads here from the parent: "/api/v1"
 	children map[string]*pathNode // by the first element of their labels
-	prefix   *choice              // nil if no PathPrefix ends here
-	patterns *[]patternChoice     // by rank; nil if there are none, and a pointer so that a node is 64 bytes, which come to the processor together
-	// up is the nearest ancestor with a prefix, upPatterns the nearest one with patterns.
-	up, upPatterns *pathNode
+	sure     hit                  // the route whose PathPrefix ends here, if that is all it asks for; else nothing
+	up       *pathNode            // the nearest ancestor with a prefix
+	more     *pathMore            // nil for most
+}
+
+// pathMore is what few nodes have. It is apart so that a node is 64 bytes, which come to the processor together: among many routes, a lookup takes as long as
+// the memory that it waits for.
+type pathMore struct {
+	prefix     *choice         // of routes that ask for more than their path; nil if none ends here
+	patterns   []patternChoice // by rank
+	upPatterns *pathNode       // the nearest ancestor with patterns
+}
+
+// extra returns what the node has beyond the usual, to be written to.
+func (n *pathNode) extra() *pathMore {
+	if n.more == nil {
+		n.more = new(pathMore)
+	}
+	return n.more
 }
 
 // patternChoice is a regular expression and the routes that have it as their path.
@@ -69,7 +84,7 @@ func buildPaths(g group, given []*route, before *paths) *paths {
 	tree := make(map[string]*stop, len(routes))
 	all := make([]entry, len(routes))
 	for i, r := range routes {
-		all[i] = entry{rank: i, tests: r.tests}
+		all[i] = entry{hit{i, r.value}, r.tests}
 	}
 	for from := 0; from < len(routes); {
 		to := from + 1
@@ -189,7 +204,7 @@ func wholeElements(literal string) string {
 
 // growTree makes the node of stops, whose paths share their first to bytes, of which those after from are the node's label.
 func growTree(stops []*stop, from, to int) *pathNode {
-	n := &pathNode{label: stops[0].path[from:to]}
+	n := &pathNode{label: stops[0].path[from:to], sure: nothing()}
 	if len(stops) == 1 && len(stops[0].path) == to {
 		n.fill(stops[0])
 		return n
@@ -219,7 +234,13 @@ func growTree(stops []*stop, from, to int) *pathNode {
 }
 
 func (n *pathNode) fill(s *stop) {
-	n.prefix = buildChoice(s.prefix)
+	if len(s.prefix) > 0 {
+		if c := buildChoice(s.prefix); c.certain {
+			n.sure = c.hit
+		} else {
+			n.extra().prefix = c
+		}
+	}
 	if len(s.patterns) == 0 {
 		return
 	}
@@ -227,8 +248,8 @@ func (n *pathNode) fill(s *stop) {
 	for _, p := range s.patterns {
 		list = append(list, patternChoice{p.pattern, buildChoice(p.entries)})
 	}
-	n.patterns = &list
-	slices.SortFunc(list, func(a, b patternChoice) int { return cmp.Compare(a.choice.least, b.choice.least) })
+	n.extra().patterns = list
+	slices.SortFunc(list, func(a, b patternChoice) int { return cmp.Compare(a.choice.rank, b.choice.rank) })
 }
 
 // firstElement returns the first element of a path that begins with a slash.
@@ -257,11 +278,14 @@ func commonElements(stops []*stop, known int) int {
 func endsElement(path string, n int) bool { return n == len(path) || path[n] == '/' }
 
 func (n *pathNode) link(up, upPatterns *pathNode) {
-	n.up, n.upPatterns = up, upPatterns
-	if n.prefix != nil {
+	n.up = up
+	if upPatterns != nil {
+		n.extra().upPatterns = upPatterns
+	}
+	if n.sure.rank != none || n.more != nil && n.more.prefix != nil {
 		up = n
 	}
-	if n.patterns != nil {
+	if n.more != nil && n.more.patterns != nil {
 		upPatterns = n
 	}
 	for _, child := range n.children {
@@ -269,33 +293,39 @@ func (n *pathNode) link(up, upPatterns *pathNode) {
 	}
 }
 
-// match returns the rank of the route that answers in, or none.
-func (p *paths) match(in *Input) int {
+// match returns the route that answers in, or nothing.
+func (p *paths) match(in *Input) hit {
 	if p.calls != nil {
-		if rank := p.calls.match(in); rank != none {
-			return rank // a route of another type comes after it
+		if found := p.calls.match(in); found.rank != none {
+			return found // a route of another type comes after it
 		}
 	}
 	if p.exact != nil {
-		if rank := p.exact[string(in.Path)].find(in, none); rank != none {
-			return rank
+		if found := p.exact[string(in.Path)].find(in, none); found.rank != none {
+			return found
 		}
 	}
 	if p.root == nil {
-		return none
+		return nothing()
 	}
 	n := p.root.walk(in.Path)
 	if p.patterns {
-		if rank := n.matchPatterns(in); rank != none {
-			return rank
+		if found := n.matchPatterns(in); found.rank != none {
+			return found
 		}
 	}
 	for ; n != nil; n = n.up {
-		if rank := n.prefix.find(in, none); rank != none {
-			return rank
+		if n.sure.rank != none {
+			return n.sure
+		}
+		if n.more == nil {
+			continue // the node that the path leads to; those above it are linked for theirs
+		}
+		if found := n.more.prefix.find(in, none); found.rank != none {
+			return found
 		}
 	}
-	return none
+	return nothing()
 }
 
 // walk goes down as far as path leads.
@@ -320,16 +350,16 @@ func (n *pathNode) walk(path []byte) *pathNode {
 
 // matchPatterns tries the regular expressions of a node and its ancestors by rank. Those with one text share a choice, and two texts of the same
 // length may have routes whose ranks interleave, so it goes on until what is left cannot do better.
-func (n *pathNode) matchPatterns(in *Input) int {
-	best := none
+func (n *pathNode) matchPatterns(in *Input) hit {
+	best := nothing()
 	for after := -1; ; {
 		p := n.nextPattern(after)
-		if p == nil || p.choice.least >= best {
+		if p == nil || p.choice.rank >= best.rank {
 			return best
 		}
-		after = p.choice.least
+		after = p.choice.rank
 		if bytes.HasPrefix(in.Path, []byte(p.literal)) && p.re.Match(in.Path) {
-			best = min(best, p.choice.find(in, best))
+			best = best.or(p.choice.find(in, best.rank))
 		}
 	}
 }
@@ -337,15 +367,13 @@ func (n *pathNode) matchPatterns(in *Input) int {
 // nextPattern returns the pattern with the smallest rank above after, or nil.
 func (n *pathNode) nextPattern(after int) *patternChoice {
 	var next *patternChoice
-	for ; n != nil; n = n.upPatterns {
-		if n.patterns == nil {
-			continue // the node that the path leads to; those above it are linked for theirs
-		}
-		list := *n.patterns
-		i := sort.Search(len(list), func(i int) bool { return list[i].choice.least > after })
-		if i < len(list) && (next == nil || list[i].choice.least < next.choice.least) {
+	for n != nil && n.more != nil {
+		list := n.more.patterns
+		i := sort.Search(len(list), func(i int) bool { return list[i].choice.rank > after })
+		if i < len(list) && (next == nil || list[i].choice.rank < next.choice.rank) {
 			next = &list[i]
 		}
+		n = n.more.upPatterns
 	}
 	return next
 }

@@ -15,6 +15,22 @@ import (
 // none is the rank of no route: above all others.
 const none = math.MaxInt
 
+// hit is a route that was found: what a lookup returns of it, so that the route itself is not read.
+type hit struct {
+	rank  int
+	value any
+}
+
+func nothing() hit { return hit{rank: none} }
+
+// or is the one that wins.
+func (h hit) or(other hit) hit {
+	if other.rank < h.rank {
+		return other
+	}
+	return h
+}
+
 // kind is which part of a request a predicate reads.
 type kind uint8
 
@@ -73,15 +89,15 @@ func (t *test) matches(in *Input) bool {
 
 // entry is a route with those of its tests that are still to be made.
 type entry struct {
-	rank  int
+	hit
 	tests []test
 }
 
 // choice is a set of routes with the same path: a list, or a hash. Most are one route that asks for nothing else: they are certain, and nothing
 // more of them is read.
 type choice struct {
-	least   int  // the smallest rank
-	certain bool // whoever has it accepts every request
+	hit          // the smallest rank
+	certain bool // it accepts every request; then there is neither list nor split
 	list    []entry
 	split   *split // nil: a list
 }
@@ -101,13 +117,16 @@ func buildChoice(entries []entry) *choice {
 	if len(entries) == 0 {
 		return nil
 	}
-	c := &choice{least: entries[0].rank}
+	if len(entries[0].tests) == 0 {
+		return &choice{hit: entries[0].hit, certain: true}
+	}
+	c := &choice{hit: entries[0].hit}
 	by, ok := dimension{}, false
 	if len(entries) > worthwhile {
 		by, ok = bestDimension(entries)
 	}
 	if !ok {
-		c.list, c.certain = entries, len(entries[0].tests) == 0
+		c.list = entries
 		return c
 	}
 	c.split = &split{by: by, byValue: make(map[string]*choice)}
@@ -168,20 +187,20 @@ func bestDimension(entries []entry) (best dimension, ok bool) {
 	return best, ok
 }
 
-// find returns the smallest rank of a route that accepts in, if it is below bound, and none otherwise.
-func (c *choice) find(in *Input, bound int) int {
-	found := none
-	for c != nil && c.least < bound {
+// find returns the route with the smallest rank that accepts in, if it is below bound, and nothing otherwise.
+func (c *choice) find(in *Input, bound int) hit {
+	found := nothing()
+	for c != nil && c.rank < bound {
 		if c.certain {
-			return c.least // which is below bound, and bound at most found
+			return c.hit // whose rank is below bound, and bound at most found's
 		}
 		s := c.split
 		if s == nil {
-			return min(found, findInList(c.list, in, bound))
+			return found.or(findInList(c.list, in, bound))
 		}
 		if value, ok := in.value(s.by); ok {
-			if rank := s.byValue[string(value)].find(in, bound); rank != none {
-				found, bound = rank, rank
+			if h := s.byValue[string(value)].find(in, bound); h.rank != none {
+				found, bound = h, h.rank
 			}
 		}
 		c = s.rest
@@ -189,17 +208,17 @@ func (c *choice) find(in *Input, bound int) int {
 	return found
 }
 
-func findInList(list []entry, in *Input, bound int) int {
+func findInList(list []entry, in *Input, bound int) hit {
 	for i := range list {
 		e := &list[i]
 		if e.rank >= bound {
-			return none
+			break
 		}
 		if e.accepts(in) {
-			return e.rank
+			return e.hit
 		}
 	}
-	return none
+	return nothing()
 }
 
 func (e *entry) accepts(in *Input) bool {

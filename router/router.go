@@ -154,15 +154,15 @@ func (t *Table[T]) Len() int { return len(t.list) }
 // Lookup returns the value of the route that answers the request, or false if none matches. With a Trace it goes through all routes one by one
 // and records why the others lost; without one it takes the fast path. Both have the same result.
 func (t *Table[T]) Lookup(in *Input, tr *Trace) (T, bool) {
-	var r *route
+	var h hit
 	if tr == nil {
-		r = t.hosts.match(in)
+		h = t.hosts.match(in)
 	} else {
-		r = tr.run(t.groups, in)
+		h = tr.run(t.groups, in)
 	}
-	if r == nil {
+	if h.rank == none {
 		var zero T
 		return zero, false
 	}
-	return r.value.(T), true
+	return h.value.(T), true
 }

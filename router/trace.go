@@ -50,14 +50,16 @@ func (c Cause) String() string {
 }
 
 // run goes through the routes of groups, which are sorted by precedence, and returns the first that matches, or nil.
-func (tr *Trace) run(groups []*paths, in *Input) (winner *route) {
+func (tr *Trace) run(groups []*paths, in *Input) hit {
+	var winner *route
+	found := nothing()
 	*tr = Trace{Steps: tr.Steps[:0]}
 	for _, p := range groups {
-		for _, r := range p.routes {
+		for rank, r := range p.routes {
 			cause, misses := r.misses(in)
 			switch {
 			case misses == 0 && winner == nil:
-				winner = r
+				winner, found = r, hit{rank, r.value}
 			case misses == 0:
 				cause = ByPrecedence
 			}
@@ -68,7 +70,7 @@ func (tr *Trace) run(groups []*paths, in *Input) (winner *route) {
 			tr.add(r, winner, cause, in)
 		}
 	}
-	return winner
+	return found
 }
 
 // add tells of a route.
