@@ -220,16 +220,25 @@ func TestSIGTERMLetsClientsFinishTheirHandshake(t *testing.T) {
 		"gateway.yaml": secureYAML(port, map[string]string{"shop": "shop.test"}), "shop.yaml": secretYAML("shop", cert, key),
 		"route.yaml": routeYAML("fast", "/", newBackend(t, saying("fast"))),
 	})
-	plain := converse(t, port)
-	client := &hesitant{Conn: plain.c, begun: make(chan struct{}), finish: make(chan struct{})}
 	pool := x509.NewCertPool()
 	pool.AppendCertsFromPEM(cert)
-	secure := tls.Client(client, &tls.Config{RootCAs: pool, ServerName: "shop.test"})
+	config := &tls.Config{RootCAs: pool, ServerName: "shop.test"}
+	idle := tls.Client(converse(t, port).c, config)
+	other := &conversation{t, idle, bufio.NewReader(idle), "shop.test"}
+	other.send("/")
+	if code, body, closes := other.receive(); code != http.StatusOK || body != "fast" || closes {
+		t.Fatalf("%d %q closes=%t", code, body, closes)
+	}
+	plain := converse(t, port)
+	client := &hesitant{Conn: plain.c, begun: make(chan struct{}), finish: make(chan struct{})}
+	secure := tls.Client(client, config)
 	done := make(chan error, 1)
 	go func() { done <- secure.Handshake() }()
 	<-client.begun // the server's first flight has come
 	g.signal(syscall.SIGTERM)
-	g.logs("no longer listening")
+	if _, err := other.r.ReadByte(); err != io.EOF { // from now on connections are asked to end
+		t.Errorf("an idle connection: %v, want EOF", err)
+	}
 	close(client.finish)
 	if err := <-done; err != nil {
 		t.Fatal(err)
