@@ -42,6 +42,13 @@ func onceClient(t *testing.T, port int) *http.Client {
 	return &http.Client{Transport: tr, Timeout: time.Minute}
 }
 
+// closedItself says whether a request failed because its client had no other one left when it was asked to go: package http3 closes the connection
+// then, even under a request that it has just opened a stream for.
+func closedItself(err error) bool {
+	own := new(http3.Error)
+	return errors.As(err, &own) && !own.Remote && own.ErrorCode == http3.ErrCodeNoError
+}
+
 // What ends HTTP/3 on a port breaks off no request: clients are asked to go first, and what they send meanwhile is answered. Of a listener that
 // was removed the answer is that there is none, as over TCP.
 func TestNoHTTP3RequestFailsWhenItsPortIsGivenUp(t *testing.T) {
@@ -65,7 +72,7 @@ func TestNoHTTP3RequestFailsWhenItsPortIsGivenUp(t *testing.T) {
 					load.Go(func() {
 						for {
 							res, err := c.Get("https://localhost/")
-							if errors.Is(err, errAnother) {
+							if errors.Is(err, errAnother) || closedItself(err) {
 								return
 							}
 							if err != nil {
