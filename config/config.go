@@ -83,16 +83,12 @@ func (l *Loader) Load(ctx context.Context) (*Result, error) {
 	return l.load(func(map[string][]dirPlace) (*Result, error) { return l.look(ctx) })
 }
 
-// load takes the hints for a load, and gives none up that it did not use.
+// load takes the hints for a load, nil for everything, and gives none up that it did not use.
 func (l *Loader) load(read func(told map[string][]dirPlace) (*Result, error)) (*Result, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.takeUp()
-	told, ok := l.hints.take()
-	if !ok {
-		told = nil
-	}
-	result, err := read(told)
+	result, err := read(l.hints.take())
 	if err != nil {
 		l.hints.all()
 	}

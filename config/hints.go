@@ -50,14 +50,17 @@ func (h *hints) trust(trusted bool) {
 	h.trusted = trusted
 }
 
-// take returns the files that were told of, which are never nil, and forgets them. It is not ok if anything else may have changed, too.
-func (h *hints) take() (files map[string][]dirPlace, ok bool) {
+// take returns the files that were told of, and forgets them. It returns nil if anything else may have changed, too.
+func (h *hints) take() map[string][]dirPlace {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	files, ok = h.files, h.trusted && !h.everything
-	if ok && files == nil {
+	files := h.files
+	switch {
+	case !h.trusted || h.everything:
+		files = nil
+	case files == nil:
 		files = map[string][]dirPlace{}
 	}
 	h.files, h.everything = nil, false
-	return files, ok
+	return files
 }

@@ -84,8 +84,8 @@ func (r *reader) rest(info os.FileInfo) time.Duration {
 }
 
 // attempt reads a file. If somebody is still writing it, wait is how long to wait before another attempt, and data is nil if it was left unread
-// because there is time for that. Neither a change while it was
-// read goes unnoticed, nor a file that an editor truncated a moment ago and has not filled again.
+// because there is time for that. Neither a change while it was read goes unnoticed, nor a file that an editor truncated a moment ago and has not filled
+// again.
 func (r *reader) attempt(name string) (data []byte, st stamp, wait time.Duration, err error) {
 	f, err := os.Open(name)
 	if err != nil {

@@ -99,14 +99,7 @@ func TestUpdatesFindWhatLoadsFind(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			all.memory.listings = nil
-			b, err := all.Load(t.Context())
-			if err != nil {
-				t.Fatal(err)
-			}
-			if got, want := describeResult(a), describeResult(b); got != want {
-				t.Fatalf("seed %d, step %d: by hints\n%s\nwithout\n%s", seed, step, got, want)
-			}
+			b := expectAll(t, fmt.Sprintf("seed %d, step %d: by hints", seed, step), a, all)
 			if got, want := one.memory.bytes, all.memory.bytes; got != want {
 				t.Fatalf("seed %d, step %d: %d bytes by hints, %d without", seed, step, got, want)
 			}
