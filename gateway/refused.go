@@ -40,7 +40,7 @@ func indexRefusals(set *object.Set) refusals {
 			r.policies[at] = append(r.policies[at], refusedPolicy{p.Key, t.Section})
 		}
 	}
-	for _, s := range set.Refused(kind(discoveryGroup, "EndpointSlice")) {
+	for _, s := range set.Refused(sliceKind()) {
 		for _, t := range s.Targets {
 			r.slices[name{s.Namespace, t.Name}] = s.Key.String() + refusedMessage
 		}

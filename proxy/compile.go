@@ -353,13 +353,16 @@ func (c *compiler) balancer(key ruleKey, weights []int32) *balancer {
 	return b
 }
 
+// grpc says whether the rule is a GRPCRoute's.
+func (r *rule) grpc() bool { return r.source.Object.Kind == "GRPCRoute" }
+
 // matchFor is a match of the rule whose requests a series counts.
 func (r *rule) matchFor(counts *series, prefix int) *match {
 	m := &r.own
 	if m.rule != nil { // it is taken
 		m = new(match)
 	}
-	*m = match{rule: r, series: counts, prefix: int32(prefix), grpc: r.source.Object.Kind == "GRPCRoute"}
+	*m = match{rule: r, series: counts, prefix: int32(prefix), grpc: r.grpc()}
 	return m
 }
 

@@ -115,7 +115,7 @@ func describeTarget(t *gateway.Target, passthrough bool) string {
 
 // refusal is how requests are answered that cannot be forwarded.
 func (r *rule) refusal(why string) string {
-	if r.source.Object.Kind == "GRPCRoute" {
+	if r.grpc() {
 		return grpcUnavailable.String() + " (" + why + ")"
 	}
 	return "500 (" + why + ")"

@@ -97,8 +97,9 @@ func (t *Table[T]) follow(previous *Table[T]) bool {
 		return true
 	}
 	for _, c := range t.list {
-		if routes, ok := changed[groupOf(c.route)]; ok {
-			changed[groupOf(c.route)] = append(routes, c.route)
+		g := groupOf(c.route)
+		if routes, ok := changed[g]; ok {
+			changed[g] = append(routes, c.route)
 		}
 	}
 	t.groups = slices.Clone(t.groups)
