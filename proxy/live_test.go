@@ -48,19 +48,26 @@ func plainLoopback(t testing.TB, log io.Writer) *loopback {
 	return l
 }
 
+// hijack lets a handler talk on its connection, which ends with that.
+func hijack(t testing.TB, w http.ResponseWriter, talk func(conn net.Conn, rw *bufio.ReadWriter)) {
+	conn, rw, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	defer conn.Close()
+	talk(conn, rw)
+}
+
 func TestWebSocket(t *testing.T) {
 	l := plainLoopback(t, io.Discard)
 	l.origin.respond(func(w http.ResponseWriter, r *http.Request) {
-		conn, rw, err := http.NewResponseController(w).Hijack()
-		if err != nil {
-			t.Error(err)
-			return
-		}
-		defer conn.Close()
-		fmt.Fprintf(rw, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: %s\r\nSec-WebSocket-Accept: abc\r\n\r\nhello", r.Header.Get("Upgrade"))
-		rw.Flush()
-		io.Copy(conn, rw) // until the client's half-close
-		io.WriteString(conn, "bye")
+		hijack(t, w, func(conn net.Conn, rw *bufio.ReadWriter) {
+			fmt.Fprintf(rw, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: %s\r\nSec-WebSocket-Accept: abc\r\n\r\nhello", r.Header.Get("Upgrade"))
+			rw.Flush()
+			io.Copy(conn, rw) // until the client's half-close
+			io.WriteString(conn, "bye")
+		})
 	})
 	c := l.connect(t, anyOn80, netip.Addr{}, nil)
 	// The first bytes of the stream come together with the request.
@@ -105,15 +112,11 @@ func TestServerEndsTunnels(t *testing.T) {
 	over := make(chan struct{})
 	l.origin.respond(func(w http.ResponseWriter, _ *http.Request) {
 		defer close(over)
-		conn, rw, err := http.NewResponseController(w).Hijack()
-		if err != nil {
-			t.Error(err)
-			return
-		}
-		defer conn.Close()
-		fmt.Fprintf(rw, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nhello")
-		rw.Flush()
-		io.Copy(io.Discard, rw)
+		hijack(t, w, func(conn net.Conn, rw *bufio.ReadWriter) {
+			fmt.Fprintf(rw, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nhello")
+			rw.Flush()
+			io.Copy(io.Discard, rw)
+		})
 	})
 	c := l.connect(t, anyOn80, netip.Addr{}, nil)
 	io.WriteString(c, "GET /cart HTTP/1.1\r\nHost: shop.example.com\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
@@ -155,13 +158,10 @@ func TestUpgradeToSomethingElse(t *testing.T) {
 	var log syncBuffer
 	l := plainLoopback(t, &log)
 	l.origin.respond(func(w http.ResponseWriter, _ *http.Request) {
-		conn, rw, err := http.NewResponseController(w).Hijack()
-		if err != nil {
-			return
-		}
-		defer conn.Close()
-		rw.WriteString("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: smtp\r\n\r\n220 hello\r\n")
-		rw.Flush()
+		hijack(t, w, func(conn net.Conn, rw *bufio.ReadWriter) {
+			rw.WriteString("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: smtp\r\n\r\n220 hello\r\n")
+			rw.Flush()
+		})
 	})
 	c := l.connect(t, anyOn80, netip.Addr{}, nil)
 	io.WriteString(c, "GET /cart HTTP/1.1\r\nHost: shop.example.com\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")

@@ -33,15 +33,11 @@ func TestTunnelIsRecorded(t *testing.T) {
 		if r.Header.Get("Upgrade") == "" {
 			return
 		}
-		conn, rw, err := http.NewResponseController(w).Hijack()
-		if err != nil {
-			t.Error(err)
-			return
-		}
-		defer conn.Close()
-		fmt.Fprint(rw, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
-		rw.Flush()
-		io.Copy(conn, rw)
+		hijack(t, w, func(conn net.Conn, rw *bufio.ReadWriter) {
+			fmt.Fprint(rw, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+			rw.Flush()
+			io.Copy(conn, rw)
+		})
 	})
 	tunnel := l.connect(t, anyOn80, netip.Addr{}, nil)
 	io.WriteString(tunnel, "GET /cart/a?b=c HTTP/1.1\r\nHost: shop.example.com\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"+

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/netip"
 	"strings"
@@ -304,14 +305,10 @@ func TestRetryWhileTheBodyIsStillComing(t *testing.T) {
 	var tries atomic.Int32
 	l.origin.respond(func(w http.ResponseWriter, r *http.Request) {
 		if tries.Add(1) == 1 {
-			conn, rw, err := http.NewResponseController(w).Hijack()
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			defer conn.Close()
-			io.WriteString(conn, "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n")
-			io.Copy(io.Discard, rw) // the rest would be welcome
+			hijack(t, w, func(conn net.Conn, rw *bufio.ReadWriter) {
+				io.WriteString(conn, "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n")
+				io.Copy(io.Discard, rw) // the rest would be welcome
+			})
 			return
 		}
 		close(again)
