@@ -83,12 +83,13 @@ func checkFilter(matches []gatewayv1.HTTPRouteMatch, f *gatewayv1.HTTPRouteFilte
 // connection, and the gateway writes them itself.
 func fixedHeader(lower string, request bool) string {
 	switch lower {
-	case "connection", "content-length", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade", "http2-settings":
+	case "connection", "content-length", "expect", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade", "http2-settings":
 		return "it belongs to the connection and is written by the gateway"
 	case "host":
 		if request {
 			return "use filter URLRewrite with hostname to change it"
 		}
+		return "responses have none"
 	}
 	return ""
 }
@@ -126,7 +127,7 @@ func checkHeaderFilter(f *gatewayv1.HTTPHeaderFilter, request bool) string {
 			return message
 		}
 	}
-	return ""
+	return checkHeaderNames(f.Remove) // the schema has no pattern for these
 }
 
 // checkRedirect checks the values of a redirect that the specification enumerates.
@@ -169,8 +170,11 @@ func checkPathModifier(matches []gatewayv1.HTTPRouteMatch, p *gatewayv1.HTTPPath
 
 // checkReplacement refuses a path that could not stand in a request or a Location: the schema bounds its length only.
 func checkReplacement(field, path string) string {
-	if strings.ContainsFunc(path, func(r rune) bool { return r <= ' ' || r >= 0x7f }) {
+	switch {
+	case strings.ContainsFunc(path, func(r rune) bool { return r <= ' ' || r >= 0x7f }):
 		return field + " " + strconv.Quote(path) + " has characters that must be percent-encoded"
+	case strings.Contains(path, "%00"):
+		return field + " " + strconv.Quote(path) + " has %00, which no path may have"
 	}
 	return ""
 }

@@ -121,6 +121,47 @@ func TestCompileTellsWhatItCannotServe(t *testing.T) {
 	}
 }
 
+// What Compile cannot carry out the graph has refused before, so that a route's status tells of it.
+func TestTheGraphRefusesWhatCannotBeCompiled(t *testing.T) {
+	const auth = "{type: ExternalAuth, externalAuth: {protocol: HTTP, backendRef: {name: v1, port: 80}, http: {path: /%00}}}"
+	filters := []string{
+		`{type: RequestHeaderModifier, requestHeaderModifier: {remove: ["a b"]}}`,
+		`{type: URLRewrite, urlRewrite: {path: {type: ReplaceFullPath, replaceFullPath: /a%00}}}`,
+		`{type: URLRewrite, urlRewrite: {path: {type: ReplacePrefixMatch, replacePrefixMatch: /%00}}}`,
+		`{type: RequestRedirect, requestRedirect: {path: {type: ReplaceFullPath, replaceFullPath: /%00}}}`,
+		auth,
+	}
+	for _, name := range reserved {
+		filters = append(filters, "{type: RequestHeaderModifier, requestHeaderModifier: {set: [{name: "+name+", value: x}]}}",
+			"{type: ResponseHeaderModifier, responseHeaderModifier: {remove: ["+name+"]}}")
+	}
+	for _, filter := range filters {
+		g := graphOf(t, "filter.yaml", `
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: public}
+spec: {gatewayClassName: any, listeners: [{name: http, port: 80, protocol: HTTP}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: v1}
+spec: {ports: [{port: 80}]}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: main}
+spec: {parentRefs: [{name: public}], rules: [{filters: [`+filter+`]}]}
+`)
+		p, _ := fakes(Options{})
+		s := p.Compile(g, nil)
+		if g.Routes[0].Rules[0].Unusable == "" || g.Routes[0].Parents[0].Accepted || len(s.Problems()) > 0 {
+			t.Errorf("%s: the route is accepted, or refused too late: %v", filter, s.Problems())
+		}
+		s.Discard()
+		p.Close()
+	}
+}
+
 // A socket confined to one address of the machine gets that address's connections, the wildcard the rest.
 func TestSocketsThatShareABind(t *testing.T) {
 	confined, rest := largeGraph(1), largeGraph(1)

@@ -53,7 +53,8 @@ func (p *Proxy) connection(peer *wire.Peer) *connection {
 // Hosts are found apart from server names: a client that offers its connection for shop.example.com may send a request for another host on it,
 // which is fine as long as one listener serves both. If another listener owns the host the client is told so (421, RFC 9110
 // section 15.5.20) and comes back on a new connection, because what that listener demands of a connection was never checked on this
-// one. A client that sent no server name has not chosen a listener, so that nothing is compared.
+// one. A host that no listener has is not found on any connection (404). A client that sent no server name has not chosen a listener, so that
+// nothing is compared.
 //
 // What listeners demand of clients' certificates may have changed since the handshake: the client is told the same.
 func (c *call) listen(s *Snapshot) int {
@@ -77,12 +78,12 @@ func (c *call) listen(s *Snapshot) int {
 			return c.refuse(statusBadRequest, "the host is missing or malformed", nil)
 		}
 	}
-	if k.named != k.listener && k.named != unnamed {
-		return c.refuse(statusMisdirected, "the host belongs to another listener than the server name of the connection", nil)
-	}
 	if k.listener == noListener {
 		c.grpc = at.grpc && isGRPC(c.req)
 		return c.refuse(statusNotFound, "no listener has this host", nil)
+	}
+	if k.named != k.listener && k.named != unnamed {
+		return c.refuse(statusMisdirected, "the host belongs to another listener than the server name of the connection", nil)
 	}
 	c.listener = at.listeners[k.listener]
 	return 0
