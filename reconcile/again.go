@@ -91,10 +91,10 @@ func (l *Loop) refresh(ctx context.Context) {
 	v := *old
 	l.conclude(&v, c)
 	l.publish(&v)
+	l.metrics.inForce(&v)
 	if slices.Equal(v.Problems, old.Problems) {
 		return
 	}
-	l.metrics.inForce(&v)
 	l.report(v.Problems)
 	l.log.Info("same configuration, other circumstances", "generation", v.Generation, "problems", v.Errors(),
 		"sockets_failed", len(v.Failed), "sockets_failed_before", len(old.Failed))

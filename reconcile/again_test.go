@@ -3,7 +3,9 @@
 package reconcile
 
 import (
+	"context"
 	"errors"
+	"runtime"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -91,6 +93,37 @@ func TestAReloadThatIsWaitedForLeavesNothingOut(t *testing.T) {
 			t.Errorf("%v %v", err, w.calls())
 		}
 	})
+}
+
+// A run that something else asks for in the same instant must not take the place of the one that leaves nothing out.
+func TestAReloadLeavesNothingOutWhateverElseAsksForRuns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := stable(t)
+		defer w.stop()
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		for range 4 { // who asks also wants the lock
+			go func() {
+				for ctx.Err() == nil {
+					w.loop.Trigger()
+					w.loop.Changed()
+					runtime.Gosched()
+				}
+			}()
+		}
+		for range 5_000 {
+			before := w.wholeRuns()
+			if _, err := w.loop.Reload(t.Context()); err != nil || w.wholeRuns() == before {
+				t.Fatalf("the reload was answered by a run that left something out (%v)", err)
+			}
+		}
+	})
+}
+
+func (w *world) wholeRuns() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.wholes
 }
 
 func TestARunThatFindsNothingNewTriesSocketsAgain(t *testing.T) {

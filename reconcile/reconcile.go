@@ -161,9 +161,13 @@ func (l *Loop) Changed() (*View, <-chan struct{}) {
 }
 
 // Demand asks for a run that leaves nothing out, also if the files are as they were, and returns at once.
-func (l *Loop) Demand() {
+func (l *Loop) Demand() { l.demand() }
+
+// demand is Demand, and has the run tell those who wait. It is one step: a run that begins for another reason takes both, or neither.
+func (l *Loop) demand(waiting ...chan error) {
 	l.mu.Lock()
 	l.demanded = true
+	l.waiting = append(l.waiting, waiting...)
 	l.mu.Unlock()
 	l.Trigger()
 }
@@ -188,10 +192,7 @@ func (l *Loop) Refresh() {
 // failed or ctx ended first.
 func (l *Loop) Reload(ctx context.Context) (*View, error) {
 	done := make(chan error, 1)
-	l.mu.Lock()
-	l.waiting = append(l.waiting, done)
-	l.mu.Unlock()
-	l.Demand()
+	l.demand(done)
 	select {
 	case err := <-done:
 		return l.View(), err

@@ -40,14 +40,17 @@ type world struct {
 	gate   chan struct{}  // if set, Load waits for a value
 	before *config.Result // if set, what Load returns while the text stays
 	beside any
-	whole  bool // what Load was asked for last
-	build  func(*object.Set) *gateway.Graph
-	drains chan netip.AddrPort
-	log    logBuffer
-	loop   *Loop
-	stats  *prometheus.Registry
-	result chan error
-	stop   func()
+	// interfaces are the machine's addresses.
+	interfaces []netip.Addr
+	whole      bool // what Load was asked for last
+	wholes     int  // how often that was everything
+	build      func(*object.Set) *gateway.Graph
+	drains     chan netip.AddrPort
+	log        logBuffer
+	loop       *Loop
+	stats      *prometheus.Registry
+	result     chan error
+	stop       func()
 }
 
 const gatewayYAML = `apiVersion: gateway.networking.k8s.io/v1
@@ -72,7 +75,11 @@ func start(t *testing.T, w *world, o Options) {
 	o.Stages = Stages{
 		Load: func(_ context.Context, whole bool) (*config.Result, error) {
 			w.note("load")
-			w.set(func() { w.whole = whole })
+			w.set(func() {
+				if w.whole = whole; whole {
+					w.wholes++
+				}
+			})
 			if w.gate != nil {
 				<-w.gate
 			}
@@ -128,8 +135,13 @@ func start(t *testing.T, w *world, o Options) {
 			return gone
 		},
 		Accept: func() { w.note("accept") },
-		Own:    func([]gateway.Binding) { w.note("own") },
-		Drain:  func(_ context.Context, socket netip.AddrPort) { w.drains <- socket },
+		Interfaces: func() []netip.Addr {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			return w.interfaces
+		},
+		Own:   func([]gateway.Binding) { w.note("own") },
+		Drain: func(_ context.Context, socket netip.AddrPort) { w.drains <- socket },
 	}
 	o.Log = slog.New(slog.NewTextHandler(&w.log, nil))
 	o.Metrics = w.stats
@@ -497,6 +509,18 @@ func TestASocketThatChangesItsProtocolDrains(t *testing.T) {
 	if got := changedKind(graph(false), graph(true)); !slices.Equal(got, []netip.AddrPort{b}) {
 		t.Errorf("%v drain, want %v", got, b)
 	}
+	// One of the addresses that the socket stands for becomes another protocol's, and is given back.
+	apart := graph(false)
+	apart.Sockets = append(apart.Sockets, &gateway.Socket{Bind: b, Local: netip.MustParseAddr("192.0.2.1"), Protocol: gatewayv1.TLSProtocolType})
+	if got := changedKind(graph(false), apart); !slices.Equal(got, []netip.AddrPort{b}) {
+		t.Errorf("%v drain when an address gets a protocol of its own, want %v", got, b)
+	}
+	if got := changedKind(apart, graph(false)); !slices.Equal(got, []netip.AddrPort{b}) {
+		t.Errorf("%v drain when it has it no more, want %v", got, b)
+	}
+	if got := changedKind(apart, apart); len(got) != 0 {
+		t.Errorf("nothing changed, but %v drain", got)
+	}
 }
 
 func TestEachProblemIsLoggedOnce(t *testing.T) {
@@ -520,6 +544,20 @@ func TestEachProblemIsLoggedOnce(t *testing.T) {
 			if n := w.logged("rulez"); n != step.want {
 				t.Errorf("step %d: logged %d times, want %d:\n%s", i, n, step.want, w.log.String())
 			}
+		}
+	})
+}
+
+func TestTheMetricSaysWhichGenerationIsInForce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &world{yaml: gatewayOn(8080)}
+		start(t, w, Options{})
+		defer w.stop()
+		w.set(func() { w.interfaces = []netip.Addr{netip.MustParseAddr("192.0.2.1")} })
+		w.loop.Refresh()
+		synctest.Wait()
+		if g := w.loop.View().Generation; g != 2 || w.metric(t, "wicketgate_config_generation", "") != 2 {
+			t.Errorf("generation %d, the metric says %v", g, w.metric(t, "wicketgate_config_generation", ""))
 		}
 	})
 }

@@ -107,33 +107,58 @@ func (l *Loop) statuses(g *gateway.Graph, bound gateway.Bound, previous *gateway
 	return gateway.Statuses(g, bound, previous, now)
 }
 
-// changedKind lists the TCP sockets that stay bound but have another protocol in two graphs (HTTP, TLS or TCP, with the PROXY protocol or without): connections made under the old
-// rules must not go on under the new ones.
-func changedKind(before, after *gateway.Graph) []netip.AddrPort {
-	type place struct {
-		bind  netip.AddrPort
-		local netip.Addr
-	}
-	type kind struct {
-		protocol gatewayv1.ProtocolType
-		proxied  bool
-	}
-	kinds := map[place]kind{}
-	for _, s := range before.Sockets {
-		if !s.Binding().UDP {
-			kinds[place{s.Bind, s.Local}] = kind{s.Protocol, s.ProxyProtocol}
+// changedKind lists the TCP sockets that stay bound but have another protocol in two graphs (HTTP, TLS or TCP, with the PROXY protocol or without),
+// be it only at one of the addresses that they stand for: connections made under the old rules must not go on under the new ones.
+func changedKind(before, after *gateway.Graph) (changed []netip.AddrPort) {
+	was, is := kindsOf(before), kindsOf(after)
+	differ := func(at place) {
+		old, known := was.at(at)
+		now, stays := is.at(at)
+		if known && stays && old != now {
+			changed = append(changed, at.bind)
 		}
 	}
-	var changed []netip.AddrPort
-	for _, s := range after.Sockets {
-		if s.Binding().UDP {
-			continue
-		}
-		if was, ok := kinds[place{s.Bind, s.Local}]; ok && was != (kind{s.Protocol, s.ProxyProtocol}) {
-			changed = append(changed, s.Bind)
-		}
+	for at := range was {
+		differ(at)
 	}
+	for at := range is {
+		differ(at)
+	}
+	slices.SortFunc(changed, netip.AddrPort.Compare)
 	return slices.Compact(changed)
+}
+
+// place is where connections arrive: at a socket of the system, and at which of the addresses that it stands for, if that matters.
+type place struct {
+	bind  netip.AddrPort
+	local netip.Addr
+}
+
+// kind is how connections begin.
+type kind struct {
+	protocol gatewayv1.ProtocolType
+	proxied  bool
+}
+
+// kinds are those of a graph's TCP sockets.
+type kinds map[place]kind
+
+func kindsOf(g *gateway.Graph) kinds {
+	all := kinds{}
+	for _, s := range g.Sockets {
+		if !s.Binding().UDP {
+			all[place{s.Bind, s.Local}] = kind{s.Protocol, s.ProxyProtocol}
+		}
+	}
+	return all
+}
+
+// at is how connections begin at a place, which may belong to the socket for all addresses.
+func (k kinds) at(p place) (found kind, ok bool) {
+	if found, ok = k[p]; !ok {
+		found, ok = k[place{bind: p.bind}]
+	}
+	return found, ok
 }
 
 // binds lists the addresses that a graph needs, once each and in order.
