@@ -136,8 +136,8 @@ func (cr *credentials) index() {
 	}
 }
 
-// choose picks a listener's certificate for a client: the first that is valid for the name and that the client can verify, then the first
-// that it can verify, then the first. Nil if there is none.
+// choose picks a listener's certificate for a client: of those that it can verify the first that has the name, then the first with a wildcard for
+// it, then the first that it can verify, then the first. Nil if there is none.
 func (cr *credentials) choose(hello *tls.ClientHelloInfo) *tls.Certificate {
 	if cr == nil || len(cr.list) == 0 {
 		return nil
@@ -156,27 +156,24 @@ func (cr *credentials) choose(hello *tls.ClientHelloInfo) *tls.Certificate {
 	return cr.list[0]
 }
 
-// forName finds the first certificate that is valid for the name and that the client can verify, or nil. Of
+// forName finds the first certificate that is valid for the name and that the client can verify, or nil. One that has the name itself comes before
+// wildcards, as the Gateway API demands ("the longest matching SNI"). Of
 //
-//	shop.example.com    *.example.com    *.example.org
+//	*.example.com    shop.example.com    *.example.org
 //
-// it looks at the first two for shop.example.com, and at the second for a.example.com. Whether they are valid for it is left to package x509.
+// the second is for shop.example.com, and the first for a.example.com. Whether they are valid for it is left to package x509.
 func (cr *credentials) forName(hello *tls.ClientHelloInfo) *tls.Certificate {
 	name := strings.ToLower(hello.ServerName)
 	_, domain, _ := strings.Cut(name, ".")
-	found := len(cr.list)
 	for _, key := range [...]string{name, "*." + domain} {
 		for _, i := range cr.named[key] {
 			// Which of them names the host is decided here: SupportsCertificate would refuse one that does not, and there may be no better.
-			if i < found && supports(hello, cr.list[i]) && cr.list[i].Leaf.VerifyHostname(hello.ServerName) == nil {
-				found = i
+			if cert := cr.list[i]; supports(hello, cert) && cert.Leaf.VerifyHostname(hello.ServerName) == nil {
+				return cert
 			}
 		}
 	}
-	if found == len(cr.list) {
-		return nil
-	}
-	return cr.list[found]
+	return nil
 }
 
 // supports says whether the client can verify signatures of the certificate's key, whatever names the certificate has.

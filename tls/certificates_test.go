@@ -3,12 +3,15 @@
 package tls
 
 import (
+	"cmp"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/tls"
 	"fmt"
 	mathrand "math/rand/v2"
 	"net"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -17,21 +20,26 @@ import (
 
 // chooseFromAll is choose by looking at one certificate after the other.
 func chooseFromAll(list []*tls.Certificate, hello *tls.ClientHelloInfo) *tls.Certificate {
-	var usable *tls.Certificate
+	var usable, wild *tls.Certificate
 	for _, cert := range list {
-		if supports(hello, cert) {
-			if hello.ServerName != "" && cert.Leaf.VerifyHostname(hello.ServerName) == nil {
+		if !supports(hello, cert) {
+			continue
+		}
+		if hello.ServerName != "" && cert.Leaf.VerifyHostname(hello.ServerName) == nil {
+			if hasName(cert, hello.ServerName) {
 				return cert
 			}
-			if usable == nil {
-				usable = cert
-			}
+			wild = cmp.Or(wild, cert)
 		}
+		usable = cmp.Or(usable, cert)
 	}
-	if usable == nil {
-		return list[0]
-	}
-	return usable
+	return cmp.Or(wild, usable, list[0])
+}
+
+// hasName says whether a certificate has a name without the help of a wildcard.
+func hasName(cert *tls.Certificate, name string) bool {
+	return slices.ContainsFunc(cert.Leaf.DNSNames, func(own string) bool { return strings.EqualFold(own, name) }) ||
+		slices.ContainsFunc(cert.Leaf.IPAddresses, func(own net.IP) bool { return own.String() == name })
 }
 
 func TestCertificatesAreFoundByNameAsIfEachWasLookedAt(t *testing.T) {
@@ -79,6 +87,20 @@ func TestCertificatesAreFoundByNameAsIfEachWasLookedAt(t *testing.T) {
 				}
 				t.Fatalf("a client of %s that asks for %q got the certificate for %v, want the one for %v", client, hello.ServerName, got.Leaf.DNSNames, want.Leaf.DNSNames)
 			}
+		}
+	}
+}
+
+// "The GatewayClass MUST use the longest matching SNI out of all available certificates for any TLS handshake."
+func TestACertificateForTheNameComesBeforeAWildcard(t *testing.T) {
+	key := ecKey(t)
+	wide, narrow, other := issue(t, key, "wide", "*.a.test"), issue(t, key, "narrow", "shop.a.test"), issue(t, key, "other", "b.test")
+	hello := &tls.ClientHelloInfo{
+		SupportedVersions: []uint16{tls.VersionTLS13}, SignatureSchemes: []tls.SignatureScheme{tls.ECDSAWithP256AndSHA256}, ServerName: "Shop.a.test",
+	}
+	for _, order := range [][]*gateway.Certificate{{wide, narrow, other}, {other, narrow, wide}, {wide, other, narrow}} {
+		if got := compile([]*gateway.Listener{listener("", order...)}).any.choose(hello); got != narrow.TLS {
+			t.Errorf("of %v, %v and %v the client got %v", order[0].TLS.Leaf.DNSNames, order[1].TLS.Leaf.DNSNames, order[2].TLS.Leaf.DNSNames, got.Leaf.DNSNames)
 		}
 	}
 }

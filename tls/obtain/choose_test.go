@@ -90,6 +90,15 @@ func TestTimeOfRenewal(t *testing.T) {
 	if d := left(c); d != lifetime/10 {
 		t.Errorf("renewBeforePercentage 10: %v of %v", d, lifetime)
 	}
+	ca := *h.leaf
+	ca.NotAfter = ca.NotBefore.Add(30 * 365 * 24 * time.Hour) // of an authority
+	long := &held{leaf: &ca}
+	for percent = 1; percent < 100; percent++ {
+		want := ca.NotAfter.Add(-ca.NotAfter.Sub(ca.NotBefore) / 100 * time.Duration(percent))
+		if at := long.renewal(c); at.Sub(want).Abs() > time.Second {
+			t.Fatalf("renewBeforePercentage %d of 30 years: %v, want %v", percent, at, want)
+		}
+	}
 	c.Spec.RenewBeforePercentage = nil
 	h.Renewal = acme.RenewalInfo{SelectedTime: h.leaf.NotAfter.Add(-time.Hour)}
 	if d := left(c); d != time.Hour {

@@ -144,7 +144,7 @@ func (h *held) renewal(c *issue.Certificate) time.Time {
 	case s.RenewBefore != nil && s.RenewBefore.Duration < lifetime:
 		before = s.RenewBefore.Duration
 	case s.RenewBeforePercentage != nil:
-		before = lifetime * time.Duration(*s.RenewBeforePercentage) / 100
+		before = lifetime / 100 * time.Duration(*s.RenewBeforePercentage) // in this order, which no lifetime makes overflow
 	default:
 		asked = false
 	}
