@@ -201,7 +201,7 @@ func (r *reader) entry(ctx context.Context, p path, name string, e os.DirEntry, 
 	case isConfig && info.Mode().IsRegular():
 		r.readFile(p, name)
 	case isConfig:
-		r.fail(p, "is not a regular file")
+		r.fail(p, "%v", errNotRegular)
 	}
 	return nil
 }

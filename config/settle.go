@@ -83,16 +83,21 @@ func (r *reader) rest(info os.FileInfo) time.Duration {
 	return 0
 }
 
+var errNotRegular = errors.New("is not a regular file")
+
 // attempt reads a file. If somebody is still writing it, wait is how long to wait before another attempt, and data is nil if it was left unread
 // because there is time for that. Neither a change while it was read goes unnoticed, nor a file that an editor truncated a moment ago and has not filled
 // again.
 func (r *reader) attempt(name string) (data []byte, st stamp, wait time.Duration, err error) {
-	f, err := os.Open(name)
+	f, err := os.OpenFile(name, openForReading, 0)
 	if err != nil {
 		return nil, st, 0, err
 	}
 	defer f.Close()
 	before, err := f.Stat()
+	if err == nil && !before.Mode().IsRegular() { // be it that a moment ago it was
+		err = errNotRegular
+	}
 	if err != nil {
 		return nil, st, 0, err
 	}

@@ -7,6 +7,9 @@ import (
 	"syscall"
 )
 
+// openForReading does not wait for somebody who writes, should a pipe have taken the place of a file.
+const openForReading = os.O_RDONLY | syscall.O_NONBLOCK
+
 func factsOf(info os.FileInfo) facts {
 	s, ok := info.Sys().(*syscall.Stat_t)
 	if !ok {

@@ -6,6 +6,8 @@ package config
 
 import "os"
 
+const openForReading = os.O_RDONLY
+
 func factsOf(info os.FileInfo) facts {
 	return facts{mode: info.Mode(), size: info.Size(), modified: info.ModTime().UnixNano(), info: info, shared: true}
 }
