@@ -168,15 +168,16 @@ func integer(p []byte, n uint8) (value int, rest []byte, ok bool) {
 	if value < mask {
 		return value, p, true
 	}
+	sum := int64(value) // an int may have 32 bits
 	for shift := 0; len(p) > 0; shift += 7 {
 		b := p[0]
 		p = p[1:]
-		value += int(b&0x7f) << shift
-		if value > maxInteger || shift > 28 {
+		sum += int64(b&0x7f) << shift
+		if sum > maxInteger || shift > 28 {
 			return 0, nil, false
 		}
 		if b&0x80 == 0 {
-			return value, p, true
+			return int(sum), p, true
 		}
 	}
 	return 0, nil, false

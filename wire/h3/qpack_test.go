@@ -162,3 +162,21 @@ func BenchmarkEncode(b *testing.B) {
 		dst = appendHead(dst[:0], &h, 128, []byte("Mon, 02 Jan 2006 15:04:05 GMT"))
 	}
 }
+
+// Where an int has 32 bits (386, arm) a long integer must not become a negative length or index, which would end the process.
+func TestIntegersAreBounded(t *testing.T) {
+	for n := range 6 {
+		for _, filler := range []byte{0x80, 0xff} {
+			for last := range 0x100 {
+				p := append(bytes.Repeat([]byte{filler}, n), byte(last))
+				if value, rest, ok := integer(append([]byte{0xff}, p...), 7); ok && (value < 0 || value > maxInteger || len(rest) > 0) {
+					t.Fatalf("ff % x is %d", p, value)
+				}
+				for _, line := range []byte{0xff, 0x5f, 0x27} { // an index, an index and a value, a name and a value
+					d := decoder{maxBytes: 1 << 10, maxFields: 10}
+					_, _ = d.decode(append([]byte{0, 0, line}, p...)) // it may be as wrong as it likes
+				}
+			}
+		}
+	}
+}
