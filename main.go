@@ -26,6 +26,7 @@ func main() {
 		Stdout:  os.Stdout,
 		Stderr:  os.Stderr,
 		Signals: func() cli.Signals {
+			outliveReaders()
 			return cli.Signals{
 				Reload: signals(syscall.SIGHUP), Stop: signals(syscall.SIGTERM, os.Interrupt), Reopen: signals(reopenSignals()...),
 			}
@@ -39,6 +40,10 @@ func logThrough(log *slog.Logger) {
 	slog.SetDefault(log)
 	obtain.LogThrough(log)
 }
+
+// outliveReaders has the process go on when whoever read its log or access log through a pipe has gone: Go would end it at the next line. A signal that
+// is taken and dropped is, unlike one that is ignored, not passed on to programs that are started (--acme-dns-hook).
+func outliveReaders() { signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE) }
 
 // signals turns signals into values of a channel. Two are kept: the first asks for something, the second insists.
 func signals(list ...os.Signal) <-chan struct{} {

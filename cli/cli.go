@@ -23,7 +23,8 @@ import (
 type Program struct {
 	Version        admin.Version
 	Stdout, Stderr io.Writer
-	// Signals begins to listen for the user's signals; only commands that serve call it, the others die of them. Nil: there are none.
+	// Signals begins to listen for the user's signals, and to outlive the readers of its output; only commands that serve call it, the others die of
+	// them. Nil: there are none.
 	Signals func() Signals
 	// LogThrough makes libraries that have loggers of their own, the process's, use this one; only commands that serve call it. Nil: they are left alone.
 	LogThrough func(*slog.Logger)

@@ -49,6 +49,7 @@ func runGateway(ctx context.Context, p Program, o *runOptions) error {
 	if p.LogThrough != nil {
 		p.LogThrough(log)
 	}
+	signals := p.signals() // before the first line of the log, and so that none ends a process that is about to serve
 	applyMemoryLimit(os.DirFS("/"), os.Getenv, log)
 	s.stateDir = stateDir(o.stateDir, log)
 	s.sessionKey = sessionKey(s.stateDir, log)
@@ -80,7 +81,7 @@ func runGateway(ctx context.Context, p Program, o *runOptions) error {
 	defer g.admin.Close()
 	g.own(nil)
 	log.Info("starting", "version", p.Version.GitVersion, "config", o.roots, "admin", g.admin.Address())
-	g.signals = p.signals()
+	g.signals = signals
 	return g.run(ctx, o.pollInterval)
 }
 
