@@ -439,7 +439,32 @@ func TestAFileThatIsBeingWrittenKeepsItsContent(t *testing.T) {
 	if r.Digest != before.Digest {
 		t.Error("the digest tells of content that is not in force")
 	}
+	d.write("a.yaml", "# nothing\n")
 	d.loader.settle = defaultSettling
+	d.expect(d.load(), 0, "z")
+}
+
+// TestAnEmptiedFileIsOneThatWasCutOff is about `generate > a.yaml`: the shell empties the file, and what is to be in it comes later, or never.
+func TestAnEmptiedFileIsOneThatWasCutOff(t *testing.T) {
+	d := newDirectory(t).write("a.yaml", route("a", "/1")).write("z.yaml", route("z", "/"))
+	before := d.load()
+	d.expect(before, 0, "a", "z")
+	d.write("a.yaml", "")
+	d.loader.settle = settling{emptied: time.Hour}
+	r := d.load()
+	if d.expect(r, 0, "a", "z"); r.Digest != before.Digest || len(d.loader.unsettled) != 1 {
+		t.Error("not left to the next load")
+	}
+	d.loader.settle = settling{}
+	r = d.load()
+	if d.expect(r, 1, "a stale", "z"); !strings.Contains(r.Problems[0].String(), "a.yaml: is empty") {
+		t.Errorf("problems: %v", r.Problems)
+	}
+	d.loader.settle = settling{emptied: time.Hour} // is for what is empty, and nothing else
+	d.write("a.yaml", route("a", "/2")).write("new.yaml", "")
+	d.expect(d.load(), 1, "a", "z")
+	d.write("a.yaml", "# nothing\n")
+	d.remove("new.yaml")
 	d.expect(d.load(), 0, "z")
 }
 

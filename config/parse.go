@@ -126,10 +126,18 @@ func parallel(ctx context.Context, n int, f func(i int)) error {
 	return ctx.Err()
 }
 
+// emptyFile is what is wrong with a file without a byte. Who wants nothing of it any more deletes it; one that is emptied is on the way to new content, or was
+// cut off by a full disk or a generator that failed.
+const emptyFile = "is empty, as if its writing had been cut off: what was in it before stays in force; write objects into it, or delete it"
+
 // parseFile splits a file into its objects, without admitting them. Documents that an earlier version of the file had, which may be nil, are
 // taken over with their outcomes.
 func parseFile(f *file, before *parsed, root Root, lim limits) *parsed {
 	p := &parsed{path: f.path, sum: f.sum}
+	if len(f.data) == 0 {
+		p.complain(object.Position{File: p.name}, emptyFile)
+		return p
+	}
 	known := map[[32]byte]*section{}
 	if before != nil && before.path == f.path {
 		for i := range before.sections {

@@ -20,11 +20,14 @@ import (
 type settling struct {
 	// quiet is how old the last change of a file must be for it to count as written.
 	quiet time.Duration
+	// emptied is the same for a file that an earlier load has read and that is empty now. `helm template > routes.yaml` empties it first, and writes when
+	// it knows what.
+	emptied time.Duration
 	// limit is how long one load may wait for files in all.
 	limit time.Duration
 }
 
-var defaultSettling = settling{quiet: 20 * time.Millisecond, limit: 200 * time.Millisecond}
+var defaultSettling = settling{quiet: 20 * time.Millisecond, emptied: time.Second, limit: 200 * time.Millisecond}
 
 // young is a file that may still be being written.
 type young struct {
@@ -50,7 +53,7 @@ func (r *reader) settled(ctx context.Context) error {
 
 // try reads a file, unless it should be given some time first and there is some.
 func (r *reader) try(f young) (wait time.Duration) {
-	data, st, wait, err := r.attempt(f.name)
+	data, st, wait, err := r.attempt(f)
 	switch {
 	case errors.Is(err, fs.ErrNotExist): // deleted since it was listed
 		return 0
@@ -76,9 +79,13 @@ func (r *reader) try(f young) (wait time.Duration) {
 func (r *reader) hasTime(wait time.Duration) bool { return time.Until(r.deadline) >= wait }
 
 // rest is how long a file should be given to become whole. A time of change in the future comes from another machine's clock and says nothing.
-func (r *reader) rest(info os.FileInfo) time.Duration {
-	if age := time.Since(info.ModTime()); age >= 0 && age < r.settle.quiet {
-		return r.settle.quiet - age
+func (r *reader) rest(f young, info os.FileInfo) time.Duration {
+	quiet := r.settle.quiet
+	if info.Size() == 0 && r.known(f.path.name) {
+		quiet = max(quiet, r.settle.emptied)
+	}
+	if age := time.Since(info.ModTime()); age >= 0 && age < quiet {
+		return quiet - age
 	}
 	return 0
 }
@@ -88,8 +95,8 @@ var errNotRegular = errors.New("is not a regular file")
 // attempt reads a file. If somebody is still writing it, wait is how long to wait before another attempt, and data is nil if it was left unread
 // because there is time for that. Neither a change while it was read goes unnoticed, nor a file that an editor truncated a moment ago and has not filled
 // again.
-func (r *reader) attempt(name string) (data []byte, st stamp, wait time.Duration, err error) {
-	f, err := os.OpenFile(name, openForReading, 0)
+func (r *reader) attempt(of young) (data []byte, st stamp, wait time.Duration, err error) {
+	f, err := os.OpenFile(of.name, openForReading, 0)
 	if err != nil {
 		return nil, st, 0, err
 	}
@@ -101,7 +108,7 @@ func (r *reader) attempt(name string) (data []byte, st stamp, wait time.Duration
 	if err != nil {
 		return nil, st, 0, err
 	}
-	if wait := r.rest(before); wait > 0 && r.hasTime(wait) {
+	if wait := r.rest(of, before); wait > 0 && r.hasTime(wait) {
 		return nil, st, wait, nil
 	}
 	st = stampOf(factsOf(before), time.Now())
@@ -118,7 +125,7 @@ func (r *reader) attempt(name string) (data []byte, st stamp, wait time.Duration
 	if err != nil {
 		return nil, st, 0, err
 	}
-	wait = r.rest(after)
+	wait = r.rest(of, after)
 	if after.Size() != before.Size() || !after.ModTime().Equal(before.ModTime()) || int64(len(data)) != after.Size() {
 		wait = max(wait, time.Millisecond)
 	}
