@@ -25,6 +25,7 @@ func main() {
 		Version: buildVersion(),
 		Stdout:  os.Stdout,
 		Stderr:  os.Stderr,
+		Stdin:   os.Stdin,
 		Signals: func() cli.Signals {
 			outliveReaders()
 			return cli.Signals{

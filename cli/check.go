@@ -8,8 +8,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -38,8 +40,11 @@ func newCheck(p Program) *cobra.Command {
 
   shop.yaml:19:7: HTTPRoute default/shop: spec.rules[0].backends: unknown field (did you mean "backendRefs"?)
 
-and exits with 1 if there is an error. Warnings and ignored kinds alone are no error.`,
+and exits with 1 if there is an error. Warnings and ignored kinds alone are no error.
+
+With - in place of a directory it reads standard input, and instead of a file a pipe will do.`,
 		Example: `  wicketgate check ./gateway
+  helm template ./chart | wicketgate check -
   wicketgate check ./infra ./shop:shop -o json
   wicketgate check ./gateway --print-routes`,
 		Args: atLeastOne("the directories or files to check"),
@@ -68,7 +73,11 @@ func check(ctx context.Context, p Program, o *checkOptions, dirs []string) error
 	}
 	var roots []config.Root
 	for _, d := range dirs {
-		roots = append(roots, config.ParseRoot(d))
+		root, err := checkedRoot(d, p.Stdin)
+		if err != nil {
+			return err
+		}
+		roots = append(roots, root)
 	}
 	result, err := certificates.load(func(ctx context.Context, _ bool) (*config.Result, error) {
 		return config.New(config.Options{Roots: roots}).Load(ctx)
@@ -96,6 +105,35 @@ func check(ctx context.Context, p Program, o *checkOptions, dirs []string) error
 		err = exitError(1)
 	}
 	return err
+}
+
+// checkedRoot is what an argument names: a directory, a file, or what can be read once only, which it reads.
+func checkedRoot(arg string, stdin io.Reader) (config.Root, error) {
+	root := config.ParseRoot(arg)
+	if root.Path == "-" {
+		if root.Path = "stdin"; stdin == nil {
+			stdin = strings.NewReader("")
+		}
+		return readOnce(root, stdin)
+	}
+	if info, err := os.Stat(root.Path); err != nil || info.IsDir() || info.Mode().IsRegular() {
+		return root, nil // what is wrong with it, the loader says
+	}
+	f, err := os.Open(root.Path)
+	if err != nil {
+		return root, err
+	}
+	defer f.Close()
+	return readOnce(root, f)
+}
+
+func readOnce(root config.Root, from io.Reader) (config.Root, error) {
+	text, err := config.ReadText(from)
+	if err != nil {
+		return root, fmt.Errorf("%s: %w", root.Path, err)
+	}
+	root.Text = text
+	return root, nil
 }
 
 // byPosition orders problems as a reader goes through the files, whoever found them.

@@ -4,6 +4,8 @@ package cli
 
 import (
 	"encoding/json"
+	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -53,6 +55,54 @@ func TestCheck(t *testing.T) {
 				t.Errorf("no summary: %q", stderr)
 			}
 		})
+	}
+}
+
+// TestCheckReadsPipes is `helm template . | wicketgate check -`, and the shell's <(helm template .).
+func TestCheckReadsPipes(t *testing.T) {
+	fine := gatewayYAML(8080) + "---\n" + routeYAML("shop", "/", 3000)
+	typo := strings.Replace(fine, "backendRefs", "backends", 1)
+	big := "# " + strings.Repeat("x", 17<<20)
+	piped := func(text string) string {
+		r, w, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { r.Close() })
+		go func() {
+			defer w.Close()
+			_, _ = io.WriteString(w, text)
+		}()
+		return fmt.Sprintf("/dev/fd/%d", r.Fd())
+	}
+	for name, c := range map[string]struct {
+		arg, stdin string
+		code       int
+		want       string
+	}{
+		"standard input":             {"-", fine, 0, "1 file, 4 objects: 0 errors"},
+		"a typing error":             {"-", typo, 1, "stdin:"},
+		"a confined pipe":            {piped("kind: Namespace\napiVersion: v1\nmetadata: {name: a}\n") + ":shop", "", 1, "may only hold objects of namespace shop"},
+		"nothing at all":             {"-", "", 1, "stdin: is empty"},
+		"more than a file may have":  {"-", big, 1, "stdin: is larger than 16 MiB"},
+		"a pipe":                     {piped(fine), "", 0, "1 file, 4 objects: 0 errors"},
+		"a typing error in a pipe":   {piped(typo), "", 1, `: HTTPRoute default/shop: spec.rules[0].backends: unknown field (did you mean "backendRefs"?)`},
+		"a file that does not exist": {"nowhere", "", 1, "nowhere does not exist"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if _, err := os.Stat("/dev/fd"); err != nil && strings.HasPrefix(c.arg, "/dev/fd") {
+				t.Skip(err)
+			}
+			var out strings.Builder
+			code := Execute(t.Context(), Program{Stdin: strings.NewReader(c.stdin), Stdout: &out, Stderr: &out}, []string{"check", c.arg})
+			if code != c.code || !strings.Contains(out.String(), c.want) {
+				t.Errorf("exit status %d, want %d and %q:\n%s", code, c.code, c.want, out.String())
+			}
+		})
+	}
+	_, stderr, code := program(t, "run", "--state-dir", "none", "--admin", fmt.Sprintf("127.0.0.1:%d", freePort(t)), "--config", "/dev/stdin")
+	if code != 1 || !strings.Contains(stderr, "/dev/stdin is neither a directory nor a regular file") {
+		t.Errorf("run serves what cannot be read again: %d %s", code, stderr)
 	}
 }
 

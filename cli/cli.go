@@ -23,6 +23,7 @@ import (
 type Program struct {
 	Version        admin.Version
 	Stdout, Stderr io.Writer
+	Stdin          io.Reader // nil: there is nothing to read
 	// Signals begins to listen for the user's signals, and to outlive the readers of its output; only commands that serve call it, the others die of
 	// them. Nil: there are none.
 	Signals func() Signals

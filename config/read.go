@@ -109,6 +109,11 @@ func (r *reader) lose(i int, root Root, err error) {
 
 // readRoot reads a directory or a file. The error says what to do about a root that cannot be read at all.
 func (r *reader) readRoot(ctx context.Context, i int, root Root) error {
+	if root.Text != nil {
+		r.single = true
+		r.whole(young{path: path{root: i, rel: root.Path, name: root.Path, single: true}}, root.Text, stamp{})
+		return nil
+	}
 	info, err := os.Stat(root.Path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -123,6 +128,9 @@ func (r *reader) readRoot(ctx context.Context, i int, root Root) error {
 			return fmt.Errorf("cannot read the configuration: %w", err)
 		}
 		return r.entries(ctx, p, l, []os.FileInfo{info})
+	}
+	if !info.Mode().IsRegular() {
+		return fmt.Errorf("%s is neither a directory nor a regular file: what it gives cannot be read again", root.Path)
 	}
 	p.rel, p.single = filepath.Base(root.Path), true
 	r.single, r.slot = true, nil

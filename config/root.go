@@ -3,6 +3,7 @@
 package config
 
 import (
+	"io"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/util/validation"
@@ -15,6 +16,17 @@ type Root struct {
 	// Namespaces, if there are any, confine the root: objects of other namespaces and of cluster-scoped kinds found there are
 	// refused. Where there is only one, it is the namespace of objects that name none.
 	Namespaces []string
+	// Text, unless it is nil, is what is read in place of Path, which is then only its name: what came out of a pipe comes once.
+	Text []byte
+}
+
+// ReadText reads the Text of a Root to its end. The error says that it is too large, or is from's.
+func ReadText(from io.Reader) ([]byte, error) {
+	text, err := readAll(from, 0, defaultLimits.fileBytes)
+	if err == nil && int64(len(text)) > defaultLimits.fileBytes {
+		err = tooLarge(defaultLimits)
+	}
+	return text, err
 }
 
 // ParseRoot reads the command-line form "DIR" or "DIR:ns1,ns2". It splits at the last colon, and only where a list of namespaces follows

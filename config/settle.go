@@ -119,7 +119,7 @@ func (r *reader) attempt(of young) (data []byte, st stamp, wait time.Duration, e
 		return nil, st, 0, err
 	}
 	if before.Size() > r.lim.fileBytes || int64(len(data)) > r.lim.fileBytes {
-		return nil, st, 0, fmt.Errorf("is larger than %d MiB", r.lim.fileBytes>>20)
+		return nil, st, 0, tooLarge(r.lim)
 	}
 	after, err := f.Stat()
 	if err != nil {
@@ -132,8 +132,10 @@ func (r *reader) attempt(of young) (data []byte, st stamp, wait time.Duration, e
 	return data, st, wait, nil
 }
 
-// readAll reads what a file of about this size holds, and a byte more than the limit of one that is larger.
-func readAll(f *os.File, size, limit int64) ([]byte, error) {
+func tooLarge(lim limits) error { return fmt.Errorf("is larger than %d MiB", lim.fileBytes>>20) }
+
+// readAll reads what a file of about this size holds, and a byte more than the limit of one that is larger. The result is not nil.
+func readAll(f io.Reader, size, limit int64) ([]byte, error) {
 	var b bytes.Buffer
 	b.Grow(int(size) + bytes.MinRead)
 	_, err := b.ReadFrom(io.LimitReader(f, limit+1))
