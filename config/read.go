@@ -129,9 +129,6 @@ func (r *reader) readRoot(ctx context.Context, i int, root Root) error {
 		}
 		return r.entries(ctx, p, l, []os.FileInfo{info})
 	}
-	if !info.Mode().IsRegular() {
-		return fmt.Errorf("%s is neither a directory nor a regular file: what it gives cannot be read again", root.Path)
-	}
 	p.rel, p.single = filepath.Base(root.Path), true
 	r.single, r.slot = true, nil
 	r.readFile(p, root.Path)
