@@ -57,19 +57,6 @@ type Options struct {
 	Now      func() time.Time // nil: time.Now
 }
 
-// Version says what is running. The fields are Kubernetes' (k8s.io/apimachinery/pkg/version), so that its clients can read it.
-type Version struct {
-	Major        string `json:"major"`
-	Minor        string `json:"minor"`
-	GitVersion   string `json:"gitVersion"`
-	GitCommit    string `json:"gitCommit"`
-	GitTreeState string `json:"gitTreeState"`
-	BuildDate    string `json:"buildDate"`
-	GoVersion    string `json:"goVersion"`
-	Compiler     string `json:"compiler"`
-	Platform     string `json:"platform"`
-}
-
 // api is the handler behind the guard.
 type api struct {
 	source   Source
@@ -81,7 +68,7 @@ type api struct {
 
 // NewHandler returns the interface as a handler, guard included.
 func NewHandler(o Options) http.Handler {
-	a := &api{source: o.Source, version: o.Version, stopping: o.Stopping, log: o.Log, now: o.Now}
+	a := &api{source: o.Source, version: o.Version.semantic(), stopping: o.Stopping, log: o.Log, now: o.Now}
 	if a.log == nil {
 		a.log = slog.New(slog.DiscardHandler)
 	}
@@ -95,6 +82,7 @@ func NewHandler(o Options) http.Handler {
 	mux.HandleFunc("/apis", readOnly(a.groups))
 	mux.HandleFunc("/api/", readOnly(a.objects))
 	mux.HandleFunc("/apis/", readOnly(a.objects))
+	mux.HandleFunc("/openapi/", readOnly(noSchemas))
 	mux.HandleFunc("/healthz", readOnly(a.healthz))
 	mux.HandleFunc("/readyz", readOnly(a.readyz))
 	mux.HandleFunc("/version", readOnly(func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, a.version) }))

@@ -400,6 +400,29 @@ func TestMetricsProfilesAndVersion(t *testing.T) {
 	}
 }
 
+// TestTheVersionIsOneForKubectl: kubectl version fails on any other.
+func TestTheVersionIsOneForKubectl(t *testing.T) {
+	for version, want := range map[string]string{
+		"v1.2.3": "v1.2.3", "v1.2.3-rc.1": "v1.2.3-rc.1", "v0.0.0-20261121193718-df6565912345+dirty": "v0.0.0-20261121193718-df6565912345+dirty",
+		"df65659": "v0.0.0+df65659", "df65659-dirty": "v0.0.0+df65659-dirty", "(devel)": "v0.0.0+devel", "": "v0.0.0", "0123456": "v0.0.0+0123456",
+	} {
+		h := NewHandler(Options{Source: newSource(t, ""), Version: Version{GitVersion: version}})
+		if got := decode[Version](t, ask(h, "GET", "/version")).GitVersion; got != want {
+			t.Errorf("%q: %q, want %q", version, got, want)
+		}
+	}
+}
+
+// TestSchemasAreNotServed: kubectl apply and kubectl explain show what is said instead.
+func TestSchemasAreNotServed(t *testing.T) {
+	h := NewHandler(Options{Source: newSource(t, "")})
+	for _, path := range []string{"/openapi/v2", "/openapi/v3", "/openapi/v3/apis/gateway.networking.k8s.io/v1"} {
+		if w := ask(h, "GET", path); w.Code != http.StatusNotAcceptable || !strings.Contains(w.Body.String(), "put the file into a directory of --config") {
+			t.Errorf("%s: %d %s", path, w.Code, w.Body)
+		}
+	}
+}
+
 func TestHostsAndOrigins(t *testing.T) {
 	s := newSource(t, manifests)
 	s.run(t)

@@ -24,6 +24,12 @@ func notFoundPath(path string) *metav1.Status {
 	}
 }
 
+// noSchemas answers kubectl apply and kubectl explain, which ask for schemas. Of a 406 as text they show what it says, of a 404 only that it is one.
+func noSchemas(w http.ResponseWriter, _ *http.Request) {
+	http.Error(w, "objects are read from files, and changed there: put the file into a directory of --config "+
+		"(wicketgate check says what is wrong with it, docs/fields.md explains the fields)", http.StatusNotAcceptable)
+}
+
 func notFound(k *config.Kind, name string) *metav1.Status {
 	resource := k.Plural
 	if k.Group != "" {

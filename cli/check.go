@@ -27,12 +27,13 @@ import (
 
 type checkOptions struct {
 	semantics
+	roots       []string
 	output      string
 	printRoutes bool
 }
 
 func newCheck(p Program) *cobra.Command {
-	o := &checkOptions{}
+	o, anyDirs := &checkOptions{}, atLeastOne("the directories or files to check")
 	c := &cobra.Command{
 		Use:   "check DIR...",
 		Short: "Say what is wrong with files, as run would see them",
@@ -47,9 +48,10 @@ With - in place of a directory it reads standard input, and instead of a file a 
   helm template ./chart | wicketgate check -
   wicketgate check ./infra ./shop:shop -o json
   wicketgate check ./gateway --print-routes`,
-		Args: atLeastOne("the directories or files to check"),
-		RunE: func(c *cobra.Command, args []string) error { return check(c.Context(), p, o, args) },
+		Args: func(c *cobra.Command, args []string) error { return anyDirs(c, slices.Concat(o.roots, args)) },
+		RunE: func(c *cobra.Command, args []string) error { return check(c.Context(), p, o, slices.Concat(o.roots, args)) },
 	}
+	c.Flags().StringArrayVar(&o.roots, "config", nil, "the same as a directory without the flag, for the command line of run")
 	c.Flags().StringVarP(&o.output, "output", "o", "text", "text or json")
 	c.Flags().BoolVar(&o.printRoutes, "print-routes", false, "print what would be served: sockets, listeners, and matches in the order of precedence")
 	o.register(c.Flags())

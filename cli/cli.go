@@ -89,33 +89,8 @@ Without a command it is "wicketgate run".`,
 	root.SetErr(p.Stderr)
 	root.Flags().AddFlagSet(run.Flags())
 	root.AddCommand(run, newCheck(p), newGet(p), newEcho(p), newHealth(p), newCA(p), newVersion(p))
-	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
-		return fmt.Errorf("%w\nRun '%s --help' for usage", err, c.CommandPath())
-	})
+	root.SetFlagErrorFunc(wrongFlag)
 	return root
-}
-
-// noSuchCommand refuses what is neither a command nor a flag, and names the command that was perhaps meant.
-func noSuchCommand(c *cobra.Command, args []string) error {
-	if len(args) == 0 {
-		return nil
-	}
-	c.SuggestionsMinimumDistance = 2
-	meant := ""
-	if near := c.SuggestionsFor(args[0]); len(near) > 0 {
-		meant = fmt.Sprintf(" (did you mean %q?)", near[0])
-	}
-	return fmt.Errorf("there is no command %q%s\nRun '%s --help' for usage", args[0], meant, c.CommandPath())
-}
-
-// atLeastOne asks for arguments, and says of what kind they are.
-func atLeastOne(what string) cobra.PositionalArgs {
-	return func(c *cobra.Command, args []string) error {
-		if len(args) == 0 {
-			return fmt.Errorf("name %s\nRun '%s --help' for usage", what, c.CommandPath())
-		}
-		return nil
-	}
 }
 
 func newVersion(p Program) *cobra.Command {

@@ -286,7 +286,10 @@ func network(text string) (netip.Prefix, error) {
 		return netip.PrefixFrom(addr, addr.BitLen()), nil
 	}
 	p, err := netip.ParsePrefix(text)
-	return p.Masked(), err
+	if err != nil {
+		return p, errors.New("neither a network, such as 10.0.0.0/8, nor an IP address")
+	}
+	return p.Masked(), nil
 }
 
 // dnsServer reads an address with or without a port.
@@ -294,5 +297,9 @@ func dnsServer(text string) (netip.AddrPort, error) {
 	if addr, err := netip.ParseAddr(text); err == nil {
 		return netip.AddrPortFrom(addr, 53), nil
 	}
-	return netip.ParseAddrPort(text)
+	server, err := netip.ParseAddrPort(text)
+	if err != nil {
+		return server, errors.New("no IP address, such as 10.0.0.53, or 10.0.0.53:5353 with a port")
+	}
+	return server, nil
 }

@@ -29,7 +29,7 @@ the gateway could not start or broke.`,
 		Example: `  wicketgate run --config ./gateway
   wicketgate run --config ./gateway --port-map 80=8080,443=8443      # without root
   wicketgate run --config ./infra --config ./shop:shop --strict`,
-		Args: cobra.NoArgs,
+		Args: onlyFlags,
 		RunE: func(c *cobra.Command, _ []string) error { return runGateway(c.Context(), p, o) },
 	}
 	o.register(c.Flags())

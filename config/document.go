@@ -90,6 +90,10 @@ func parserError(err error, c chunk) error {
 	}
 	text, _, _ = strings.Cut(text, "\n")
 	text = parserQuote.ReplaceAllString(text, "")
+	if bytes.Contains(c.text, []byte("{{")) {
+		out.message = "not valid YAML: " + text + " (" + templateHint + ")"
+		return out
+	}
 	for _, h := range parserHints {
 		if strings.Contains(text, h.message) {
 			text += " (" + h.hint + ")"
@@ -99,6 +103,9 @@ func parserError(err error, c chunk) error {
 	out.message = "not valid YAML: " + text
 	return out
 }
+
+// templateHint is for text with {{ in it.
+const templateHint = "if it is a template, give Wicketgate what helm template or its like makes of it"
 
 // parserHints say what usually is behind a parser's message.
 var parserHints = []struct{ message, hint string }{

@@ -122,6 +122,9 @@ func ruleHint(detail string) string {
 	return detail
 }
 
+// hostCharacters are what names of hosts are made of.
+const hostCharacters = "abcdefghijklmnopqrstuvwxyz0123456789-.*"
+
 // patternHint makes a message about a pattern easier to act on.
 func patternHint(value any, detail string) string {
 	before, _, _ := strings.Cut(detail, ", regex used for validation is")
@@ -138,7 +141,10 @@ func patternHint(value any, detail string) string {
 		return detail
 	}
 	host, _, _ := strings.Cut(text, ":")
-	if strings.Contains(text, "://") {
+	if _, rest, isURL := strings.Cut(text, "://"); isURL {
+		if host = rest[:len(rest)-len(strings.TrimLeft(rest, hostCharacters))]; re.MatchString(host) {
+			return "is a URL: write " + strconv.Quote(host)
+		}
 		return detail
 	}
 	switch {
@@ -210,8 +216,10 @@ func mismatch(want, got string, value any) string {
 			return fmt.Sprintf("%s: put it in quotes: \"%v\"", m, value)
 		}
 		return m + ": put it in quotes"
-	case (want == "integer" || want == "number" || want == "boolean") && got == "string":
-		return m + ": remove the quotes"
+	case (want == "integer" || want == "number") && got == "string":
+		return m + ": write a number, without quotes"
+	case want == "boolean" && got == "string":
+		return m + ": write true or false, without quotes"
 	case want == "array":
 		return m + ": begin the item with \"- \""
 	case want == "object" && got == "array":

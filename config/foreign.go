@@ -128,6 +128,9 @@ var foreignHints = []struct {
 	{"networking.k8s.io", []string{"Ingress", "IngressClass"}, "write an HTTPRoute instead (ingress2gateway converts Ingresses)"},
 	{"extensions", []string{"Ingress"}, "write an HTTPRoute instead (ingress2gateway converts Ingresses)"},
 	{"networking.k8s.io", []string{"NetworkPolicy"}, "Wicketgate enforces no network policies"},
+	{"traefik.io", []string{"Middleware", "MiddlewareTCP"}, "its routes are served without what it does: filters of an HTTPRoute's rules do that " +
+		"(RequestHeaderModifier, URLRewrite, RequestRedirect, CORS, ExternalAuth for ForwardAuth)"},
+	{"traefik.io", nil, "Traefik's own kinds have no meaning here; a Gateway and routes of gateway.networking.k8s.io do what they did"},
 	{"istio.io", nil, "Istio's own kinds have no meaning here; a Gateway and HTTPRoutes of gateway.networking.k8s.io do what they did"},
 	{"acme.cert-manager.io", nil, "orders and challenges are kept in the state directory, not as objects"},
 	{"cert-manager.io", []string{"CertificateRequest"}, "write a Certificate, which says what it is for and is renewed"},

@@ -17,7 +17,10 @@ func (p *placer) key(n *yaml.Node) (string, error) {
 	if n.Kind == yaml.AliasNode {
 		n = n.Alias
 	}
-	if n.Kind != yaml.ScalarNode {
+	switch {
+	case n.Kind == yaml.MappingNode && n.Style&yaml.FlowStyle != 0: // {{ .Values.name }} is a mapping with a mapping for a key
+		return "", p.fail(at, "a key must be a single word or number (%s)", templateHint)
+	case n.Kind != yaml.ScalarNode:
 		return "", p.fail(at, "a key must be a single word or number")
 	}
 	if n.Style&yaml.TaggedStyle != 0 {

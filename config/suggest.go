@@ -36,6 +36,7 @@ var synonyms = map[string][]string{
 	"requestheaders":    {"requestHeaderModifier"},
 	"responseheaders":   {"responseHeaderModifier"},
 	"code":              {"statusCode"},
+	"protocol":          {"scheme"},
 	"query":             {"queryParams"},
 	"queryparameters":   {"queryParams"},
 	"classname":         {"gatewayClassName"},

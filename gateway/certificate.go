@@ -3,7 +3,6 @@
 package gateway
 
 import (
-	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -16,6 +15,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
+	"github.com/wicketgate/wicketgate/internal/keypair"
 	"github.com/wicketgate/wicketgate/object"
 )
 
@@ -148,10 +148,9 @@ func readCertificate(o *object.Object) (*Certificate, error) {
 			return nil, fmt.Errorf("it has no %s; a Secret of type %s has %s and %s", key, corev1.SecretTypeTLS, corev1.TLSCertKey, corev1.TLSPrivateKeyKey)
 		}
 	}
-	// The error of X509KeyPair tells a malformed certificate from a malformed key and from a key of another certificate.
-	parsed, err := tls.X509KeyPair(pair[0], pair[1])
+	parsed, err := keypair.Parse(pair[0], pair[1])
 	if err != nil {
-		return nil, fmt.Errorf("%s and %s are not a usable certificate and key: %s", corev1.TLSCertKey, corev1.TLSPrivateKeyKey, strings.TrimPrefix(err.Error(), "tls: "))
+		return nil, fmt.Errorf("%s and %s are not a usable certificate and key: %w", corev1.TLSCertKey, corev1.TLSPrivateKeyKey, err)
 	}
 	if parsed.Leaf == nil {
 		if parsed.Leaf, err = x509.ParseCertificate(parsed.Certificate[0]); err != nil {

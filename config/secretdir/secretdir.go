@@ -13,7 +13,6 @@ package secretdir
 import (
 	"cmp"
 	"crypto/sha256"
-	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -25,6 +24,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/wicketgate/wicketgate/config"
+	"github.com/wicketgate/wicketgate/internal/keypair"
 	"github.com/wicketgate/wicketgate/object"
 )
 
@@ -167,9 +167,8 @@ func (d *directory) secret(c content) (*object.Object, error) {
 	case len(c.keys) == 0:
 		return nil, errors.New("holds no file: nothing can be in the Secret")
 	case certificate != nil && key != nil:
-		if _, err := tls.X509KeyPair(certificate, key); err != nil {
-			return nil, fmt.Errorf("%s and %s are not a usable certificate and key: %s", c.from[corev1.TLSCertKey], c.from[corev1.TLSPrivateKeyKey],
-				strings.TrimPrefix(err.Error(), "tls: "))
+		if _, err := keypair.Parse(certificate, key); err != nil {
+			return nil, fmt.Errorf("%s and %s are not a usable certificate and key: %w", c.from[corev1.TLSCertKey], c.from[corev1.TLSPrivateKeyKey], err)
 		}
 		s.Type = corev1.SecretTypeTLS
 	case certificate != nil || key != nil:
