@@ -49,7 +49,9 @@ With - in place of a directory it reads standard input, and instead of a file a 
   wicketgate check ./infra ./shop:shop -o json
   wicketgate check ./gateway --print-routes`,
 		Args: func(c *cobra.Command, args []string) error { return anyDirs(c, slices.Concat(o.roots, args)) },
-		RunE: func(c *cobra.Command, args []string) error { return check(c.Context(), p, o, slices.Concat(o.roots, args)) },
+		RunE: func(c *cobra.Command, args []string) error {
+			return check(c.Context(), p, o, slices.Concat(o.roots, args))
+		},
 	}
 	c.Flags().StringArrayVar(&o.roots, "config", nil, "the same as a directory without the flag, for the command line of run")
 	c.Flags().StringVarP(&o.output, "output", "o", "text", "text or json")

@@ -60,7 +60,9 @@ func wrongFlag(c *cobra.Command, err error) error {
 	if unknown, ok := errors.AsType[*pflag.NotExistError](err); ok {
 		// The library knows what is near to a command, so let flags be commands.
 		flags := &cobra.Command{SuggestionsMinimumDistance: 2}
-		c.Flags().VisitAll(func(f *pflag.Flag) { flags.AddCommand(&cobra.Command{Use: f.Name, Run: func(*cobra.Command, []string) {}}) })
+		c.Flags().VisitAll(func(f *pflag.Flag) {
+			flags.AddCommand(&cobra.Command{Use: f.Name, Run: func(*cobra.Command, []string) {}})
+		})
 		if near := flags.SuggestionsFor(unknown.GetSpecifiedName()); len(near) > 0 && len(unknown.GetSpecifiedName()) > 1 {
 			err = fmt.Errorf("%w (did you mean --%s?)", err, near[0])
 		}
