@@ -70,3 +70,14 @@ func TestLinksBetweenDocumentsLead(t *testing.T) {
 		}
 	}
 }
+
+// A merge that was not finished leaves its markers.
+func TestDocumentsHaveNoMarkersOfMerges(t *testing.T) {
+	marker := regexp.MustCompile(`(?m)^(<{7} |={7}$|>{7} )`)
+	for _, path := range documents(t) {
+		text := read(t, path)
+		if at := marker.FindStringIndex(text); at != nil {
+			t.Errorf("%s:%d: a merge was not finished", path, 1+strings.Count(text[:at[0]], "\n"))
+		}
+	}
+}
