@@ -108,6 +108,10 @@ func secureRows() []row {
 		Kind: "grpc", H2: true, Backend: "grpc", Load: load{Tool: ownTool, Protocol: "grpc", Conns: 4, Streams: 16, Rate: 6400},
 	}
 	list = append(list, both(unary)...)
+	closed := unary
+	closed.Name, closed.About, closed.Aim = "grpc-unary-closed", "gRPC over h2c, unary, 128 bytes, 4 connections with 16 streams each, as fast as they are answered", 0
+	closed.Load.Rate = 0
+	list = append(list, both(closed)...)
 	stream := unary
 	stream.Name, stream.About, stream.Unit, stream.Aim = "grpc-stream", "gRPC over h2c, server streaming, 100 messages of 128 bytes a call, 4 connections with 4 streams each", "message", 0.5
 	stream.Backend, stream.Load = "stream", load{Tool: ownTool, Protocol: "stream", Conns: 4, Streams: 4}

@@ -108,6 +108,7 @@ func (c *call) pass(f *filters) int {
 	if f.auth == nil {
 		return 0
 	}
+	wire.Block(c.x)
 	if f.auth.grpc {
 		return c.check(f.auth)
 	}

@@ -6,6 +6,7 @@ import (
 	"bytes"
 
 	"github.com/wicketgate/wicketgate/message"
+	"github.com/wicketgate/wicketgate/wire"
 )
 
 // challengePath begins the paths that authorities ask for.
@@ -19,6 +20,7 @@ func (c *call) challenge() int {
 	if method := string(c.req.Method); method != "GET" && method != "HEAD" {
 		return 0
 	}
+	wire.Block(c.x)
 	host := message.AppendHost(nil, c.req.Authority)
 	answer, ok := c.proxy.opt.Challenge(c.x.Context(), string(host), string(c.req.Path))
 	if !ok {

@@ -148,6 +148,7 @@ func (c *call) write(level slog.Level, status int, why string, err error) {
 	if !e.log.Enabled(context.Background(), level) || !e.allow(kind{of, status}) {
 		return
 	}
+	wire.Block(c.x) // who reads the log may be slow
 	attrs := append(make([]slog.Attr, 0, 16), slog.Int("status", status), slog.String("reason", why))
 	if code, ok := grpcStatus(status); ok && c.grpc {
 		attrs = append(attrs, slog.String("grpc_status", code.String()))

@@ -103,7 +103,7 @@ type upstream interface {
 	Release()
 }
 
-var _ wire.Handler = (*Proxy)(nil)
+var _ wire.Prompt = (*Proxy)(nil)
 
 // New returns a proxy with an empty snapshot, by which every request is answered with 404. It panics if Options.Metrics has a
 // collector of the same names already, which is a mistake of the program.

@@ -28,6 +28,7 @@ import (
 
 	"github.com/wicketgate/wicketgate/gateway"
 	"github.com/wicketgate/wicketgate/proxy/backend"
+	"github.com/wicketgate/wicketgate/wire"
 )
 
 // retryReason is why a request is sent again; it is a label of wicketgate_http_retries_total.
@@ -55,6 +56,7 @@ func (c *call) persist(r *gateway.Retry, t backend.Timeouts) error {
 		t.Single = true
 		return c.share.backend.RoundTrip(c.x, c.req, body, t, &c.res)
 	}
+	wire.Block(c.x)
 	if body != nil {
 		c.replay = backend.NewReplay(body, c.req.Length)
 		body = c.replay

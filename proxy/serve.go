@@ -77,6 +77,9 @@ func (p *Proxy) Serve(x wire.Exchange) {
 	c.status = status
 }
 
+// ServesPromptly implements wire.Prompt.
+func (p *Proxy) ServesPromptly() {}
+
 // end counts the request, leaves the snapshot and forgets everything that the request had.
 func (c *call) end() {
 	p, shard := c.proxy, c.conn.shard

@@ -62,6 +62,28 @@ type Handler interface {
 	Refused(p *Peer, status int, why error)
 }
 
+// Prompt is a Handler that may be called by a goroutine that others depend on, such as the one that reads a connection: it calls Block before it
+// waits for anything but the answer to what it has sent on a connection that others share.
+type Prompt interface {
+	Handler
+	// ServesPromptly does nothing.
+	ServesPromptly()
+}
+
+// Blocker is an Exchange whose handler may have been called by a goroutine that others depend on.
+type Blocker interface {
+	Exchange
+	// Block lets that goroutine go on, and Serve run on another one from here until it returns.
+	Block()
+}
+
+// Block says that the handler of x may have to wait. Only the handler itself says so.
+func Block(x Exchange) {
+	if b, ok := x.(Blocker); ok {
+		b.Block()
+	}
+}
+
 // Exchange is one request and its response on any HTTP version. It belongs to the goroutine that runs Handler.Serve (Gone may be
 // read by any) and ends when Serve returns.
 type Exchange interface {

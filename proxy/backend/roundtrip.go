@@ -111,6 +111,7 @@ func (a *attempt) travel(l *lane, req *message.Head, body message.Body) (*wire.B
 			return a.share(conn, req, body)
 		}
 	}
+	wire.Block(a.x)
 	conn, err := a.connect(l)
 	if err != nil {
 		return nil, err
@@ -168,6 +169,7 @@ func (a *attempt) none() error {
 		return &Error{Result: NoEndpoint, Err: errNoEndpoint}
 	}
 	a.awaited = true
+	wire.Block(a.x)
 	ctx, cancel := a.context(a.b.registry.opt.LookupTimeout)
 	defer cancel()
 	if err := n.await(ctx); err != nil {

@@ -65,12 +65,23 @@ func newShared(l *lane) *shared {
 // join returns a connection with a stream reserved, other than avoid. Both results are nil if the endpoint turned out to speak HTTP/1.1.
 func (s *shared) join(a *attempt, avoid *h2.BackendConn) (*h2.BackendConn, *Error) {
 	s.mu.Lock()
+	c := s.reserve(avoid)
+	s.mu.Unlock()
+	if a.reused = c != nil; a.reused {
+		return c, nil
+	}
+	wire.Block(a.x)
+	return s.await(a, avoid)
+}
+
+// await is join where no connection had a stream to give.
+func (s *shared) await(a *attempt, avoid *h2.BackendConn) (*h2.BackendConn, *Error) {
+	s.mu.Lock()
 	defer s.mu.Unlock()
 	if c := s.reserve(avoid); c != nil {
 		a.reused = true
 		return c, nil
 	}
-	a.reused = false
 	ctx, cancel := a.context(s.patience())
 	defer cancel()
 	for seen := s.failures; ; {

@@ -89,6 +89,7 @@ type BackendConn struct {
 	window   SendWindow       // the connection's
 	blocked  []*BackendStream // streams whose upload waits for the connection
 	fields   bool             // a field block was sent
+	yields   habit            // to others before a write
 	farewell bool             // nothing is put into out any more
 
 	// Receiving: backend_read.go.
@@ -96,6 +97,7 @@ type BackendConn struct {
 	arrived ReceiveWindow    // the connection's
 	quiet   int              // frames that brought nothing, since the last one that did and the last tick
 	touched []*BackendStream // to be woken after this read
+	riders  []*coroutine     // of them
 	buffers [][]byte         // for content
 
 	// The clock: backend_health.go.

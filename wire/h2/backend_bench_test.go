@@ -168,7 +168,7 @@ func FuzzBackendReceive(f *testing.F) {
 		var streams []*BackendStream
 		for range 2 {
 			c.Reserve()
-			s, _, failure := c.open(request("GET", "/"), nil, nil, true, nil, time.Time{})
+			s, _, failure := c.open(nil, request("GET", "/"), nil, nil, true, nil, time.Time{})
 			if failure != nil {
 				t.Fatal(failure)
 			}

@@ -75,7 +75,7 @@ func (b *backendBody) Next() ([]byte, error) {
 			return nil, b.failure()
 		}
 		c.mu.Unlock()
-		<-s.news
+		s.await()
 		c.mu.Lock()
 	}
 }
@@ -125,7 +125,7 @@ func (b *backendBody) Stop(message.Reason) {
 	s.c.mu.Lock()
 	defer s.c.mu.Unlock()
 	b.stopped = true
-	signal(s.news)
+	s.tell()
 }
 
 const (

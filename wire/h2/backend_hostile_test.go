@@ -468,7 +468,7 @@ func TestBackendUnsentRequestsStayUnsent(t *testing.T) {
 	}
 	c.out, c.flushing = c.out[:0], true // somebody is at it
 	c.Reserve()
-	s, _, failure := c.open(request("POST", "/"), nil, nil, true, nil, time.Time{})
+	s, _, failure := c.open(nil, request("POST", "/"), nil, nil, true, nil, time.Time{})
 	if failure != nil || len(c.out) == 0 {
 		t.Fatal(failure)
 	}

@@ -56,7 +56,7 @@ func (c *BackendConn) closed(err error) {
 }
 
 // receive handles the complete frames that p begins with, returns how long they are, and reports whether the connection goes on. Who
-// waits for something of them is woken afterwards, when c.mu is free.
+// waits for something of them is woken afterwards. If that is one coroutine, it goes on here.
 func (c *BackendConn) receive(p []byte) (used int, ok bool) {
 	c.mu.Lock()
 	c.heard = true
@@ -73,12 +73,26 @@ func (c *BackendConn) receive(p []byte) (used int, ok bool) {
 		}
 	}
 	ok = c.failure == nil
-	c.mu.Unlock()
+	alone := len(c.touched) == 1
 	for i, s := range c.touched {
-		c.touched[i], s.touched = nil, false
-		signal(s.news)
+		s.touched = false
+		if s.rider != nil {
+			c.riders = append(c.riders, s.rider)
+			c.touched[i] = nil
+		}
 	}
-	c.touched = c.touched[:0]
+	c.mu.Unlock()
+	for _, s := range c.touched {
+		if s != nil {
+			signal(s.news)
+		}
+	}
+	for _, k := range c.riders {
+		k.wake(alone)
+	}
+	clear(c.touched)
+	clear(c.riders)
+	c.touched, c.riders = c.touched[:0], c.riders[:0]
 	return used, ok
 }
 

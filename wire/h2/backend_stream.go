@@ -41,7 +41,8 @@ type BackendStream struct {
 	sent     bool   // END_STREAM was put into c.out
 	reset    bool   // the backend knows that the stream is over, or was told so
 	failure  *wire.BackendError
-	urgent   bool // the failure comes before what is in content
+	rider    *coroutine // what waits for the response; nil: a goroutine, at news
+	urgent   bool       // the failure comes before what is in content
 
 	news    chan struct{} // something changed for who waits for the response; holds one
 	grant   chan struct{} // something changed for who sends the body; holds one
@@ -77,7 +78,7 @@ func (c *BackendConn) Do(x wire.Exchange, req *message.Head, body message.Body, 
 	if all && body != nil {
 		trailers = body.Trailers()
 	}
-	s, mine, failure := c.open(req, body, p, all, trailers, deadline)
+	s, mine, failure := c.open(riderOf(x), req, body, p, all, trailers, deadline)
 	if failure != nil {
 		return nil, failure
 	}
@@ -87,7 +88,10 @@ func (c *BackendConn) Do(x wire.Exchange, req *message.Head, body message.Body, 
 	if s.x = x; x != nil {
 		x.Watch(s)
 	}
-	s.up.begin()
+	if s.up.body != nil {
+		wire.Block(x)
+		s.up.begin()
+	}
 	if failure := s.awaitHead(res); failure != nil {
 		s.up.halt()
 		f := *failure // the stream's own may be used again
@@ -103,7 +107,7 @@ func (c *BackendConn) Do(x wire.Exchange, req *message.Head, body message.Body, 
 
 // open puts the head, and what there is of the body, into c.out. mine says that the caller is to push.
 func (c *BackendConn) open(
-	req *message.Head, body message.Body, p []byte, all bool, trailers *message.Fields, deadline time.Time,
+	rider *coroutine, req *message.Head, body message.Body, p []byte, all bool, trailers *message.Fields, deadline time.Time,
 ) (s *BackendStream, mine bool, failure *wire.BackendError) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -116,6 +120,7 @@ func (c *BackendConn) open(
 		return nil, false, &wire.BackendError{Kind: wire.BackendStale, Err: why}
 	}
 	s = c.stream()
+	s.rider = rider
 	s.id = c.nextID
 	if c.nextID += 2; c.nextID > maxStreamID {
 		c.retire()
@@ -132,6 +137,14 @@ func (c *BackendConn) open(
 	before := len(c.out)
 	s.compose(req, body, p, all, trailers)
 	return s, c.claim(before), nil
+}
+
+// riderOf returns the coroutine that serves x, if one does: it is what Do was called in.
+func riderOf(x wire.Exchange) *coroutine {
+	if of, ok := x.(*stream); ok {
+		return of.coroutine
+	}
+	return nil
 }
 
 // stream returns one that is not in use. c.mu is held.
@@ -202,7 +215,7 @@ func (s *BackendStream) fail(f *wire.BackendError) {
 	}
 	f.Answered = f.Answered || s.headed || s.passed > 0
 	s.failure = f
-	signal(s.news)
+	s.tell()
 	signal(s.grant)
 }
 
@@ -231,8 +244,26 @@ func (s *BackendStream) awaitHead(res *message.Head) *wire.BackendError {
 			return nil
 		}
 		c.mu.Unlock()
-		<-s.news
+		s.await()
 	}
+}
+
+// await waits for news, or for no reason.
+func (s *BackendStream) await() {
+	if s.rider != nil {
+		s.rider.wait()
+		return
+	}
+	<-s.news
+}
+
+// tell says to who waits for the response that there is something. c.mu is held.
+func (s *BackendStream) tell() {
+	if s.rider != nil {
+		s.rider.wake(false)
+		return
+	}
+	signal(s.news)
 }
 
 // inform passes an interim response on.
@@ -314,7 +345,7 @@ func (s *BackendStream) forget() {
 		s.trailing = nil
 	}
 	s.headed, s.received, s.sent, s.reset, s.urgent = false, false, false, false, false
-	s.failure = nil
+	s.failure, s.rider = nil, nil
 	s.body.forget()
 	s.up.forget()
 	drain(s.news)

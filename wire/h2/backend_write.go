@@ -83,7 +83,6 @@ func (c *BackendConn) claim(before int) bool {
 // push sends what has gathered, if that is possible without waiting. It spares a lone request the writer, and with it a goroutine's wake-up.
 // The caller has claimed that, and does not hold c.mu.
 func (c *BackendConn) push() {
-	runtime.Gosched() // others that are about to send get their turn, and leave with this write
 	p := c.gathered()
 	n, err := 0, error(nil)
 	if len(p) > 0 {
@@ -131,7 +130,6 @@ func (c *BackendConn) write() {
 	for c.await() {
 		p, at := c.torn, c.tornAt
 		if c.torn = nil; p == nil {
-			runtime.Gosched() // as in push
 			p, at = c.gathered(), 0
 		}
 		_, err := c.io.Write(p[at:])
@@ -151,10 +149,17 @@ func (c *BackendConn) await() bool {
 	return c.due
 }
 
-// gathered takes what is in out. The caller is who flushes.
+// gathered takes what is in out. The caller is who flushes. Others that are about to send get their turn before, where there are any (habit.go).
 func (c *BackendConn) gathered() []byte {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.yields.try() {
+		before := c.queued
+		c.mu.Unlock()
+		runtime.Gosched()
+		c.mu.Lock()
+		c.yields.paid(c.queued > before)
+	}
 	p := c.out
 	c.out, c.spare = c.spare[:0], nil
 	c.writing = len(p)

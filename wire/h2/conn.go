@@ -1,8 +1,8 @@
 // One connection from a client: its reading loop, and how it ends.
 //
 // Three kinds of goroutines work on it. The reader takes all frames of a read together and then starts the streams that they began. A
-// stream's goroutine runs the handler; what it sends it appends to the connection's output, within the windows. A flusher writes
-// the output, whatever has come together by then, in one write (output.go). Everything that they share is guarded by conn.mu.
+// stream's goroutine runs the handler, or a coroutine does if the stream came alone (coroutine.go); what it sends it appends to the connection's output, within
+// the windows. A flusher writes the output, whatever has come together by then, in one write (output.go). Everything that they share is guarded by conn.mu.
 
 package h2
 
@@ -68,7 +68,8 @@ type conn struct {
 	blocks   *BlockReader
 	ready    []*stream
 	ledger   ledger
-	listened bool // the first frame was SETTINGS
+	carries  habit // streams that come alone (coroutine.go)
+	listened bool  // the first frame was SETTINGS
 	arrival  int64
 	wrong    error // what it found wrong, or why else it is to end
 
@@ -237,6 +238,12 @@ func (c *conn) note(rest []byte) {
 
 // startStreams lets the streams begin whose headers have come, with what came of their bodies in hand.
 func (c *conn) startStreams() {
+	if len(c.ready) == 1 && c.s.prompt && c.ready[0].whole() && c.carries.try() {
+		s := c.ready[0]
+		c.ready[0], c.ready = nil, c.ready[:0]
+		c.carries.paid(s.carry())
+		return
+	}
 	for i, s := range c.ready {
 		c.s.workers.start(s)
 		c.ready[i] = nil

@@ -1,7 +1,7 @@
 // What is to be sent: appended by whoever has something, written by a flusher, as much as has come together, in one write.
 //
 // The flusher lets all goroutines that can run go first (one runtime.Gosched), so that the answers of one batch of requests leave
-// together. Content is appended only as long as little is waiting to be written: streams that find no room, or no room in the connection's window, queue up,
+// together, as long as that brings anything (habit.go). Content is appended only as long as little is waiting to be written: streams that find no room, or no room in the connection's window, queue up,
 // and the first in the queue is woken when there is some. Whoever was woken wakes the next when it is done or has to wait again, so that
 // nobody is overtaken for long and a window of a few bytes does not wake them all.
 
@@ -31,11 +31,13 @@ type batcher interface {
 type output struct {
 	out      []byte // frames that are to be written
 	mem      *[]byte
-	flushing bool  // there is a flusher
-	writing  int64 // since when it has been writing; 0: it is not
-	encoded  bool  // a field block was sent
+	lent     *[]byte // mem of what is being written, of the flusher
+	flushing bool    // there is a flusher
+	writing  int64   // since when it has been writing; 0: it is not
+	encoded  bool    // a field block was sent
 	head     *stream
 	tail     *stream
+	yields   habit // to others before a write
 }
 
 var outputs = sync.Pool{New: func() any { return new([]byte) }}
@@ -64,39 +66,87 @@ func (f *flusher) run() { (*conn)(f).flush() }
 
 // flush writes until nothing is left to be written. There is one flusher at a time: who sets flushing calls it.
 func (c *conn) flush() {
-	for {
+	for b := c.gathered(); b != nil; b = c.gathered() {
+		if !c.wrote(b, c.write(b)) {
+			return
+		}
+	}
+}
+
+// tryFlush is flush for who must not wait: what the socket does not take at once it leaves to a flusher. Under TLS that is everything.
+func (c *conn) tryFlush() {
+	if c.held != nil {
+		c.s.workers.start((*flusher)(c))
+		return
+	}
+	b := c.gathered()
+	if b == nil {
+		return
+	}
+	switch n, err := c.io.TryWrite(b); {
+	case err == nil && n < len(b):
+		c.s.workers.start(&torn{c, b, n})
+	case c.wrote(b, err):
+		c.s.workers.start((*flusher)(c))
+	}
+}
+
+// torn is the job of writing what tryFlush could not: b from at on.
+type torn struct {
+	c  *conn
+	b  []byte
+	at int
+}
+
+func (t *torn) run() {
+	if t.c.wrote(t.b, t.c.write(t.b[t.at:])) {
+		t.c.flush()
+	}
+}
+
+// gathered takes what is to be written, or ends the flush and returns nil.
+func (c *conn) gathered() []byte {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.yields.try() {
+		before := len(c.out)
+		c.mu.Unlock()
 		runtime.Gosched()
 		c.mu.Lock()
-		if len(c.out) == 0 || c.failed {
-			c.endFlush()
-			c.mu.Unlock()
-			return
-		}
-		b, mem := c.out, c.mem
-		c.out, c.mem = nil, nil
-		c.writing = c.s.clock.Load()
-		c.wakeNext()
-		c.mu.Unlock()
-		err := c.write(b)
-		if *mem = nil; cap(b) <= keptOutput {
-			*mem = b
-		}
-		outputs.Put(mem)
-		c.mu.Lock()
-		c.writing = 0
-		done := len(c.out) == 0
-		if err != nil {
-			c.failed = true
-			c.stopReading(err)
-			c.wakeAll()
-		}
-		if done || err != nil {
-			c.endFlush()
-			c.mu.Unlock()
-			return
-		}
-		c.mu.Unlock()
+		c.yields.paid(len(c.out) > before)
 	}
+	if len(c.out) == 0 || c.failed {
+		c.endFlush()
+		return nil
+	}
+	b := c.out
+	c.out, c.mem, c.lent = nil, nil, c.mem
+	c.writing = c.s.clock.Load()
+	c.wakeNext()
+	return b
+}
+
+// wrote is what follows a write of b. It reports whether there is more to be written; if not, the flush is over.
+func (c *conn) wrote(b []byte, err error) bool {
+	mem := c.lent
+	c.lent = nil
+	if *mem = nil; cap(b) <= keptOutput {
+		*mem = b
+	}
+	outputs.Put(mem)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.writing = 0
+	if err != nil {
+		c.failed = true
+		c.stopReading(err)
+		c.wakeAll()
+	}
+	if len(c.out) > 0 && err == nil {
+		return true
+	}
+	c.endFlush()
+	return false
 }
 
 // endFlush says that there is no flusher any more. The caller holds mu.

@@ -243,6 +243,12 @@ func (s *stream) write(p []byte, end bool) error {
 				return nil
 			}
 		}
+		if s.rides() {
+			c.mu.Unlock()
+			s.Block()
+			c.mu.Lock()
+			continue
+		}
 		turn = s.await()
 	}
 }

@@ -34,6 +34,9 @@ type Server struct {
 	log     *slog.Logger
 	flood   func(string)
 	workers workers
+	// coroutines are those that serve nothing. prompt: the handler may be called in one.
+	coroutines spares[*coroutine]
+	prompt     bool
 
 	// epoch is when all times of connections begin: they are kept as nanoseconds since then.
 	epoch time.Time
@@ -52,6 +55,7 @@ func NewServer(o Options) *Server {
 	s := &Server{
 		handler: o.Handler, lim: o.Limits.WithDefaults(), log: o.Log, flood: o.Flood, epoch: time.Now(), conns: map[*conn]struct{}{},
 	}
+	_, s.prompt = o.Handler.(wire.Prompt)
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
@@ -154,7 +158,8 @@ func (s *Server) register(c *conn) bool {
 	}
 	if s.stop == nil {
 		s.stop = make(chan struct{})
-		s.workers.open()
+		s.workers.idle.open()
+		s.coroutines.open()
 		s.setClock()
 		go s.sweep(s.stop)
 	}
@@ -172,7 +177,8 @@ func (s *Server) unregister(c *conn) {
 	if len(s.conns) == 0 {
 		close(s.stop)
 		s.stop = nil
-		s.workers.close()
+		s.workers.idle.close(dismiss)
+		s.coroutines.close((*coroutine).finish)
 	}
 }
 

@@ -50,7 +50,16 @@ func (f serveFunc) Refused(_ *wire.Peer, _ int, why error) {
 	}
 }
 
+// start serves requests with serve, which may wait for whatever it likes.
 func start(t *testing.T, lim wire.Limits, serve func(wire.Exchange)) *harness {
+	t.Helper()
+	return startPrompt(t, lim, func(x wire.Exchange) {
+		wire.Block(x)
+		serve(x)
+	})
+}
+
+func startPrompt(t *testing.T, lim wire.Limits, serve func(wire.Exchange)) *harness {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -58,7 +67,7 @@ func start(t *testing.T, lim wire.Limits, serve func(wire.Exchange)) *harness {
 	}
 	h := &harness{t: t, addr: l.Addr().String(), refused: make(chan error, 1000), floods: make(chan string, 1000)}
 	h.server = NewServer(Options{
-		Handler: serveFunc{serve, h.refused}, Limits: lim, Flood: func(kind string) { h.floods <- kind },
+		Handler: promptFunc{serveFunc{serve, h.refused}}, Limits: lim, Flood: func(kind string) { h.floods <- kind },
 	})
 	var conns sync.WaitGroup
 	conns.Go(func() {

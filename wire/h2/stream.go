@@ -29,6 +29,8 @@ type stream struct {
 	hasBody bool
 	key     [WebSocketKeySize]byte // of an extended CONNECT
 	watch   watch
+	// coroutine is what the handler runs in; nil: a goroutine of its own.
+	coroutine *coroutine
 
 	// Of the handler's goroutine.
 	answered bool // Respond, Tunnel or Abort was called
@@ -114,6 +116,36 @@ func (s *stream) run() {
 	s.serve()
 	if flushes := s.finish(); flushes {
 		c.flush()
+	}
+}
+
+// ride is run within the stream's coroutine.
+func (s *stream) ride() {
+	c, k := s.c, s.coroutine
+	s.serve()
+	flushes := s.finish()
+	switch {
+	case flushes && k.own:
+		c.flush()
+	case flushes:
+		c.tryFlush()
+	}
+}
+
+// whole reports whether the request is complete, and one that the handler gets to see and answers.
+func (s *stream) whole() bool {
+	s.c.mu.Lock()
+	defer s.c.mu.Unlock()
+	return s.remoteEnd && !s.gone && s.refusal == nil && len(s.request.Upgrade) == 0
+}
+
+// rides reports whether the handler is in a coroutine that has no goroutine of its own.
+func (s *stream) rides() bool { return s.coroutine != nil && !s.coroutine.own }
+
+// Block implements wire.Blocker.
+func (s *stream) Block() {
+	if s.rides() {
+		s.coroutine.block()
 	}
 }
 
@@ -206,6 +238,7 @@ func (s *stream) forget() {
 	if cap(s.trailerMemory) > keptMemory {
 		s.trailerMemory = nil
 	}
+	s.coroutine = nil
 	s.refusal, s.hasBody, s.answered, s.flushes, s.written = nil, false, false, false, 0
 	s.expects, s.responded, s.remoteEnd, s.localEnd, s.gone = false, false, false, false, false
 	s.hasTrailers, s.tunnelled, s.stalled, s.reason = false, false, 0, 0

@@ -51,7 +51,8 @@ func (s *Server) sweep(stop chan struct{}) {
 		}
 		clear(list)
 		if thorough {
-			s.workers.dismissIdle()
+			s.workers.idle.trim(dismiss)
+			s.coroutines.trim((*coroutine).finish)
 		}
 	}
 }
