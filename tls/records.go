@@ -47,16 +47,38 @@ func (r *records) Hold() {
 func (r *records) Release() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.held = false
-	out := r.out
-	if r.out = nil; len(out) == 0 {
+	defer r.drop()
+	if len(r.out) == 0 {
 		return nil
 	}
-	_, err := r.Conn.Write(out)
-	if cap(out) <= keptRecords {
+	_, err := r.Conn.Write(r.out)
+	return err
+}
+
+// TryRelease writes of what has been gathered as much as leaves without waiting, and reports whether that was all. If it was not, what is left, and what
+// is written meanwhile, waits for Release.
+func (r *records) TryRelease() (bool, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	t, ok := r.Conn.(interface{ TryWrite(p []byte) (int, error) })
+	if !ok {
+		return len(r.out) == 0, nil
+	}
+	n, err := t.TryWrite(r.out)
+	if err == nil && n < len(r.out) {
+		r.out = r.out[:copy(r.out, r.out[n:])]
+		return false, nil
+	}
+	r.drop()
+	return true, err
+}
+
+// drop forgets what was gathered, and writes wait no longer. The caller holds mu.
+func (r *records) drop() {
+	if out := r.out; out != nil && cap(out) <= keptRecords {
 		gathered.Put(&out)
 	}
-	return err
+	r.out, r.held = nil, false
 }
 
 // NetConn is the connection below, for those who neither read nor write.

@@ -29,6 +29,9 @@ type directConn struct {
 func (c *directConn) Read(p []byte) (int, error)  { return c.direct.Read(p) }
 func (c *directConn) Write(p []byte) (int, error) { return c.direct.Write(p) }
 
+// TryWrite is as of an IO.
+func (c *directConn) TryWrite(p []byte) (int, error) { return c.direct.TryWrite(p) }
+
 // NetConn is the connection below, for those who neither read nor write.
 func (c *directConn) NetConn() net.Conn { return c.Conn }
 

@@ -201,9 +201,44 @@ func narrow(t *testing.T, c net.Conn) net.Conn {
 	return c
 }
 
+// secured is a connection like one over TLS, but in plain text, and nothing of it leaves without waiting.
+type secured struct{ *reluctant }
+
+func (c secured) NetConn() net.Conn { return c.reluctant }
+
+type reluctant struct {
+	net.Conn
+	held bool
+	out  []byte
+}
+
+func (c *reluctant) Write(p []byte) (int, error) {
+	if !c.held {
+		return c.Conn.Write(p)
+	}
+	c.out = append(c.out, p...)
+	return len(p), nil
+}
+
+func (c *reluctant) Hold()                     { c.held = true }
+func (c *reluctant) TryRelease() (bool, error) { return false, nil }
+
+func (c *reluctant) Release() error {
+	_, err := c.Conn.Write(c.out)
+	c.held, c.out = false, c.out[:0]
+	return err
+}
+
 // What a socket does not take at once is sent when it does, in one piece with what comes after it; the goroutine that would have written goes on
 // meanwhile.
 func TestSocketsThatAreFull(t *testing.T) {
+	t.Run("plain", func(t *testing.T) { testFullSocket(t, func(c net.Conn) net.Conn { return c }) })
+	t.Run("over TLS", func(t *testing.T) {
+		testFullSocket(t, func(c net.Conn) net.Conn { return secured{&reluctant{Conn: c}} })
+	})
+}
+
+func testFullSocket(t *testing.T, over func(net.Conn) net.Conn) {
 	text := strings.Repeat("0123456789abcdef", 3<<10) // less than a client's window
 	var served atomic.Int32
 	server := NewServer(Options{Handler: promptFunc{serveFunc{serve: func(x wire.Exchange) {
@@ -225,7 +260,7 @@ func TestSocketsThatAreFull(t *testing.T) {
 		t.Fatal(err)
 	}
 	var conns sync.WaitGroup
-	conns.Go(func() { server.ServeConn(narrow(t, end), netip.AddrPort{}, nil) })
+	conns.Go(func() { server.ServeConn(over(narrow(t, end)), netip.AddrPort{}, nil) })
 	defer conns.Wait()
 	defer server.Close()
 	f := http2.NewFramer(nc, nc)

@@ -8,6 +8,7 @@
 package h2
 
 import (
+	"errors"
 	"runtime"
 	"sync"
 )
@@ -21,9 +22,11 @@ const (
 	keptOutput = outputLimit + controlLimit
 )
 
-// batcher is a connection under TLS that can gather records: between Hold and Release, what is written to it waits.
+// batcher is a connection under TLS that can gather records: between Hold and Release, what is written to it waits. TryRelease writes what leaves without
+// waiting, and reports whether Release has nothing left to do.
 type batcher interface {
 	Hold()
+	TryRelease() (bool, error)
 	Release() error
 }
 
@@ -73,17 +76,13 @@ func (c *conn) flush() {
 	}
 }
 
-// tryFlush is flush for who must not wait: what the socket does not take at once it leaves to a flusher. Under TLS that is everything.
+// tryFlush is flush for who must not wait: what the socket does not take at once it leaves to a worker.
 func (c *conn) tryFlush() {
-	if c.held != nil {
-		c.s.workers.start((*flusher)(c))
-		return
-	}
 	b := c.gathered()
 	if b == nil {
 		return
 	}
-	switch n, err := c.io.TryWrite(b); {
+	switch n, err := c.tryWrite(b); {
 	case err == nil && n < len(b):
 		c.s.workers.start(&torn{c, b, n})
 	case c.wrote(b, err):
@@ -91,7 +90,23 @@ func (c *conn) tryFlush() {
 	}
 }
 
-// torn is the job of writing what tryFlush could not: b from at on.
+// tryWrite is write without waiting. It returns how much of b was written; under TLS all of b or nothing, when what is left is in records.
+func (c *conn) tryWrite(b []byte) (int, error) {
+	if c.held == nil {
+		return c.io.TryWrite(b)
+	}
+	c.held.Hold()
+	if _, err := c.nc.Write(b); err != nil {
+		return 0, errors.Join(err, c.held.Release())
+	}
+	all, err := c.held.TryRelease()
+	if !all {
+		return 0, nil
+	}
+	return len(b), err
+}
+
+// torn is the job of writing what tryWrite left of b, which is behind at, or in records.
 type torn struct {
 	c  *conn
 	b  []byte
@@ -99,8 +114,15 @@ type torn struct {
 }
 
 func (t *torn) run() {
-	if t.c.wrote(t.b, t.c.write(t.b[t.at:])) {
-		t.c.flush()
+	c := t.c
+	err := error(nil)
+	if c.held == nil {
+		_, err = c.io.Write(t.b[t.at:])
+	} else {
+		err = c.held.Release()
+	}
+	if c.wrote(t.b, err) {
+		c.flush()
 	}
 }
 
