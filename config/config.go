@@ -97,20 +97,16 @@ func (l *Loader) load(read func(told map[string][]dirPlace) (*Result, error)) (*
 
 // look reads all roots, and merges what it finds.
 func (l *Loader) look(ctx context.Context) (*Result, error) {
-	r := l.reader()
-	r.confined, r.seen, r.found = confinements(l.roots), seenBy(l.roots), make(listings, len(l.memory.listings))
-	for i, root := range l.roots {
-		if err := r.readRoot(ctx, i, root); err != nil {
-			if ctx.Err() != nil {
-				return nil, ctx.Err()
-			}
-			if !l.memory.started && !l.memory.holds(i) {
-				return nil, err
-			}
-			r.lose(i, root, err)
+	r, err := l.readRoots(ctx)
+	if err == nil && l.misses(r) {
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(l.settle.gone):
+			r, err = l.readRoots(ctx)
 		}
 	}
-	if err := r.settled(ctx); err != nil {
+	if err != nil {
 		return nil, err
 	}
 	files, err := l.parse(ctx, r.files)
@@ -133,6 +129,38 @@ func (l *Loader) look(ctx context.Context) (*Result, error) {
 	l.memory.single = r.single
 	l.conclude(r)
 	return result, nil
+}
+
+// readRoots reads all roots.
+func (l *Loader) readRoots(ctx context.Context) (*reader, error) {
+	r := l.reader()
+	r.confined, r.seen, r.found = confinements(l.roots), seenBy(l.roots), make(listings, len(l.memory.listings))
+	for i, root := range l.roots {
+		if err := r.readRoot(ctx, i, root); err != nil {
+			if ctx.Err() != nil {
+				return nil, ctx.Err()
+			}
+			if !l.memory.started && !l.memory.holds(i) {
+				return nil, err
+			}
+			r.lose(i, root, err)
+		}
+	}
+	return r, r.settled(ctx)
+}
+
+// misses reports whether a file has gone since the last load. What cannot be read has not gone.
+func (l *Loader) misses(r *reader) bool {
+	if l.settle.gone == 0 || len(r.lost) > 0 {
+		return false
+	}
+	there := 0
+	for _, f := range r.files {
+		if l.memory.known(f.name) {
+			there++
+		}
+	}
+	return there < len(l.memory.files)
 }
 
 // reader is for a load that begins.

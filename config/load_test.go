@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
@@ -466,6 +467,34 @@ func TestAnEmptiedFileIsOneThatWasCutOff(t *testing.T) {
 	d.write("a.yaml", "# nothing\n")
 	d.remove("new.yaml")
 	d.expect(d.load(), 0, "z")
+}
+
+// TestAFileThatGoesAndComesIsNeverMissed is about git checkout and editors, which delete a file before they write it anew.
+func TestAFileThatGoesAndComesIsNeverMissed(t *testing.T) {
+	d := newDirectory(t).write("a.yaml", route("a", "/1")).write("z.yaml", route("z", "/"))
+	d.expect(d.load(), 0, "a", "z")
+	synctest.Test(t, func(t *testing.T) {
+		d.loader.settle = settling{gone: time.Hour}
+		d.remove("a.yaml")
+		loaded := make(chan *Result)
+		go func() { loaded <- d.load() }()
+		time.Sleep(time.Hour / 2)
+		d.write("a.yaml", route("a", "/2"))
+		r := <-loaded
+		if d.expect(r, 0, "a", "z"); pathOf(t, r, "a") != "/2" {
+			t.Errorf("in force: %s", pathOf(t, r, "a"))
+		}
+		d.remove("a.yaml")
+		begun := time.Now()
+		d.expect(d.load(), 0, "z")
+		if waited := time.Since(begun); waited != time.Hour {
+			t.Errorf("waited for %s", waited)
+		}
+		d.expect(d.load(), 0, "z")
+		if waited := time.Since(begun); waited != time.Hour {
+			t.Errorf("waited again, until %s", waited)
+		}
+	})
 }
 
 func TestLoadEndsWithItsContext(t *testing.T) {

@@ -23,11 +23,13 @@ type settling struct {
 	// emptied is the same for a file that an earlier load has read and that is empty now. `helm template > routes.yaml` empties it first, and writes when
 	// it knows what.
 	emptied time.Duration
+	// gone is how long a load waits before it believes that a file has gone: git and some editors delete a file before they write it anew.
+	gone time.Duration
 	// limit is how long one load may wait for files in all.
 	limit time.Duration
 }
 
-var defaultSettling = settling{quiet: 20 * time.Millisecond, emptied: time.Second, limit: 200 * time.Millisecond}
+var defaultSettling = settling{quiet: 20 * time.Millisecond, emptied: time.Second, gone: 100 * time.Millisecond, limit: 200 * time.Millisecond}
 
 // young is a file that may still be being written.
 type young struct {
