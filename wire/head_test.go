@@ -243,6 +243,21 @@ func TestResponsesThatAreRefused(t *testing.T) {
 	}
 }
 
+// TestAnswersInOtherProtocols: the error leads to what is missing in the configuration, in whatever pieces the answer arrives.
+func TestAnswersInOtherProtocols(t *testing.T) {
+	for in, want := range map[string]string{
+		"\x00\x00\x06\x04\x00\x00\x00\x00\x00\x00\x05\x00\x00\x40\x00": "but as HTTP/2 does", // SETTINGS
+		"\x15\x03\x01\x00\x02\x02\x16":                                 "but as TLS does",    // alert: unexpected record
+		"SSH-2.0-OpenSSH_9.2\r\n":                                      "response does not begin with HTTP/1",
+	} {
+		for n := 1; n <= len(in); n++ {
+			if _, _, err := ParseResponseHead([]byte(in[:n]), new(message.Head), false, limits()); err == nil || !strings.HasSuffix(err.Error(), want) {
+				t.Fatalf("%q: %v", in[:n], err)
+			}
+		}
+	}
+}
+
 // TestAppendRequestHead: what is written is read back as it was.
 func TestAppendRequestHead(t *testing.T) {
 	for in, want := range map[string]string{

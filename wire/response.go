@@ -15,7 +15,7 @@ func ParseResponseHead(buf []byte, h *message.Head, toHEAD bool, lim *Limits) (i
 	h.Reset()
 	const prefix = "HTTP/1."
 	if n := min(len(buf), len(prefix)); string(buf[:n]) != prefix[:n] {
-		return 0, Framing{}, malformed("response does not begin with HTTP/1")
+		return 0, Framing{}, malformed(notHTTP1(buf[0]))
 	}
 	line, next, err := nextLine(buf, 0, lim)
 	if next == 0 || err != nil {
@@ -34,6 +34,18 @@ func ParseResponseHead(buf []byte, h *message.Head, toHEAD bool, lim *Limits) (i
 		return 0, Framing{}, err
 	}
 	return end, f, nil
+}
+
+// notHTTP1 says what a response looks like by its first byte: backends that speak another protocol answer in it, a frame of HTTP/2 (SETTINGS, whose length
+// begins with 0) or an alert of TLS (RFC 8446 section 5.1).
+func notHTTP1(first byte) string {
+	switch first {
+	case 0:
+		return "response does not begin with HTTP/1, but as HTTP/2 does"
+	case 0x15:
+		return "response does not begin with HTTP/1, but as TLS does"
+	}
+	return "response does not begin with HTTP/1"
 }
 
 // parseStatusLine splits version SP status [SP reason]: servers leave out the space in front of an empty reason.
