@@ -21,14 +21,13 @@ import (
 // DefaultTimeout is how long a Dialer waits for a connection.
 const DefaultTimeout = 5 * time.Second
 
-// Dialer opens TCP connections to addresses that its Guard allows. It is safe for concurrent use once its fields are set.
+// Dialer opens TCP connections to addresses that its Guard allows. They have no keep-alive probes: who keeps one asks for them (KeepAlive). It is safe
+// for concurrent use once its fields are set.
 type Dialer struct {
 	// Guard is asked before every dial. It must not be nil.
 	Guard *Guard
 	// Timeout bounds a dial; zero means DefaultTimeout.
 	Timeout time.Duration
-	// KeepAlive configures TCP keep-alive probes. The zero value means probes by the standard library's defaults.
-	KeepAlive net.KeepAliveConfig
 	// Delay leaves Nagle's algorithm on. By default small writes go out at once (TCP_NODELAY).
 	Delay bool
 }
@@ -43,7 +42,7 @@ func (d *Dialer) Dial(ctx context.Context, addr netip.AddrPort, loopback bool) (
 	if timeout == 0 {
 		timeout = DefaultTimeout
 	}
-	dialer := net.Dialer{Timeout: timeout, KeepAliveConfig: d.KeepAlive}
+	dialer := net.Dialer{Timeout: timeout, KeepAlive: -1}
 	dialer.SetMultipathTCP(false)
 	conn, err := dialer.DialTCP(ctx, "tcp", netip.AddrPort{}, netip.AddrPortFrom(addr.Addr().Unmap(), addr.Port()))
 	if err != nil {
@@ -55,4 +54,38 @@ func (d *Dialer) Dial(ctx context.Context, addr netip.AddrPort, loopback bool) (
 		}
 	}
 	return conn, nil
+}
+
+// Until is ctx with a deadline that does not end it: who dials keeps to it. Package net has the poller do so, and no timer is started and stopped for a
+// dial that takes a moment. It is of use for nothing but dials.
+func Until(ctx context.Context, deadline time.Time) context.Context {
+	if before, ok := ctx.Deadline(); ok && before.Before(deadline) {
+		return ctx
+	}
+	return until{ctx, deadline}
+}
+
+type until struct {
+	context.Context
+	deadline time.Time
+}
+
+func (u until) Deadline() (time.Time, bool) { return u.deadline, true }
+
+// KeepAlive has a TCP connection, or the one below it, probed by the standard library's defaults while it is silent, so that a peer that is gone
+// without a word is found out. It is four system calls, which are lost on a connection that lasts for a moment.
+func KeepAlive(c net.Conn) {
+	for {
+		if tcp, ok := c.(interface {
+			SetKeepAliveConfig(net.KeepAliveConfig) error
+		}); ok {
+			_ = tcp.SetKeepAliveConfig(net.KeepAliveConfig{Enable: true}) // fails if it is closed already
+			return
+		}
+		outer, ok := c.(interface{ NetConn() net.Conn })
+		if !ok {
+			return
+		}
+		c = outer.NetConn()
+	}
 }

@@ -173,6 +173,54 @@ func TestDialerReportsWhyItFailed(t *testing.T) {
 	}
 }
 
+// Until's deadline ends a dial, and not the context.
+func TestUntil(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	d := &Dialer{Guard: new(Guard)}
+	ctx := Until(t.Context(), time.Unix(1, 0))
+	if _, err := d.Dial(ctx, ln.Addr().(*net.TCPAddr).AddrPort(), true); !isTimeout(err) {
+		t.Errorf("after the deadline: %v", err)
+	}
+	if err := ctx.Err(); err != nil {
+		t.Errorf("the context has ended: %v", err)
+	}
+	if end, _ := Until(ctx, time.Now()).Deadline(); !end.Equal(time.Unix(1, 0)) {
+		t.Errorf("an earlier deadline became %v", end)
+	}
+}
+
+// below is a connection on top of another one.
+type below struct{ net.Conn }
+
+func (b below) NetConn() net.Conn { return b.Conn }
+
+// probedConn says whether keep-alive probes were asked for.
+type probedConn struct {
+	net.Conn
+	on bool
+}
+
+func (c *probedConn) SetKeepAliveConfig(k net.KeepAliveConfig) error {
+	c.on = k.Enable
+	return nil
+}
+
+func TestKeepAliveFindsTheConnectionBelow(t *testing.T) {
+	near, far := net.Pipe()
+	defer near.Close()
+	defer far.Close()
+	c := &probedConn{Conn: near}
+	KeepAlive(below{below{c}})
+	if !c.on {
+		t.Error("no probes were asked for")
+	}
+	KeepAlive(below{far}) // has none
+}
+
 func isTimeout(err error) bool {
 	var ne net.Error
 	return errors.As(err, &ne) && ne.Timeout()

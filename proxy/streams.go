@@ -21,6 +21,7 @@ import (
 
 // streams is what a listener of protocol TCP or TLS does with its connections.
 type streams struct {
+	name        string // tells the listener from others, and from itself with another protocol or mode
 	passthrough bool
 	hosts       hostIndex // of served; a TCP listener has but one, for any
 	served      []servedStream
@@ -107,7 +108,7 @@ func (p *Proxy) ServeStream(in stream.Connection, bind netip.AddrPort, serverNam
 		route = l.streams.served[at].route
 	}
 	in.ServerName, in.TLS = serverName, l.source.Protocol == gatewayv1.TLSProtocolType
-	in.Listener, in.Release = streamKey(bind, l.local, l.source), release
+	in.Listener, in.Release = l.streams.key(bind, l.local), release
 	p.opt.Streams.Serve(in, route)
 	return true
 }
@@ -147,8 +148,8 @@ func localAddr(c net.Conn) netip.Addr {
 	return netip.Addr{}
 }
 
-// streamKey is a listener as its connections know it. One that changes its protocol or mode is another one.
-func streamKey(bind netip.AddrPort, local netip.Addr, l *gateway.Listener) stream.Listener {
+// streamName is what a listener's connections know it by. One that changes its protocol or mode is another one.
+func streamName(l *gateway.Listener) string {
 	name := l.Object().Key.String() + " " + l.Name + " " + string(l.Protocol)
 	if l.ProxyProtocol {
 		name += " proxied"
@@ -156,7 +157,12 @@ func streamKey(bind netip.AddrPort, local netip.Addr, l *gateway.Listener) strea
 	if l.Passthrough {
 		name += " " + string(gatewayv1.TLSModePassthrough)
 	}
-	return stream.Listener{Bind: bind, Local: local, Name: name}
+	return name
+}
+
+// key is the listener on one socket, as its connections know it.
+func (s *streams) key(bind netip.AddrPort, local netip.Addr) stream.Listener {
+	return stream.Listener{Bind: bind, Local: local, Name: s.name}
 }
 
 // streamKeys lists the listeners of streams.
@@ -164,7 +170,7 @@ func (s *Snapshot) streamKeys() (list []stream.Listener) {
 	for _, at := range s.sockets {
 		for _, l := range at.listeners {
 			if l.streams != nil {
-				list = append(list, streamKey(at.source.Bind, at.source.Local, l.source))
+				list = append(list, l.streams.key(at.source.Bind, at.source.Local))
 			}
 		}
 	}
@@ -174,7 +180,7 @@ func (s *Snapshot) streamKeys() (list []stream.Listener) {
 // streamsOf compiles the routes of a listener. Of routes with the same hostname on the listener the one that names it more precisely is
 // served, then the one that comes first by precedence.
 func (c *compiler) streamsOf(source *gateway.Listener, name labels) *streams {
-	out := &streams{passthrough: source.Passthrough, hosts: newHostIndex()}
+	out := &streams{name: streamName(source), passthrough: source.Passthrough, hosts: newHostIndex()}
 	out.unmatched = &stream.Route{
 		At: source.Object().At(listenerField(source)).String(), Unusable: "no route of the listener has this server name",
 		Refused: c.streamSeries(name, ""),

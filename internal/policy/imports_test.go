@@ -38,7 +38,7 @@ var allowed = map[string]string{
 	"tls/demand":       "",
 	"tls/obtain":       "object gateway certmanager dial tls/issue tls/dns01 tls/demand",
 	"proxy/backend":    "message wire wire/h2 dial",
-	"proxy/stream":     "proxy/backend proxy/ledger accesslog",
+	"proxy/stream":     "dial proxy/backend proxy/ledger accesslog",
 	"proxy/datagram":   "proxy/backend proxy/ledger accesslog",
 	"proxy/ledger":     "",
 	"proxy/extauth":    "message",

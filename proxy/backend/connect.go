@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/wicketgate/wicketgate/dial"
 	"github.com/wicketgate/wicketgate/wire"
 )
 
@@ -82,16 +83,14 @@ func (b *Backend) awaitNames(ctx context.Context, n *names) error {
 func (e *endpoint) open(ctx context.Context, origin *wire.Origin, protocols []string) (net.Conn, Result, error) {
 	b := e.backend
 	opt := &b.registry.opt
-	within, cancel := context.WithTimeout(ctx, opt.ConnectTimeout)
-	c, err := e.connect(within, origin)
-	cancel()
+	c, err := e.connect(dial.Until(ctx, time.Now().Add(opt.ConnectTimeout)), origin)
 	config := cmp.Or(e.tls1, e.tls2)
 	if err != nil || config == nil {
 		return c, ConnectFailed, err
 	}
 	config = config.Clone() // sessions stay those of the endpoint
 	config.NextProtos = protocols
-	within, cancel = context.WithTimeout(ctx, opt.HandshakeTimeout)
+	within, cancel := context.WithTimeout(ctx, opt.HandshakeTimeout)
 	defer cancel()
 	c, err = e.secure(within, c, config)
 	return c, HandshakeFailed, err

@@ -9,7 +9,9 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"os"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -87,8 +89,12 @@ func TestConnectGivesUp(t *testing.T) {
 		dials := 0
 		black := func(ctx context.Context, _ netip.AddrPort, _ bool) (net.Conn, error) {
 			dials++
-			<-ctx.Done()
-			return nil, ctx.Err()
+			deadline, _ := ctx.Deadline()
+			select {
+			case <-ctx.Done():
+			case <-time.After(time.Until(deadline)):
+			}
+			return nil, os.ErrDeadlineExceeded
 		}
 		b := acquire(Options{Dial: black, ConnectTimeout: time.Second}, address(1), address(2), address(3), address(4), address(5))
 		defer b.Release()
@@ -138,3 +144,44 @@ type buffered struct {
 }
 
 func (b buffered) Read(p []byte) (int, error) { return b.in.Read(p) }
+
+// probedConn counts how often keep-alive probes are asked for.
+type probedConn struct {
+	*net.TCPConn
+	asked *atomic.Int32
+}
+
+func (c probedConn) SetKeepAliveConfig(net.KeepAliveConfig) error {
+	c.asked.Add(1)
+	return nil
+}
+
+// Connections of requests, which are kept, are probed from the start; of those of streams their owner knows whether they last.
+func TestKeepAliveIsForConnectionsThatAreKept(t *testing.T) {
+	s := serve(t, polite)
+	defer s.close()
+	var asked atomic.Int32
+	b := acquire(Options{Dial: func(ctx context.Context, to netip.AddrPort, loopback bool) (net.Conn, error) {
+		c, err := dialTCP(ctx, to, loopback)
+		if err != nil {
+			return nil, err
+		}
+		return probedConn{c.(*net.TCPConn), &asked}, nil
+	}}, s.addr)
+	defer b.Release()
+	c, _, err := b.Connect(t.Context(), nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = c.Close()
+	if n := asked.Load(); n != 0 {
+		t.Errorf("asked %d times for a stream", n)
+	}
+	var res Response
+	if _, err := ask(b, get("/"), nil, Timeouts{}, &res); err != nil {
+		t.Fatal(err)
+	}
+	if n := asked.Load(); n != 1 {
+		t.Errorf("asked %d times for a request", n)
+	}
+}

@@ -22,6 +22,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/wicketgate/wicketgate/dial"
 	"github.com/wicketgate/wicketgate/wire"
 )
 
@@ -156,7 +157,11 @@ func (l *lane) put(c *wire.BackendConn) {
 
 // connect opens a connection to the endpoint and says for whom, where the backend wants to know. It does so at once and in one piece, before TLS.
 func (l *lane) connect(ctx context.Context) (net.Conn, error) {
-	return l.endpoint.connect(ctx, l.origin)
+	c, err := l.endpoint.connect(ctx, l.origin)
+	if err == nil {
+		dial.KeepAlive(c)
+	}
+	return c, err
 }
 
 // introduced is connect's connection with the header sent.

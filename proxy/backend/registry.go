@@ -26,7 +26,8 @@ const (
 // Options are a registry's settings. Zero durations and counts mean the defaults above.
 type Options struct {
 	// Dial opens a connection; it decides what may be dialled. loopback says that an address of this machine was named on purpose.
-	// ctx ends after ConnectTimeout, or with the request.
+	// ctx ends with the request; its deadline, at most ConnectTimeout away, is to be kept whether or not it ends ctx (dial.Until). There are no
+	// keep-alive probes on the connection yet.
 	Dial func(ctx context.Context, to netip.AddrPort, loopback bool) (net.Conn, error)
 	// Datagrams says whether datagrams may be sent to an address, as Dial does for connections. Nil: anywhere.
 	Datagrams func(to netip.AddrPort, loopback bool) error

@@ -4,7 +4,7 @@
 // Inside a callback of the source's RawConn.Read the direction reads what is there and writes it to the sink, and returns false when nothing
 // is left: that parks the goroutine until the poller sees the source readable again. The poller is told of edges, and an edge may stand for bytes and an end at
 // once; a read that takes the bytes must not park on the end. So the kernel is asked to say with each read whether there is more (TCP_INQ, which
-// counts an end as more). Where it does not know that option, every read is followed by another one until there is nothing. A reset that came together with
+// counts an end as more). Before that, and where it does not know that option, every read is followed by another one until there is nothing. A reset that came together with
 // bytes is not counted; the sweeper makes a silent connection read once more (set.go).
 //
 // A sink that takes no more is waited for outside of the source's callback, so that the source can be interrupted meanwhile.
@@ -29,6 +29,9 @@ const (
 	bufferSize = 64 << 10
 	// fullReads is after how many full buffers in a row copying costs more than splicing.
 	fullReads = 8
+	// announceAfter is after how many reads the kernel is asked to announce what follows: until then a direction reads once more instead, which is
+	// less for connections that carry one question and its answer.
+	announceAfter = 2
 	// tcpINQ is TCP_INQ of linux/tcp.h, as a socket option and as the type of its control message.
 	tcpINQ = 36
 )
@@ -48,12 +51,22 @@ const (
 	over                // how and err say why
 )
 
-// rawFlow is one direction. It belongs to the goroutine that runs it.
+// rawFlow is one direction. It belongs to the goroutine that runs it, and is used again for another one then.
 type rawFlow struct {
+	flow
+	oob [64]byte
+	message
+
+	readable, spliceable, once, drained, unpiped func(uintptr) bool // made once
+}
+
+// flow is what a rawFlow knows of its direction.
+type flow struct {
 	control  *control
 	from     net.Conn
 	in, out  syscall.RawConn
 	count    *atomic.Int64
+	reads    int  // how many brought something, up to announceAfter
 	announce bool // reads say whether there is more
 	spliced  bool // the present mode
 	splices  bool // splice works here
@@ -69,11 +82,13 @@ type rawFlow struct {
 	err  error
 
 	werr error // of the write callbacks
-	oob  [64]byte
-	message
-
-	readable, spliceable, once, drained, unpiped func(uintptr) bool // made once
 }
+
+var flows = sync.Pool{New: func() any {
+	f := new(rawFlow)
+	f.readable, f.spliceable, f.once, f.drained, f.unpiped = f.onReadable, f.onSpliceable, f.onWritable, f.onDrained, f.onUnpiped
+	return f
+}}
 
 // newRawFlow returns nil if a side has no descriptor of its own to work on.
 func newRawFlow(c *conn, to, from net.Conn, count *atomic.Int64) *rawFlow {
@@ -90,11 +105,8 @@ func newRawFlow(c *conn, to, from net.Conn, count *atomic.Int64) *rawFlow {
 	if err != nil {
 		return nil
 	}
-	f := &rawFlow{control: &c.control, from: from, in: in, out: out, count: count, splices: true}
-	_ = in.Control(func(fd uintptr) { // a closed descriptor is found by the first read
-		f.announce = syscall.SetsockoptInt(int(fd), syscall.IPPROTO_TCP, tcpINQ, 1) == nil
-	})
-	f.readable, f.spliceable, f.once, f.drained, f.unpiped = f.onReadable, f.onSpliceable, f.onWritable, f.onDrained, f.onUnpiped
+	f, _ := flows.Get().(*rawFlow)
+	f.flow = flow{control: &c.control, from: from, in: in, out: out, count: count, splices: true}
 	c.lookable()
 	return f
 }
@@ -141,7 +153,7 @@ func (f *rawFlow) wait() error {
 	return f.werr
 }
 
-// free gives back what the direction holds.
+// free gives back what the direction holds, and f itself.
 func (f *rawFlow) free() {
 	if f.buf != nil {
 		buffers.Put(f.buf)
@@ -149,6 +161,8 @@ func (f *rawFlow) free() {
 	if f.pipe != nil {
 		f.pipe.free(f.piped == 0)
 	}
+	f.flow = flow{}
+	flows.Put(f)
 }
 
 // end leaves the callback for good.
@@ -174,6 +188,11 @@ func (f *rawFlow) onReadable(fd uintptr) bool {
 			return f.end(finished, nil)
 		}
 		f.count.Add(int64(n))
+		if f.reads < announceAfter {
+			if f.reads++; f.reads == announceAfter {
+				f.announce = sysAnnounce(fd)
+			}
+		}
 		f.pending = f.buf[:n]
 		if err := f.write(); err != nil {
 			return f.end(endOfWriting(err), err)

@@ -64,6 +64,9 @@ func (c *conn) direction(to, from net.Conn, first []byte, count *atomic.Int64) (
 	how, err := c.move(to, from, first, count)
 	switch how {
 	case finished, cut:
+		if c.ends.Add(1) == 2 && how == finished {
+			return how, nil // both sides have said all: they are closed at once
+		}
 		if failed := closeWrite(to, how); failed != nil && !errors.Is(failed, net.ErrClosed) {
 			return refused, failed
 		}

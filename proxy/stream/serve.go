@@ -29,9 +29,11 @@ type conn struct {
 	endpoint netip.AddrPort
 	// up counts bytes from the client, down those to it.
 	up, down atomic.Int64
+	ends     atomic.Int32           // directions whose source has said all
 	counts   atomic.Pointer[Series] // series, for the collector
 	counted  bool                   // up and down are in the series; guarded by metrics.mu
 
+	dialling dialling
 	control
 }
 
@@ -142,13 +144,13 @@ func (c *conn) establish(ctx context.Context) (net.Conn, Outcome, error) {
 
 // connect opens the connection to a backend. A client that resets its own meanwhile ends the attempt.
 func (c *conn) connect(ctx context.Context) (Outcome, error) {
-	stop := c.watch()
+	c.server.begin(c)
 	var offered []string
 	if c.in.Handshake != nil {
 		offered = c.in.Offered
 	}
 	to, endpoint, err := c.share.Backend.Connect(ctx, c.in.Client, offered)
-	gone := stop()
+	gone := c.dialled()
 	c.endpoint = endpoint
 	switch {
 	case err == nil && c.connected(to):

@@ -111,6 +111,45 @@ func TestAHalfClosedClientIsConnected(t *testing.T) {
 	}
 }
 
+// lasting is an Upstream that counts how often keep-alive probes are asked for.
+type lasting struct {
+	dialled
+	asked atomic.Int32
+}
+
+type lastingConn struct {
+	*net.TCPConn
+	asked *atomic.Int32
+}
+
+func (l *lasting) Connect(ctx context.Context, c net.Conn, p []string) (net.Conn, netip.AddrPort, error) {
+	to, at, err := l.dialled.Connect(ctx, c, p)
+	if err != nil {
+		return nil, at, err
+	}
+	return lastingConn{to.(*net.TCPConn), &l.asked}, at, nil
+}
+
+func (c lastingConn) SetKeepAliveConfig(net.KeepAliveConfig) error {
+	c.asked.Add(1)
+	return nil
+}
+
+// A backend's connection is probed from the first sweep on that finds it.
+func TestConnectionsThatLastAreProbed(t *testing.T) {
+	transports(t, func(t *testing.T, o Options) {
+		l := &lasting{dialled: dialled(listen(t, echo))}
+		g := open(t, o, to(l), nil)
+		c := g.client(t)
+		waitFor(t, "keep-alive probes", func() bool { return l.asked.Load() > 0 })
+		_ = c.Close()
+		g.outcome(t, OK)
+		if n := l.asked.Load(); n != 1 {
+			t.Errorf("asked %d times", n)
+		}
+	})
+}
+
 type late struct {
 	dialled
 	by time.Duration

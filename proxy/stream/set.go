@@ -13,6 +13,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/wicketgate/wicketgate/dial"
 )
 
 // past is a deadline that has passed.
@@ -31,6 +33,7 @@ type control struct {
 	doom   *time.Timer // guarded by Server.mu
 	seen   int64       // the sweeper's: bytes at its last look
 	looked bool        // the sweeper's: since then both directions were made to look
+	probed bool        // guarded by mu: the backend's connection has keep-alive probes
 }
 
 // secured and connected tell what else there is to interrupt; connected reports whether the connection goes on.
@@ -75,6 +78,16 @@ func (k *control) ended() bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return k.stopped
+}
+
+// keepAlive has the backend's connection probed. One that does not live until the sweeper comes is not worth the system calls.
+func (k *control) keepAlive() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.backend != nil && !k.probed {
+		k.probed = true
+		dial.KeepAlive(k.backend)
+	}
 }
 
 // look makes both directions read once more, whether or not the poller has told them to.
@@ -256,10 +269,14 @@ func (s *Server) sweepSoon() {
 	}
 }
 
-// sweep has every connection that has fallen silent look once at its sockets. It finds what the poller told together with something else: bytes and a
+// sweep asks for keep-alive probes on connections that have lived until now, and has every one that has fallen silent look once at its sockets. That finds what the poller told together with something else: bytes and a
 // reset that came in one edge (raw_linux.go).
 func (s *Server) sweep() {
-	for _, c := range slices.Concat(s.list(s.conns), s.list(s.tunnels)) {
+	conns := s.list(s.conns)
+	for _, c := range conns {
+		c.keepAlive()
+	}
+	for _, c := range slices.Concat(conns, s.list(s.tunnels)) {
 		switch bytes := c.up.Load() + c.down.Load(); {
 		case bytes != c.seen:
 			c.seen, c.looked = bytes, false

@@ -116,6 +116,7 @@ type Server struct {
 	conns   map[*conn]struct{}
 	tunnels map[*conn]struct{}    // looked after by the sweeper alone
 	keep    map[Listener]struct{} // nil: all, before the first Keep
+	dials   dials
 	closed  bool
 	sweeps  bool // a sweep is to come
 }

@@ -36,3 +36,8 @@ func sysWrite(fd uintptr, p []byte) (int, syscall.Errno) {
 		}
 	}
 }
+
+// sysAnnounce asks for TCP_INQ with what receive brings, and reports whether the kernel knows that.
+func sysAnnounce(fd uintptr) bool {
+	return syscall.SetsockoptInt(int(fd), syscall.IPPROTO_TCP, tcpINQ, 1) == nil
+}

@@ -59,3 +59,10 @@ func sysWrite(fd uintptr, p []byte) (int, syscall.Errno) {
 		}
 	}
 }
+
+// sysAnnounce asks for TCP_INQ with what receive brings, and reports whether the kernel knows that.
+func sysAnnounce(fd uintptr) bool {
+	on := int32(1)
+	_, _, no := syscall.RawSyscall6(syscall.SYS_SETSOCKOPT, fd, syscall.IPPROTO_TCP, tcpINQ, uintptr(unsafe.Pointer(&on)), unsafe.Sizeof(on), 0)
+	return no == 0
+}
