@@ -16,7 +16,8 @@ import (
 // foreign is a kind without use.
 type foreign struct {
 	object.GroupKind
-	message string
+	severity object.Severity
+	message  string
 }
 
 // unknownKind decides what to say about a kind that is not in the registry.
@@ -35,7 +36,10 @@ func unknownKind(gk object.GroupKind, version string, out *outcome) {
 	case gk.Group == "" && !slices.Contains(clusterKinds, gk.Kind) && nearKind(gk, 2) != "":
 		out.findings.errorf(field.NewPath("kind"), "unknown kind (did you mean %q?)", nearKind(gk, 2))
 	default:
-		out.foreign = &foreign{GroupKind: gk, message: fmt.Sprintf("%s (%s) is not used: %s", gk.Kind, apiVersion, foreignHint(gk))}
+		out.foreign = &foreign{gk, object.Ignored, fmt.Sprintf("%s (%s) is not used: %s", gk.Kind, apiVersion, foreignHint(gk))}
+		if slices.Contains(guards, gk) {
+			out.foreign.severity = object.Warning
+		}
 	}
 }
 
@@ -103,6 +107,15 @@ var clusterKinds = []string{
 	"ReplicationController", "ResourceQuota", "ServiceAccount",
 }
 
+// guards are kinds by which others are protected. That they are not used is nothing to be passed over.
+var guards = []object.GroupKind{
+	{Group: "gateway.envoyproxy.io", Kind: "SecurityPolicy"},
+	{Group: "security.istio.io", Kind: "AuthorizationPolicy"},
+	{Group: "security.istio.io", Kind: "RequestAuthentication"},
+	{Group: "traefik.io", Kind: "Middleware"},
+	{Group: "traefik.io", Kind: "MiddlewareTCP"},
+}
+
 // foreignHint says why a kind is not used, and what takes its place.
 func foreignHint(gk object.GroupKind) string {
 	for _, h := range foreignHints {
@@ -131,6 +144,7 @@ var foreignHints = []struct {
 	{"traefik.io", []string{"Middleware", "MiddlewareTCP"}, "its routes are served without what it does: filters of an HTTPRoute's rules do that " +
 		"(RequestHeaderModifier, URLRewrite, RequestRedirect, CORS, ExternalAuth for ForwardAuth)"},
 	{"traefik.io", nil, "Traefik's own kinds have no meaning here; a Gateway and routes of gateway.networking.k8s.io do what they did"},
+	{"security.istio.io", nil, "what it is about is served without the protection that it asks for: use the filter ExternalAuth, or spec.tls.frontend of the Gateway"},
 	{"istio.io", nil, "Istio's own kinds have no meaning here; a Gateway and HTTPRoutes of gateway.networking.k8s.io do what they did"},
 	{"acme.cert-manager.io", nil, "orders and challenges are kept in the state directory, not as objects"},
 	{"cert-manager.io", []string{"CertificateRequest"}, "write a Certificate, which says what it is for and is renewed"},

@@ -206,7 +206,7 @@ func problemsOf(files []*parsed) (list []object.Problem) {
 		for _, it := range p.items {
 			if it.foreign != nil && !ignored[it.foreign.GroupKind] {
 				ignored[it.foreign.GroupKind] = true
-				list = append(list, object.Problem{Severity: object.Ignored, Position: it.loc.position(), Message: it.foreign.message})
+				list = append(list, object.Problem{Severity: it.foreign.severity, Position: it.loc.position(), Message: it.foreign.message})
 			}
 			if len(it.findings) > 0 {
 				list = append(list, it.problems()...)
