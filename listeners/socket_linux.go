@@ -88,7 +88,7 @@ func owner(addr netip.AddrPort, udp bool) string {
 		}
 		pid := strings.Split(link, "/")[2]
 		if pid == strconv.Itoa(os.Getpid()) {
-			return "another listener of this process"
+			return "this process (another listener, or --admin)"
 		}
 		name, err := os.ReadFile("/proc/" + pid + "/comm")
 		if err != nil {
