@@ -5,8 +5,10 @@ package h3
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"net/netip"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -67,6 +69,7 @@ type conn struct {
 // serve serves the connection until it is over.
 func (c *conn) serve() {
 	defer func() { _ = c.quic.CloseWithError(quic.ApplicationErrorCode(NoError), "") }()
+	defer c.contain()
 	if err := c.greet(); err != nil {
 		return
 	}
@@ -84,10 +87,22 @@ func (c *conn) serve() {
 			continue
 		}
 		streams.Go(func() {
-			c.done(s, x.serve(s))
+			defer c.contain()
+			broke := false
+			defer func() { c.done(s, broke) }()
+			broke = x.serve(s)
 		})
 	}
 	streams.Wait()
+}
+
+// contain is deferred by the goroutines of the connection: a panic that no handler caused, a fault of the wire itself, ends this connection
+// and no other.
+func (c *conn) contain() {
+	if v := recover(); v != nil {
+		c.s.log.Error("connection ended by a panic", "panic", fmt.Sprint(v), "client", c.peer.Remote, "stack", string(debug.Stack()))
+		_ = c.quic.CloseWithError(quic.ApplicationErrorCode(InternalError), "")
+	}
 }
 
 // greet opens the control stream and sends SETTINGS.
@@ -325,6 +340,7 @@ func (c *conn) acceptUni() {
 
 // serveUni reads a unidirectional stream to its end.
 func (c *conn) serveUni(s *quic.ReceiveStream) {
+	defer c.contain()
 	in := reader{src: s, buf: make([]byte, 256)}
 	typ, err := in.varint()
 	if err != nil {

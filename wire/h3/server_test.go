@@ -41,6 +41,7 @@ type handler struct {
 	serve   func(wire.Exchange)
 	mu      sync.Mutex
 	refused []error
+	faulty  bool // cannot be told of refused requests; guarded by mu
 }
 
 func (h *handler) Serve(x wire.Exchange) { h.serve(x) }
@@ -49,6 +50,9 @@ func (h *handler) Refused(_ *wire.Peer, _ int, why error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.refused = append(h.refused, why)
+	if h.faulty {
+		panic("a fault")
+	}
 }
 
 // certificate is a self-signed one for example.test.
@@ -454,6 +458,41 @@ func TestAPanicEndsOneRequest(t *testing.T) {
 	}
 	if _, text := do(t, c, s.request("GET", "/", nil)); text != "well" {
 		t.Errorf("afterwards: %q", text)
+	}
+}
+
+func TestAPanicOfTheWireEndsOneConnection(t *testing.T) {
+	s := start(t, func(x wire.Exchange) { say(x, 200, "well") })
+	s.handler.mu.Lock()
+	s.handler.faulty = true
+	s.handler.mu.Unlock()
+	other := s.dial()
+	for _, c := range []struct {
+		name string
+		want ErrCode
+		do   func(c *rawClient)
+	}{
+		{"a request is refused", InternalError, func(c *rawClient) {
+			r := c.open()
+			r.headers(":method", "GET", ":method", "GET")
+			r.end()
+		}},
+		{"a request breaks its connection", FrameUnexpected, func(c *rawClient) { c.open().send(frame(frameGoAway, []byte{0})) }},
+		{"the control stream ends", ClosedCriticalStream, func(c *rawClient) { _ = c.uni(streamControl, frame(frameSettings, nil)...).Close() }},
+	} {
+		client := s.dial()
+		c.do(client)
+		if got := client.ended(); got != c.want {
+			t.Errorf("%s: ended with %#x, want %#x", c.name, uint64(got), uint64(c.want))
+		}
+		for _, client := range []*rawClient{other, s.dial()} {
+			r := client.open()
+			r.send(get("/"))
+			r.end()
+			if got := r.fate(); got != "200" {
+				t.Errorf("%s: then another client gets %s", c.name, got)
+			}
+		}
 	}
 }
 
