@@ -19,7 +19,7 @@ type Session struct {
 	Header string // the name of a header field; "": a cookie
 	Cookie string // the name of the cookie
 	Path   string // the cookie's
-	// Absolute is when a session ends after its beginning; 0: never. Permanent cookies end with it at the client, too.
+	// Absolute is when a session ends after its beginning, in whole seconds; 0: never. Permanent cookies end with it at the client, too.
 	Absolute  time.Duration
 	Permanent bool
 }
@@ -33,7 +33,7 @@ func newSession(spec *gatewayv1.SessionPersistence, owner string, drop func(path
 		if err != nil || d < 0 {
 			drop("absoluteTimeout", strconv.Quote(string(*spec.AbsoluteTimeout))+` is not a duration: write for example "1h" or "30m"`)
 		}
-		s.Absolute = d
+		s.Absolute = (d + time.Second - 1).Truncate(time.Second)
 	}
 	switch kind := deref(spec.Type, gatewayv1.CookieBasedSessionPersistence); kind {
 	case gatewayv1.CookieBasedSessionPersistence:

@@ -88,7 +88,8 @@ func (r *RFC2136) server() string {
 // clockSkew is how far the clocks of the server and of this machine may be apart.
 const clockSkew = 300 // seconds
 
-// exchange sends one message over TCP, signed with the key if there is one, and returns the answer, whose signature was verified.
+// exchange sends one message over TCP, signed with the key if there is one, and returns the answer. If the answer is
+// signed, the signature is verified; it need not be: what counts is whether the record can be seen afterwards.
 func exchange(ctx context.Context, network Network, server string, m *dns.Msg, key *TSIG) (*dns.Msg, error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
