@@ -135,6 +135,9 @@ func checkPattern(text string) string {
 		return fmt.Sprintf("the regular expression is too large: %d bytes, at most %d are allowed", len(text), maxPatternBytes)
 	}
 	parsed, err := syntax.Parse(text, syntax.Perl)
+	if err == nil { // it is used between anchors, and so is nested more deeply
+		_, err = syntax.Parse("^(?:"+parsed.String()+")$", syntax.Perl)
+	}
 	if err != nil {
 		return "not a regular expression in RE2 syntax: " + strings.TrimPrefix(err.Error(), "error parsing regexp: ")
 	}

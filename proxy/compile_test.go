@@ -15,6 +15,7 @@ import (
 	"github.com/wicketgate/wicketgate/gateway"
 	"github.com/wicketgate/wicketgate/object"
 	"github.com/wicketgate/wicketgate/proxy/backend"
+	"github.com/wicketgate/wicketgate/router"
 )
 
 // largeGraph has n routes with a hostname and a backend each, and 3 rules, on one listener.
@@ -156,6 +157,33 @@ spec: {parentRefs: [{name: public}], rules: [{filters: [`+filter+`]}]}
 		s := p.Compile(g, nil)
 		if g.Routes[0].Rules[0].Unusable == "" || g.Routes[0].Parents[0].Accepted || len(s.Problems()) > 0 {
 			t.Errorf("%s: the route is accepted, or refused too late: %v", filter, s.Problems())
+		}
+		s.Discard()
+		p.Close()
+	}
+}
+
+// The same holds of regular expressions: whatever the graph lets through the router can compile.
+func TestTheGraphRefusesPatternsThatCannotBeCompiled(t *testing.T) {
+	nested := func(n int) string { return strings.Repeat("(?:x", n) + strings.Repeat(")*", n) }
+	for _, c := range []struct {
+		text string
+		fine bool
+	}{
+		{`a\Q.b`, true},
+		{"(?:", false},
+		{"a)|(b", false},
+		{nested(499), true},
+		{nested(500), false}, // regexp bounds the depth to 1000
+		{nested(501), false},
+		{strings.Repeat("x", router.MaxPatternProgram-2), true},
+		{strings.Repeat("x", router.MaxPatternProgram-1), false}, // the rest: to fail, and to match
+	} {
+		g := graphOf(t, "plain.yaml", strings.Replace(plainYAML, "value: admin}", "type: RegularExpression, value: '"+c.text+"'}", 1))
+		p, _ := fakes(Options{})
+		s := p.Compile(g, nil)
+		if refused := len(g.Routes[0].Rules) < 2; refused == c.fine || len(s.Problems()) > 0 {
+			t.Errorf("%.30s, %d bytes: refused %t, and then %v", c.text, len(c.text), refused, s.Problems())
 		}
 		s.Discard()
 		p.Close()

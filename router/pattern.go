@@ -47,7 +47,7 @@ func compilePattern(text string) (*pattern, error) {
 	if len(text) > MaxPatternBytes {
 		return nil, fmt.Errorf("%w: %d bytes, at most %d are allowed; use several shorter ones", errPatternSize, len(text), MaxPatternBytes)
 	}
-	// The text is parsed alone first, lest "a)|(b" become valid within the anchors.
+	// The text is parsed alone first, lest "a)|(b" become valid within the anchors, and written anew, lest the quote of `a\Qb` go on behind it.
 	parsed, err := syntax.Parse(text, syntax.Perl)
 	if err != nil {
 		return nil, fmt.Errorf("not a regular expression in RE2 syntax: %w", err)
@@ -60,7 +60,7 @@ func compilePattern(text string) (*pattern, error) {
 	if n := len(prog.Inst); n > MaxPatternProgram {
 		return nil, fmt.Errorf("%w: it compiles to %d instructions, at most %d are allowed; use smaller repetition counts", errPatternSize, n, MaxPatternProgram)
 	}
-	re, err := regexp.Compile("^(?:" + text + ")$")
+	re, err := regexp.Compile("^(?:" + parsed.String() + ")$")
 	if err != nil {
 		return nil, fmt.Errorf("not a regular expression in RE2 syntax: %w", err)
 	}

@@ -218,6 +218,26 @@ func TestPatternLiteralPrefix(t *testing.T) {
 	}
 }
 
+// An expression means between its anchors what it means alone.
+func TestPatternsMatchWholeValues(t *testing.T) {
+	for _, c := range []struct{ text, matches, not string }{
+		{"/a|/ab", "/ab", "/abc"},
+		{"(?i)/a|/b", "/B", "/bb"},
+		{`/a\Q.b`, "/a.b", "/a.b)$"}, // a quote that nothing ends but the text
+		{`/a\Q.b\E+`, "/a.bb", "/acb"},
+		{"(?m)^/a$", "/a", "/a\n/a"},
+		{"(?U)/a+", "/aa", "/ab"},
+		{"", "", "/"},
+	} {
+		p, err := compilePattern(c.text)
+		if err != nil {
+			t.Errorf("%s: %v", c.text, err)
+		} else if !p.re.MatchString(c.matches) || p.re.MatchString(c.not) {
+			t.Errorf("%s: want it to match %q and not %q", c.text, c.matches, c.not)
+		}
+	}
+}
+
 func TestQueryParameter(t *testing.T) {
 	for _, c := range []struct {
 		query, name, want string
