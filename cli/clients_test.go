@@ -13,10 +13,11 @@ import (
 	"time"
 )
 
-// validated is a Gateway whose clients must have a certificate of one of these, with a route to a backend. The mode may be empty.
+// validated is a Gateway whose clients must have a certificate of one of these. The mode may be empty. The Gateway and what it refers to are one
+// file: of several, one could be served before the others are written.
 func validated(port int, server [2][]byte, mode string, authorities ...[]byte) map[string]string {
 	frontend := ""
-	bundle := "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: clients}\ndata:\n  ca.crt: |\n"
+	bundle := "---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: clients}\ndata:\n  ca.crt: |\n"
 	for _, a := range authorities {
 		bundle += "    " + strings.ReplaceAll(strings.TrimSpace(string(a)), "\n", "\n    ") + "\n"
 	}
@@ -27,9 +28,8 @@ func validated(port int, server [2][]byte, mode string, authorities ...[]byte) m
 		frontend = `  tls: {frontend: {default: {validation: {` + mode + `caCertificateRefs: [{group: "", kind: ConfigMap, name: clients}]}}}}` + "\n"
 	}
 	return map[string]string{
-		"gateway.yaml": strings.Replace(secureYAML(port, map[string]string{"shop": "shop.test"}), "  listeners:\n", frontend+"  listeners:\n", 1),
+		"gateway.yaml": strings.Replace(secureYAML(port, map[string]string{"shop": "shop.test"}), "  listeners:\n", frontend+"  listeners:\n", 1) + bundle,
 		"shop.yaml":    secretYAML("shop", server[0], server[1]),
-		"clients.yaml": bundle,
 	}
 }
 
@@ -74,6 +74,7 @@ func TestClientCertificatesWhileTheyAreRotated(t *testing.T) {
 	}
 	clients := map[string]*tls.Certificate{"alice": load(alice), "bob": load(bob), "nobody": nil}
 	files := validated(port, server, "", alice[0])
+	broken, _, _ := strings.Cut(files["gateway.yaml"], "---\napiVersion: v1\n")
 	files["route.yaml"] = routeYAML("main", "/", backend)
 	g := startGate(t, files)
 
@@ -91,7 +92,7 @@ func TestClientCertificatesWhileTheyAreRotated(t *testing.T) {
 		{"bob or anybody", validated(port, server, "AllowInsecureFallback", bob[0]), map[string]int{"alice": 200, "bob": 200, "nobody": 200}, map[string]int{"bob": 200}},
 		{"nothing", validated(port, server, ""), map[string]int{"alice": 200, "bob": 200, "nobody": 200}, map[string]int{"alice": 200, "bob": 200, "nobody": 200}},
 		{"bob alone again", validated(port, server, "", bob[0]), map[string]int{"alice": 0, "bob": 200, "nobody": 0}, map[string]int{"alice": 421, "nobody": 421}},
-		{"a broken reference", map[string]string{"clients.yaml": ""}, map[string]int{"alice": 0, "bob": 0, "nobody": 0}, nil},
+		{"a broken reference", map[string]string{"gateway.yaml": broken}, map[string]int{"alice": 0, "bob": 0, "nobody": 0}, nil},
 	} {
 		if step.edit != nil {
 			g.edit(step.edit)
