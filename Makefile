@@ -44,10 +44,12 @@ image: ## build the container image wicketgate:latest for ARCH (amd64); needs Do
 	CGO_ENABLED=0 GOOS=linux GOARCH=$(ARCH) go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/image/wicketgate .
 	docker build -q --platform linux/$(ARCH) -t wicketgate -f Dockerfile bin/image
 
-cross: ## compile for linux, darwin and windows on amd64 and arm64 and for linux on 386 and arm, and vet everything, tests included, for the systems that lint does not see
+cross: ## compile for linux, darwin and windows on amd64 and arm64 and for linux on 386 and arm, vet everything, tests included, for the systems that lint does not see, and test the parsers with integers of 32 bits
 	@for os in darwin windows; do echo "vet $$os"; CGO_ENABLED=0 GOOS=$$os go vet ./... || exit 1; done
 	@for on in linux/amd64 linux/arm64 linux/386 linux/arm darwin/amd64 darwin/arm64 windows/amd64 windows/arm64; do echo "build $$on"; \
 		CGO_ENABLED=0 GOOS=$${on%/*} GOARCH=$${on#*/} go build -o /dev/null . || exit 1; done
+	@if [ "$$(go env GOHOSTOS)/$$(go env GOHOSTARCH)" = linux/amd64 ]; then echo "test linux/386"; \
+		CGO_ENABLED=0 GOARCH=386 go test -timeout 10m $(TESTFLAGS) ./message ./router ./wire/... ./tls/sni ./proxy/extauth ./accesslog; fi
 
 run: build ## serve examples/quickstart on :8080 with two echo backends, until ^C
 	@exec sh examples/serve.sh examples/quickstart
